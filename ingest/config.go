@@ -1,0 +1,43 @@
+package ingest
+
+import (
+	"github.com/prometheus/common/model"
+
+	"github.com/tocsin-gateway/tocsin/config/secret"
+)
+
+// SourceConfig is one entry of sources: in the configuration file. The map key
+// is the source's name, the last part of its URL.
+type SourceConfig struct {
+	// Format names the decoder; empty means the format of the source's name.
+	Format string `yaml:"format"`
+	// Namespace is hashed into fingerprints in place of the source's name, so
+	// that sources which report the same alerts can share it.
+	Namespace string `yaml:"namespace"`
+	// Auth lists the credentials that are accepted; any one of them suffices.
+	Auth AuthConfig `yaml:"auth"`
+	// BodyLimit is the largest request in bytes; 0 means the format's default.
+	BodyLimit ByteSize `yaml:"body_limit"`
+	// IgnoreLabels are left out of the fingerprint and the content, such as the
+	// label that tells the replicas of a Prometheus pair apart.
+	IgnoreLabels []string `yaml:"ignore_labels"`
+	// VolatileAnnotations change without being news; they are left out of the content.
+	VolatileAnnotations []string `yaml:"volatile_annotations"`
+	// ResolveAfter ends an alert that was not repeated for so long; 0 never does.
+	ResolveAfter model.Duration `yaml:"resolve_after"`
+	// OnStoreFailure is refuse (503, the sender repeats) or spool.
+	OnStoreFailure string `yaml:"on_store_failure"`
+}
+
+// AuthConfig are the credentials of a source.
+type AuthConfig struct {
+	BearerToken     secret.String `yaml:"bearer_token"`
+	BearerTokenFile string        `yaml:"bearer_token_file"`
+	Username        string        `yaml:"username"`
+	Password        secret.String `yaml:"password"`
+	PasswordFile    string        `yaml:"password_file"`
+	// Header carries the bearer token in senders that cannot set Authorization.
+	Header string `yaml:"header"`
+	// QueryToken accepts the bearer token as ?token=.
+	QueryToken bool `yaml:"query_token"`
+}
