@@ -26,8 +26,10 @@ func (ls Labels) Get(name string) string {
 
 // Sort puts ls in order of names.
 func (ls Labels) Sort() {
-	slices.SortFunc(ls, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(ls, compareNames)
 }
+
+func compareNames(a, b Label) int { return strings.Compare(a.Name, b.Name) }
 
 // FromMap returns the labels of m.
 func FromMap(m map[string]string) Labels {

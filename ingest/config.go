@@ -9,6 +9,8 @@ import (
 // SourceConfig is one entry of sources: in the configuration file. The map key
 // is the source's name, the last part of its URL.
 type SourceConfig struct {
+	// Disabled takes the source away; it is how a built-in source is removed.
+	Disabled bool `yaml:"disabled"`
 	// Format names the decoder; empty means the format of the source's name.
 	Format string `yaml:"format"`
 	// Namespace is hashed into fingerprints in place of the source's name, so

@@ -1,6 +1,14 @@
 // Package secret holds the type of values that must not be seen.
 package secret
 
+import (
+	"fmt"
+	"io"
+)
+
+// hidden stands in the place of a secret wherever it would be shown.
+const hidden = "<secret>"
+
 // String is a secret. It prints, logs and encodes as <secret>, or as nothing
 // if it is empty; Reveal is the only way to its value.
 type String struct{ value string }
@@ -19,13 +27,17 @@ func (s String) String() string {
 	if s.value == "" {
 		return ""
 	}
-	return "<secret>"
+	return hidden
 }
 
 // GoString implements fmt.GoStringer.
 func (s String) GoString() string { return s.String() }
 
-// MarshalText implements encoding.TextMarshaler, which JSON and YAML use.
+// Format implements fmt.Formatter. Without it a verb that does not fit, such
+// as %d, would make fmt show the value in its complaint.
+func (s String) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// MarshalText implements encoding.TextMarshaler, which JSON, YAML and slog use.
 func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/alertmanager/matcher/parse"
+	"github.com/prometheus/alertmanager/pkg/labels"
+)
+
+const (
+	// regexLimit is how long a regular expression may be, in bytes.
+	regexLimit = 1 << 10
+	// matcherLimit is how long the text of a matcher may be, in bytes.
+	matcherLimit = 4 << 10
+)
+
+// checker finds what is wrong with values that each look right by themselves.
+type checker struct {
+	*decoder
+	c *Config
+}
+
+func (c *checker) all() {
+	c.sources()
+	c.classify()
+	c.correlate()
+	c.stability()
+	c.incidents()
+	c.store()
+}
+
+// mistake records what is wrong at path, unless the value there could not even
+// be decoded.
+func (c *checker) mistake(path, message, suggestion string) {
+	for bad := range c.bad {
+		if within(path, bad) || within(bad, path) {
+			return
+		}
+	}
+	c.wrong(c.find(path), path, message, suggestion)
+}
+
+// within reports whether path is inside of outer or the same.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// given reports whether the file has something at path.
+func (c *checker) given(path string) bool {
+	_, ok := c.at[path]
+	return ok
+}
+
+// oneOf records a word that is not among the known ones; kind says what they are.
+func (c *checker) oneOf(path, kind, word string, known []string) {
+	if !slices.Contains(known, word) {
+		c.mistake(path, "unknown "+kind+" "+quote(word), suggest(word, known))
+	}
+}
+
+// distinct records words that are empty or occur twice.
+func (c *checker) distinct(path, kind string, words []string) {
+	for i, word := range words {
+		at := indexPath(path, i)
+		switch {
+		case word == "":
+			c.mistake(at, "the "+kind+" is empty", "write a name, or remove the entry")
+		case slices.Index(words, word) < i:
+			c.mistake(at, "the "+kind+" "+quote(word)+" is there twice", "remove one of them")
+		}
+	}
+}
+
+func indexPath(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+
+// names records rules without a name or with one that another has.
+func (c *checker) names(path string, names []string) {
+	for i, name := range names {
+		at := indexPath(path, i)
+		switch first := slices.Index(names, name); {
+		case name == "":
+			c.mistake(at, "the rule has no name", "add name:, it stands in explanations")
+		case first < i:
+			c.mistake(at+".name", fmt.Sprintf("the name %s is also that of %s", quote(name), indexPath(path, first)),
+				"give each rule a name of its own")
+		}
+	}
+}
+
+// matchers parses matchers and returns those that are good, each with its path.
+func (c *checker) matchers(path string, texts []string) []pathMatcher {
+	var good []pathMatcher
+	for i, text := range texts {
+		at := indexPath(path, i)
+		if c.bad[at] {
+			continue
+		}
+		parsed, ok := c.matcher(at, text)
+		if !ok {
+			continue
+		}
+		for _, m := range parsed {
+			good = append(good, pathMatcher{m, at})
+		}
+	}
+	return good
+}
+
+type pathMatcher struct {
+	*labels.Matcher
+	path string
+}
+
+const matcherForm = `write name="value", name!="value", name=~"regex" or name!~"regex"`
+
+func (c *checker) matcher(at, text string) (labels.Matchers, bool) {
+	if len(text) > matcherLimit {
+		c.mistake(at, fmt.Sprintf("the matcher is longer than %d bytes", matcherLimit), "use several matchers")
+		return nil, false
+	}
+	parsed, err := parse.Matchers(text)
+	switch {
+	case err != nil:
+		c.mistake(at, "not a matcher: "+err.Error(), suggestMatcher(text))
+		return nil, false
+	case len(parsed) == 0:
+		c.mistake(at, "the matcher is empty", matcherForm)
+		return nil, false
+	}
+	for _, m := range parsed {
+		if (m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp) && len(m.Value) > regexLimit {
+			c.mistake(at, fmt.Sprintf("the regular expression is longer than %d bytes", regexLimit), "use several rules")
+			return nil, false
+		}
+	}
+	return parsed, true
+}
+
+// suggestMatcher writes a matcher that the older grammar understands as the
+// present one wants it.
+func suggestMatcher(text string) string {
+	if old, err := labels.ParseMatcher(text); err == nil {
+		return "write '" + old.String() + "'"
+	}
+	return matcherForm
+}
+
+// regex compiles a regular expression of the file.
+func (c *checker) regex(path, text string) *regexp.Regexp {
+	if len(text) > regexLimit {
+		c.mistake(path, fmt.Sprintf("the regular expression is longer than %d bytes", regexLimit), "use several rules")
+		return nil
+	}
+	compiled, err := regexp.Compile(text)
+	if err != nil {
+		c.mistake(path, "not a regular expression: "+strings.TrimPrefix(err.Error(), "error parsing regexp: "), "see https://golang.org/s/re2syntax")
+		return nil
+	}
+	return compiled
+}
+
+// parseQuietly parses a matcher whose mistakes are recorded elsewhere.
+func parseQuietly(text string) labels.Matchers {
+	if len(text) > matcherLimit {
+		return nil
+	}
+	parsed, err := parse.Matchers(text)
+	if err != nil {
+		return nil
+	}
+	return parsed
+}

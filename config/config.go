@@ -1,0 +1,181 @@
+// Package config reads the configuration file. It puts together the sections
+// that the other packages own, and finds every mistake in them at once, each
+// with its line and column and with what to write instead.
+//
+// The file is a superset of alertmanager.yml: the sections of Alertmanager mean
+// what they mean there and are read by its own loader.
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	amconfig "github.com/prometheus/alertmanager/config"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tocsin-gateway/tocsin/config/secret"
+	"github.com/tocsin-gateway/tocsin/dedupe"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web"
+)
+
+// sizeLimit is how large a file may be, in bytes.
+const sizeLimit = 4 << 20
+
+// Config is a configuration without mistakes. Nobody changes it after Load.
+type Config struct {
+	// Sources are those that are enabled, by name. Format, Namespace and
+	// OnStoreFailure are filled in where the file does not say them.
+	Sources   map[string]ingest.SourceConfig `yaml:"sources"`
+	Classify  router.Config                  `yaml:"classify"`
+	Correlate dedupe.Config                  `yaml:"correlate"`
+	Incidents incident.Config                `yaml:"incidents"`
+	Store     store.Config                   `yaml:"store"`
+	Web       web.Config                     `yaml:"web"`
+	// Alertmanager holds Alertmanager's sections; nil if the file has neither
+	// route nor receivers.
+	Alertmanager *amconfig.Config `yaml:"-"`
+	// Warnings are oddities that do not keep the file from being used.
+	Warnings []Mistake `yaml:"-" json:"-"`
+	// Text is the file as it was read. It may hold secrets.
+	Text secret.String `yaml:"-" json:"-"`
+	// Hash is the SHA-256 of Text in hexadecimal digits. It does not see what
+	// the files and variables hold that the text names.
+	Hash string `yaml:"-" json:"-"`
+}
+
+// LoadFile reads the file at path. The error is a *MistakesError if the file
+// could be read.
+func LoadFile(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	text, err := io.ReadAll(io.LimitReader(f, sizeLimit+1))
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return Load(text, path)
+}
+
+// Load reads a configuration from text. The name stands in messages, and files
+// that the text names are relative to its folder. The error is always a
+// *MistakesError. Secrets come from the environment and from files at this time.
+func Load(text []byte, name string) (*Config, error) {
+	d := &decoder{file: name, dir: filepath.Dir(name), at: map[string]place{}, bad: map[string]bool{}}
+	c := Default()
+	if root := d.parse(text); root != nil {
+		d.sections(root, c)
+		c.Alertmanager = d.alertmanager(root, string(text))
+		(&checker{d, c}).all()
+	}
+	if len(d.mistakes) > 0 {
+		return nil, &MistakesError{inOrder(d.mistakes)}
+	}
+	c.complete()
+	c.Warnings = inOrder(d.warnings)
+	sum := sha256.Sum256(text)
+	c.Text, c.Hash = secret.New(string(text)), hex.EncodeToString(sum[:])
+	return c, nil
+}
+
+// later are the sections of versions to come, so that nobody looks for a typing error.
+var later = map[string]bool{"services": true, "process": true, "maintenance": true}
+
+// sections decodes our own sections of the file.
+func (d *decoder) sections(root *yaml.Node, c *Config) {
+	v := reflect.ValueOf(c).Elem()
+	own := fieldsOf(v.Type())
+	known := slices.Concat(own.names, alertmanagerSections)
+	for _, p := range d.pairs(root, slot{}, 0) {
+		index, ours := own.index[p.name]
+		switch {
+		case ours:
+			d.remember(p, p.name)
+			d.value(p.value, v.Field(index), slot{path: p.name, depth: 1})
+		case isAlertmanagers(p.name):
+			d.at[p.name] = placeOf(p.key)
+		case later[p.name]:
+			d.wrong(placeOf(p.key), "", "this version does not have the section "+quote(p.name)+" yet", "remove it")
+		default:
+			suggestion := suggest(p.name, known)
+			if suggestion == "" {
+				suggestion = "Tocsin's sections are " + strings.Join(own.names, ", ")
+			}
+			d.wrong(placeOf(p.key), "", "unknown section "+quote(p.name), suggestion)
+		}
+	}
+}
+
+// complete takes disabled sources away and fills in what a source does not say.
+func (c *Config) complete() {
+	for name, s := range c.Sources {
+		if s.Disabled {
+			delete(c.Sources, name)
+			continue
+		}
+		c.Sources[name] = completeSource(name, s)
+	}
+}
+
+func completeSource(name string, s ingest.SourceConfig) ingest.SourceConfig {
+	if s.Format == "" {
+		s.Format = name
+	}
+	if s.Namespace == "" {
+		s.Namespace = name
+	}
+	if s.OnStoreFailure == "" {
+		s.OnStoreFailure = refuse
+	}
+	return s
+}
+
+// String returns the configuration as YAML, with <secret> for each secret.
+func (c Config) String() string {
+	out, err := yaml.Marshal(c)
+	if err != nil {
+		return fmt.Sprintf("<config: %v>", err)
+	}
+	if c.Alertmanager != nil {
+		return string(out) + c.Alertmanager.String()
+	}
+	return string(out)
+}
+
+// Check loads the file at path and writes what it finds to w: each mistake in
+// a line of its own, or the warnings and a summary. It returns an error if the
+// file cannot be used; what is wrong has been written then.
+func Check(path string, w io.Writer) error {
+	c, err := LoadFile(path)
+	if err != nil {
+		if _, werr := fmt.Fprintln(w, err); werr != nil {
+			return fmt.Errorf("config: %w", werr)
+		}
+		if mistakes := (*MistakesError)(nil); errors.As(err, &mistakes) {
+			return fmt.Errorf("config: %s: %s", path, count(len(mistakes.Mistakes), "mistake"))
+		}
+		return err
+	}
+	for _, warning := range c.Warnings {
+		if _, err := fmt.Fprintf(w, "%s (warning)\n", warning); err != nil {
+			return fmt.Errorf("config: %w", err)
+		}
+	}
+	if _, err := fmt.Fprintf(w, "%s: good: %s\n", path, c.summary()); err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	return nil
+}

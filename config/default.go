@@ -1,0 +1,56 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/tocsin-gateway/tocsin/dedupe"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// formats are those that a source can have; each has a built-in source of its name.
+var formats = slices.Sorted(maps.Keys(ingest.Formats))
+
+const (
+	refuse = "refuse"
+	spool  = "spool"
+)
+
+// Default returns the configuration without a file: an open source for each
+// format, and what contract.md promises to those who configure nothing.
+func Default() *Config {
+	sources := map[string]ingest.SourceConfig{}
+	for _, format := range formats {
+		sources[format] = completeSource(format, ingest.SourceConfig{})
+	}
+	return &Config{
+		Sources: sources,
+		Classify: router.Config{
+			Severities:      []string{"critical", "error", "warning", "info"},
+			DefaultSeverity: "warning",
+			Categories:      []string{"hardware", "software", "network", "security", "access"},
+		},
+		Correlate: dedupe.DefaultConfig(),
+		Incidents: incident.Config{
+			Retention: days(400), // thirteen months, so that a month can be compared with last year's
+			Matrix:    incident.DefaultMatrix(),
+			Priorities: map[string]incident.Objectives{
+				"P1": {Response: minutes(15), Resolution: hours(4)},
+				"P2": {Response: minutes(30), Resolution: hours(8)},
+				"P3": {Response: hours(4), Resolution: days(1)},
+				"P4": {Response: days(1), Resolution: days(5)},
+			},
+		},
+		Store: store.Config{URL: "file:data"},
+	}
+}
+
+func minutes(n int) model.Duration { return model.Duration(time.Duration(n) * time.Minute) }
+func hours(n int) model.Duration   { return model.Duration(time.Duration(n) * time.Hour) }
+func days(n int) model.Duration    { return hours(24 * n) }

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/tocsin-gateway/tocsin/ingest"
+)
+
+var (
+	sourceName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+)
+
+// namespaceLimit is how long a namespace may be, in bytes.
+const namespaceLimit = 128
+
+// enabled returns the names of the sources that are not disabled, in order.
+func (c *checker) enabled() []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(c.c.Sources)) {
+		if !c.c.Sources[name].Disabled {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (c *checker) sources() {
+	for _, name := range slices.Sorted(maps.Keys(c.c.Sources)) {
+		c.source(name, c.c.Sources[name])
+	}
+	if len(c.enabled()) == 0 {
+		c.mistake("sources", "every source is disabled", "keep one, so that alerts have a way in")
+	}
+}
+
+func (c *checker) source(name string, s ingest.SourceConfig) {
+	path := keyPath("sources", name)
+	if !sourceName.MatchString(name) {
+		c.mistake(path, "the name "+quote(name)+" cannot be part of a URL",
+			"use a to z, 0 to 9, - and _, at most 63 of them, beginning with a letter or digit")
+	}
+	if s.Format != "" {
+		c.oneOf(path+".format", "format", s.Format, formats)
+	} else if !slices.Contains(formats, name) {
+		c.mistake(path, "the source has no format", "add format: "+strings.Join(formats, " or format: "))
+	}
+	if len(s.Namespace) > namespaceLimit {
+		c.mistake(path+".namespace", fmt.Sprintf("the namespace is longer than %d bytes", namespaceLimit), "")
+	}
+	if s.BodyLimit < 0 {
+		c.mistake(path+".body_limit", "the limit is negative", "write 0 for the default of the format")
+	}
+	c.distinct(path+".ignore_labels", "label", s.IgnoreLabels)
+	c.distinct(path+".volatile_annotations", "annotation", s.VolatileAnnotations)
+	switch s.OnStoreFailure {
+	case "", refuse:
+	case spool:
+		c.mistake(path+".on_store_failure", "spool is not available with this version's store", "write refuse, or remove the key")
+	default:
+		c.oneOf(path+".on_store_failure", "way", s.OnStoreFailure, []string{refuse})
+	}
+	c.auth(path+".auth", s.Auth)
+}
+
+func (c *checker) auth(path string, a ingest.AuthConfig) {
+	// What the file tries to set counts: if that went wrong it has been said.
+	token := c.given(path+".bearer_token") || c.given(path+".bearer_token_file")
+	password := c.given(path+".password") || c.given(path+".password_file")
+	switch {
+	case a.Username != "" && !password:
+		c.mistake(path+".username", "there is a username, but no password", "add password or password_file")
+	case a.Username == "" && password:
+		c.mistake(path, "there is a password, but no username", "add username")
+	case strings.Contains(a.Username, ":"):
+		c.mistake(path+".username", "a username cannot hold a colon", "") // RFC 7617, section 2
+	}
+	if a.Header != "" && !headerName.MatchString(a.Header) {
+		c.mistake(path+".header", quote(a.Header)+" cannot be the name of a header", "write a name such as X-Tocsin-Token")
+	}
+	const missing, add = "carries the bearer token, but there is none", "add bearer_token or bearer_token_file"
+	if a.Header != "" && !token {
+		c.mistake(path+".header", "the header "+missing, add)
+	}
+	if a.QueryToken && !token {
+		c.mistake(path+".query_token", "the query "+missing, add)
+	}
+}

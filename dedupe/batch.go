@@ -1,0 +1,448 @@
+package dedupe
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// heldKept bounds the alerts that a threshold remembers for a key.
+const heldKept = 1000
+
+// TombstoneKept is how long an ended alert without an incident is remembered:
+// long enough to recognise what its senders repeat.
+const TombstoneKept = 24 * time.Hour
+
+// Batch are the events of one request that belong to one key. Its Step is what
+// the store runs.
+type Batch struct {
+	Place  Place
+	Events []Event
+	Policy *Policy
+
+	// Outcomes are those of the latest run of Step or Settled, one for each event.
+	Outcomes []Outcome
+	slots    map[alert.Fingerprint]int
+}
+
+// Outcome is what became of an event.
+type Outcome struct {
+	Verdict  alert.Verdict
+	Incident incident.ID
+	// Bounced: the event was only for something known here, and there is nothing.
+	Bounced bool
+}
+
+// Fingerprints returns the different fingerprints of the events. It must be
+// called before Settled and Step, which expect their entries in this order.
+func (b *Batch) Fingerprints() []alert.Fingerprint {
+	b.slots = make(map[alert.Fingerprint]int, len(b.Events))
+	fps := make([]alert.Fingerprint, 0, len(b.Events))
+	for i := range b.Events {
+		fp := b.Events[i].Fingerprint
+		if _, ok := b.slots[fp]; !ok {
+			b.slots[fp] = len(fps)
+			fps = append(fps, fp)
+		}
+	}
+	return fps
+}
+
+// Settled reports whether the entries alone show that nothing happened but
+// repeats. It is the short way of duplicates.
+func (b *Batch) Settled(now time.Time, entries []incident.Entry) ([]incident.Patch, bool) {
+	b.Outcomes = b.Outcomes[:0]
+	patches := make([]incident.Patch, len(entries))
+	for i := range b.Events {
+		ev := &b.Events[i]
+		slot := b.slots[ev.Fingerprint]
+		known := &entries[slot]
+		if !known.Exists() || known.Held() || ev.Alert == nil || ev.Alert.Kind != alert.KindAlert {
+			return nil, false
+		}
+		j := b.Policy.Judge(*known, ev, now)
+		if j.Write {
+			return nil, false
+		}
+		p := &patches[slot]
+		p.Count++
+		p.LastSeen, p.ValidUntil = j.Entry.LastSeen, j.Entry.ValidUntil
+		b.Outcomes = append(b.Outcomes, Outcome{Verdict: j.Verdict, Incident: known.Incident})
+	}
+	return patches, true
+}
+
+// Step decides what the events do to the key. It is one function in spite of
+// its length in helpers: each event sees what the ones before it did.
+func (b *Batch) Step(st incident.State) (incident.Next, error) {
+	s := stepping{b: b, st: &st, entries: make([]working, len(st.Entries))}
+	for i := range st.Entries {
+		s.entries[i] = working{was: st.Entries[i], is: st.Entries[i]}
+	}
+	if st.Key != nil {
+		s.key = *st.Key
+		s.key.Held = slices.Clip(st.Key.Held)
+	} else {
+		first := &b.Events[0]
+		s.key = incident.KeyState{Key: b.Place.Key, Rule: b.Place.Rule(), By: b.Place.By(first.Alert, &first.Class)}
+	}
+	b.Outcomes = b.Outcomes[:0]
+	for i := range b.Events {
+		b.Outcomes = append(b.Outcomes, s.event(&b.Events[i]))
+		if !s.next.Want.IsZero() {
+			return s.next, nil
+		}
+	}
+	return s.finish(), nil
+}
+
+// stepping is one run of a Step.
+type stepping struct {
+	b       *Batch
+	st      *incident.State
+	next    incident.Next
+	key     incident.KeyState
+	keyNew  bool // the key's state changed
+	entries []working
+	extra   []working // adopted from a threshold
+	edits   []*tally
+	opened  int
+	orphans bool // an ended entry without an incident was written
+}
+
+// working is an entry on its way.
+type working struct {
+	was, is incident.Entry
+	content *alert.Alert
+	write   bool
+	moved   bool
+}
+
+// tally gathers what a batch does to one incident, so that the timeline says it once.
+type tally struct {
+	*incident.Edit
+	joined, updated, resolved, expired, moved int
+}
+
+func (s *stepping) event(ev *Event) Outcome {
+	w := &s.entries[s.b.slots[ev.Fingerprint]]
+	if ev.Alert != nil && ev.Alert.Kind != alert.KindAlert {
+		return s.record(ev)
+	}
+	j := s.b.Policy.Judge(w.is, ev, s.st.Now)
+	if ev.KnownOnly && (j.Verdict == alert.Opened || j.Verdict == alert.Recorded) {
+		return Outcome{Bounced: true}
+	}
+	was := w.is
+	w.is = j.Entry
+	w.write = w.write || j.Write
+	if j.Write && ev.Alert != nil && j.Verdict != alert.ResolvedAlert && j.Verdict != alert.Duplicate {
+		w.content = ev.Alert
+	}
+	switch j.Verdict {
+	case alert.Opened:
+		return s.begin(w, was, ev, j.Verdict)
+	case alert.Updated, alert.Duplicate:
+		if was.Held() {
+			return s.begin(w, was, ev, j.Verdict)
+		}
+		if j.Write && was.Firing {
+			s.update(w, was, ev, j.Verdict)
+		}
+	case alert.ResolvedAlert:
+		w.moved = ev.Moved
+		s.end(w, was, ev)
+	}
+	return Outcome{Verdict: j.Verdict, Incident: w.is.Incident}
+}
+
+// current is the edit of the key's incident, nil if the key has none.
+func (s *stepping) current() *tally { return s.edit(s.key.Incident) }
+
+// edit returns the edit of an incident of this key; nil if there is none, or
+// if it has to be read first.
+func (s *stepping) edit(id incident.ID) *tally {
+	if id.IsZero() {
+		return nil
+	}
+	for _, t := range s.edits {
+		if t.Incident.ID == id {
+			return t
+		}
+	}
+	known := s.st.Others[id]
+	if s.st.Incident != nil && s.st.Incident.ID == id {
+		known = s.st.Incident
+	}
+	if known == nil {
+		if _, asked := s.st.Others[id]; !asked {
+			s.next.Want.Incidents = append(s.next.Want.Incidents, id)
+		}
+		return nil // gone by retention, or to be read
+	}
+	t := &tally{Edit: s.b.Policy.Change(known, s.st.Now)}
+	s.edits = append(s.edits, t)
+	return t
+}
+
+// begin puts a firing alert into an incident, or holds it.
+func (s *stepping) begin(w *working, was incident.Entry, ev *Event, v alert.Verdict) Outcome {
+	verdict := alert.Joined
+	cur := s.current()
+	if !s.next.Want.IsZero() {
+		return Outcome{}
+	}
+	switch {
+	case cur != nil && cur.Incident.IsOpen():
+	case cur != nil && s.reopens(cur.Incident):
+		if err := cur.Reopen(incident.System, "fires again"); err != nil {
+			return Outcome{Verdict: alert.Failed} // unreachable: a resolved incident can be reopened
+		}
+		verdict = alert.Reopened
+	case was.Held() && !s.reached(nil):
+		return Outcome{Verdict: v}
+	case !was.Held() && !s.reached(ev):
+		s.leaveOld(was)
+		w.write = true
+		w.is.Incident = incident.ID{}
+		return Outcome{Verdict: alert.Held}
+	default:
+		cur = s.open(ev)
+		verdict = alert.Opened
+		if s.adopt(cur, ev.Fingerprint); !s.next.Want.IsZero() {
+			return Outcome{}
+		}
+	}
+	s.join(cur, w, was, ev.Alert, ev.Class)
+	if verdict != alert.Opened {
+		cur.joined++
+	}
+	return Outcome{Verdict: verdict, Incident: cur.Incident.ID}
+}
+
+func (s *stepping) join(t *tally, w *working, was incident.Entry, a *alert.Alert, class incident.Classification) {
+	known := was.Incident == t.Incident.ID
+	if !known {
+		s.leaveOld(was)
+	}
+	w.is.Incident, w.write = t.Incident.ID, true
+	t.Join(incident.Member{Alert: a, Class: class}, known)
+	t.Incident.Occurrences++
+	s.flap(t, w, a.Name())
+}
+
+// leaveOld archives an entry with the incident of its episode before.
+func (s *stepping) leaveOld(was incident.Entry) {
+	if !was.Incident.IsZero() {
+		s.next.Archive = append(s.next.Archive, was)
+	}
+}
+
+// reopens reports whether a resolved incident takes an alert that fires again.
+// While some of its alerts still fire the problem is not over, whatever the window.
+func (s *stepping) reopens(i *incident.Incident) bool {
+	return i.State == incident.Resolved &&
+		(i.Alerts.Firing > 0 || s.b.Policy.ReopenWindow > 0 && s.st.Now.Sub(i.ResolvedAt) <= s.b.Policy.ReopenWindow)
+}
+
+func (s *stepping) open(ev *Event) *tally {
+	id := s.st.NewID(s.opened)
+	s.opened++
+	class := ev.Class
+	e := s.b.Policy.Open(incident.Opening{ID: id, Key: s.b.Place.Key, Rule: s.b.Place.Rule(),
+		Title: s.b.Place.Title(ev.Alert, &ev.Class), Class: class,
+		StartedAt: ev.Alert.StartsAt, By: incident.System}, s.st.Now)
+	t := &tally{Edit: e}
+	s.edits = append(s.edits, t)
+	s.key.Incident, s.keyNew = id, true
+	return t
+}
+
+// reached counts ev (or, if it is nil, nothing new) and reports whether the
+// rule's threshold is reached.
+func (s *stepping) reached(ev *Event) bool {
+	th := s.b.Policy.Threshold
+	if th.Count <= 1 {
+		return true
+	}
+	since := s.st.Now.Add(-time.Duration(th.Window))
+	if ev != nil {
+		held := incident.Held{Fingerprint: ev.Fingerprint, At: s.st.Now}
+		if th.Distinct != "" {
+			held.Value = xxhash.Sum64String(view(ev.Alert, &ev.Class, th.Distinct))
+		}
+		s.key.Held = append(slices.Clip(s.key.Held), held)
+		if over := len(s.key.Held) - heldKept; over > 0 {
+			s.key.Held = s.key.Held[over:]
+		}
+		s.keyNew = true
+	}
+	seen := make(map[uint64]bool)
+	n := 0
+	for _, h := range s.key.Held {
+		if h.At.Before(since) || th.Distinct != "" && seen[h.Value] {
+			continue
+		}
+		seen[h.Value] = true
+		n++
+	}
+	return n >= th.Count
+}
+
+// adopt brings what a threshold held into the incident that it led to.
+func (s *stepping) adopt(t *tally, except alert.Fingerprint) {
+	done := map[alert.Fingerprint]bool{except: true}
+	for _, h := range s.key.Held {
+		if done[h.Fingerprint] {
+			continue
+		}
+		done[h.Fingerprint] = true
+		if slot, ok := s.b.slots[h.Fingerprint]; ok {
+			s.take(t, &s.entries[slot], s.said(h.Fingerprint))
+			continue
+		}
+		known, ok := s.st.More[h.Fingerprint]
+		if !ok {
+			s.next.Want.Fingerprints = append(s.next.Want.Fingerprints, h.Fingerprint)
+			continue
+		}
+		s.extra = append(s.extra, working{was: known.Entry, is: known.Entry})
+		s.take(t, &s.extra[len(s.extra)-1], known.Content)
+	}
+	s.key.Held = nil
+}
+
+// said returns the alert of the first event with the given fingerprint.
+func (s *stepping) said(fp alert.Fingerprint) *alert.Alert {
+	i := slices.IndexFunc(s.b.Events, func(ev Event) bool { return ev.Fingerprint == fp })
+	return s.b.Events[i].Alert
+}
+
+// take counts an entry into an incident without an event of its own.
+func (s *stepping) take(t *tally, w *working, content *alert.Alert) {
+	if !w.is.Exists() || !w.is.Incident.IsZero() || content == nil {
+		return
+	}
+	w.is.Incident, w.write = t.Incident.ID, true
+	t.Adopt(incident.Known{Entry: w.is, Content: content})
+	t.joined++
+}
+
+func (s *stepping) update(w *working, was incident.Entry, ev *Event, v alert.Verdict) {
+	t := s.edit(was.Incident)
+	if t == nil {
+		return
+	}
+	t.Regrade(was.Severity, incident.Member{Alert: ev.Alert, Class: ev.Class})
+	if v == alert.Updated {
+		t.updated++
+	}
+	t.Incident.Occurrences++
+}
+
+func (s *stepping) end(w *working, was incident.Entry, ev *Event) {
+	t := s.edit(was.Incident)
+	if t == nil {
+		return
+	}
+	t.Leave(was.Severity, w.is.End)
+	name := ""
+	switch {
+	case ev.Expiry:
+		t.expired++
+	case ev.Moved:
+		t.moved++
+		return
+	default:
+		t.resolved++
+		t.Incident.Occurrences++
+		name = ev.Alert.Name()
+	}
+	s.flap(t, w, name)
+}
+
+func (s *stepping) flap(t *tally, w *working, name string) {
+	if until, ok := s.b.Policy.flapping(&w.is); ok {
+		t.Flap(until, name)
+	}
+}
+
+// record writes a message that is not an alert into the open incident's timeline.
+func (s *stepping) record(ev *Event) Outcome {
+	cur := s.current()
+	if cur == nil || !cur.Incident.IsOpen() {
+		return Outcome{Verdict: alert.Recorded}
+	}
+	a := ev.Alert
+	who := a.Author
+	if who == "" {
+		who = a.Source
+	}
+	cur.Log(who, a.Kind.String(), alert.CutText(a.Comment, 4096), 0)
+	return Outcome{Verdict: alert.Recorded, Incident: cur.Incident.ID}
+}
+
+// finish turns the run into what is to be written.
+func (s *stepping) finish() incident.Next {
+	for _, t := range s.edits {
+		t.say(s.st.Now)
+		t.Into(&s.next)
+	}
+	earliest := time.Time{}
+	for _, list := range [...][]working{s.entries, s.extra} {
+		for i := range list {
+			w := &list[i]
+			switch {
+			case w.moved:
+				// Nothing of it stays: here it neither fires nor has it ended.
+				s.leaveOld(w.is)
+				s.next.Remove = append(s.next.Remove, w.was)
+			case w.write:
+				s.next.Entries = append(s.next.Entries, incident.EntryWrite{Entry: w.is, Was: w.was, Content: w.content})
+				s.orphans = s.orphans || !w.is.Firing && w.is.Incident.IsZero()
+				if v := w.is.ValidUntil; w.is.Firing && !v.IsZero() && (earliest.IsZero() || v.Before(earliest)) {
+					earliest = v
+				}
+			case w.is.Count > w.was.Count:
+				s.next.Patches = append(s.next.Patches, incident.EntryPatch{Fingerprint: w.is.Fingerprint,
+					Patch: incident.Patch{Count: w.is.Count - w.was.Count, LastSeen: w.is.LastSeen, ValidUntil: w.is.ValidUntil}})
+			}
+		}
+	}
+	if s.keyNew || s.st.Key == nil && len(s.next.Entries) > 0 {
+		key := s.key
+		s.next.Key = &key
+	}
+	if s.orphans {
+		s.next.Jobs = append(s.next.Jobs, incident.Job{Subject: s.b.Place.Key.String(), Kind: incident.JobRetention, Due: s.st.Now.Add(TombstoneKept), NoLater: true})
+	}
+	if !earliest.IsZero() {
+		s.next.Jobs = append(s.next.Jobs, incident.Job{Subject: s.b.Place.Key.String(), Kind: incident.JobExpiry, Due: earliest, NoLater: true})
+	}
+	return s.next
+}
+
+// say writes one timeline entry for each kind of change, and resolves the
+// incident when its last alert has ended.
+func (t *tally) say(now time.Time) {
+	for _, kind := range [...]struct {
+		n            int
+		action, text string
+	}{{t.joined, "joined", "%d joined"}, {t.updated, "updated", "%d changed"}, {t.resolved, "alerts_resolved", "%d resolved"},
+		{t.expired, "expired", "%d not repeated in time, counted as resolved"},
+		{t.moved, "moved", "%d moved to where the current configuration puts them"}} {
+		if kind.n > 0 {
+			t.Log(incident.System, kind.action, fmt.Sprintf(kind.text, kind.n), kind.n)
+		}
+	}
+	if t.resolved+t.expired+t.moved > 0 && t.Incident.IsOpen() && t.Incident.Alerts.Firing == 0 {
+		if err := t.Resolve(incident.System, "its last alert ended"); err != nil {
+			t.Log(incident.System, "error", err.Error(), 0) // unreachable: it is open
+		}
+	}
+}

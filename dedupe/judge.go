@@ -1,0 +1,212 @@
+package dedupe
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// Event is one alert on its way to its key.
+type Event struct {
+	Alert       *alert.Alert
+	Fingerprint alert.Fingerprint
+	Generation  incident.Generation
+	Content     uint64
+	Class       incident.Classification
+	// Expiry: nobody sent this; the alert's validity ran out. Alert is nil.
+	Expiry bool
+	// Moved: the alert fires under another key now. Alert is nil.
+	Moved bool
+	// KnownOnly: the event may not begin anything here, because an older
+	// generation of the configuration put it here, or a rule suppresses it.
+	KnownOnly bool
+}
+
+// Judgement says what an event means for one alert.
+type Judgement struct {
+	// Verdict is Opened for a firing that begins an episode (which incident takes
+	// it is decided later), or Updated, ResolvedAlert, Duplicate, Stale or Recorded.
+	Verdict alert.Verdict
+	// Entry is what is known afterwards.
+	Entry incident.Entry
+	// Write: more than counts and validity changed.
+	Write bool
+}
+
+// Judge compares ev with what is known of its alert.
+//
+// Whether the alert fires afterwards does not depend on the order in which its
+// messages came: it does if the latest start said is after the latest end said.
+// Three things bend that rule, each towards an alarm too many rather than too
+// few: an end in the sender's future counts as now; a firing that comes later
+// than the late window after the end is meant, even if its start is old (an
+// Alertmanager that lost its Prometheus for a while resolves and then sends the
+// old start again); and an end that only we inferred is undone by any firing.
+func (p *Policy) Judge(known incident.Entry, ev *Event, now time.Time) Judgement {
+	if ev.Expiry || ev.Moved {
+		return p.stop(known, ev.Moved, now)
+	}
+	a := ev.Alert
+	if a.Kind != alert.KindAlert {
+		return Judgement{Verdict: alert.Recorded, Entry: known}
+	}
+	j := Judgement{Entry: known}
+	j.Entry.Count++
+	if a.ReceivedAt.After(j.Entry.LastSeen) {
+		j.Entry.LastSeen = a.ReceivedAt
+	}
+	if !known.Exists() {
+		j.Entry.FirstSeen = a.ReceivedAt
+		j.Entry.Fingerprint, j.Entry.Source = ev.Fingerprint, a.Source
+	}
+	if a.Status == alert.Resolved {
+		p.resolve(&j, ev)
+	} else {
+		p.fire(&j, ev)
+	}
+	return j
+}
+
+func (p *Policy) fire(j *Judgement, ev *Event) {
+	a, e := ev.Alert, &j.Entry
+	start := a.StartsAt
+	switch {
+	case !e.Firing && e.Exists() && !e.End.IsZero() && !p.begins(e, a):
+		j.Verdict = alert.Stale
+		return
+	case !e.Firing:
+		j.Verdict, j.Write = alert.Opened, true
+		if start.IsZero() {
+			start = a.ReceivedAt
+		}
+		if !e.Expired || e.Start.IsZero() {
+			e.Start = start
+		}
+		// Later than the end in any case, or a repeat of that end would end it again.
+		e.Last = start
+		if !e.Last.After(e.End) && !e.End.IsZero() {
+			e.Last = e.End.Add(1)
+		}
+		e.Firing, e.Expired = true, false
+		e.ValidUntil = a.ValidUntil
+		p.changed(e, a.ReceivedAt)
+	default:
+		j.Verdict = alert.Duplicate
+		if start.IsZero() {
+			start = e.Start
+		}
+		if start.Before(e.Start) && !(start.Before(e.End) || start.Equal(e.End)) || start.After(e.Last) {
+			j.Write = true
+			if start.Before(e.Start) {
+				e.Start = start
+			}
+			if start.After(e.Last) {
+				e.Last = start
+			}
+		}
+		if e.Content != ev.Content {
+			j.Verdict, j.Write = alert.Updated, true
+		}
+		if a.ValidUntil.After(e.ValidUntil) && !e.ValidUntil.IsZero() {
+			e.ValidUntil = a.ValidUntil
+		} else if a.ValidUntil.IsZero() != e.ValidUntil.IsZero() {
+			// Another sender of the same alert makes other promises; the one without
+			// an end rules, because it will say so when it ends.
+			if a.ValidUntil.IsZero() {
+				e.ValidUntil, j.Write = time.Time{}, true
+			}
+		}
+	}
+	if j.Write {
+		e.Content, e.Generation, e.Severity = ev.Content, ev.Generation, ev.Class.Severity
+	}
+}
+
+// begins reports whether a firing of an alert that has ended is a new episode.
+func (p *Policy) begins(e *incident.Entry, a *alert.Alert) bool {
+	switch {
+	case e.Expired:
+		return a.ValidUntil.IsZero() || a.ValidUntil.After(e.End)
+	case a.StartsAt.IsZero():
+		return a.ReceivedAt.After(e.EndSeen)
+	case a.StartsAt.After(e.End):
+		return true
+	}
+	return a.ReceivedAt.After(e.EndSeen.Add(p.LateWindow))
+}
+
+func (p *Policy) resolve(j *Judgement, ev *Event) {
+	a, e := ev.Alert, &j.Entry
+	end := a.EndsAt
+	if end.IsZero() || end.After(a.ReceivedAt) {
+		end = a.ReceivedAt
+	}
+	if a.StartsAt.After(end) {
+		// The sender's times are at odds; that this episode ended is what it means.
+		end = a.StartsAt
+	}
+	switch {
+	case !e.Exists() || e.End.IsZero() && !e.Firing:
+		j.Verdict, j.Write = alert.Recorded, true
+		e.Start, e.End, e.EndSeen = a.StartsAt, end, a.ReceivedAt
+		e.Content, e.Generation, e.Severity = ev.Content, ev.Generation, ev.Class.Severity
+	case e.Firing && !end.Before(e.Last):
+		j.Verdict, j.Write = alert.ResolvedAlert, true
+		e.Firing, e.ValidUntil = false, time.Time{}
+		e.End, e.EndSeen = end, a.ReceivedAt
+		p.changed(e, a.ReceivedAt)
+	case e.Firing:
+		j.Verdict = alert.Stale
+	case e.Expired:
+		// Now somebody says it: the end is known.
+		j.Verdict, j.Write = alert.Duplicate, true
+		e.Expired, e.End, e.EndSeen = false, end, a.ReceivedAt
+	case end.After(e.End):
+		j.Verdict, j.Write = alert.Duplicate, true
+		e.End, e.EndSeen = end, a.ReceivedAt
+	case end.Equal(e.End):
+		j.Verdict = alert.Duplicate
+	default:
+		j.Verdict = alert.Stale
+	}
+}
+
+// stop ends an alert without a message: its validity ran out, or it was moved.
+func (p *Policy) stop(known incident.Entry, moved bool, now time.Time) Judgement {
+	j := Judgement{Entry: known, Verdict: alert.Duplicate}
+	over := !known.ValidUntil.IsZero() && !known.ValidUntil.After(now)
+	if !known.Firing || !moved && !over {
+		return j
+	}
+	e := &j.Entry
+	j.Verdict, j.Write = alert.ResolvedAlert, true
+	e.End, e.EndSeen = e.ValidUntil, now
+	if moved {
+		e.End = e.Last
+	}
+	e.Firing, e.Expired, e.ValidUntil = false, !moved, time.Time{}
+	p.changed(e, now)
+	return j
+}
+
+// changed remembers that e began or ceased to fire.
+func (p *Policy) changed(e *incident.Entry, at time.Time) {
+	if p.FlapChanges <= 0 {
+		return
+	}
+	e.Changes = append(slices.Clip(e.Changes), at)
+	if over := len(e.Changes) - p.FlapChanges; over > 0 {
+		e.Changes = slices.Clone(e.Changes[over:])
+	}
+}
+
+// flapping reports whether e changed so often that it is no news, and until when.
+func (p *Policy) flapping(e *incident.Entry) (until time.Time, ok bool) {
+	if p.FlapChanges <= 0 || len(e.Changes) < p.FlapChanges {
+		return time.Time{}, false
+	}
+	last := e.Changes[len(e.Changes)-1]
+	return last.Add(p.FlapWindow), last.Sub(e.Changes[len(e.Changes)-p.FlapChanges]) <= p.FlapWindow
+}

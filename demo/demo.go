@@ -1,0 +1,217 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Start is when the day begins if Options say nothing: a Friday.
+var Start = time.Date(2026, time.November, 20, 9, 0, 0, 0, time.UTC)
+
+// Options wire a gateway in.
+type Options struct {
+	// Start is when the day begins. The zero time means the variable Start.
+	Start time.Time
+	// Post hands one request to the gateway whose clock shows at: body is what
+	// a sender would post to /ingest/{source}. It returns the gateway's answer.
+	// Times never go back from call to call.
+	Post func(ctx context.Context, at time.Time, source string, body []byte) (status int, answer []byte, err error)
+	// Incidents returns all incidents that the gateway holds after the last Post.
+	Incidents func(ctx context.Context) ([]Incident, error)
+}
+
+// Incident is the part of an incident that the demo shows.
+type Incident struct {
+	// Reference is the short name for people.
+	Reference string
+	Severity  string
+	Priority  string
+	State     string
+	Title     string
+	// Alerts counts different alerts in it, not messages.
+	Alerts int
+	// OpenedAt and ResolvedAt bound its duration; a zero ResolvedAt means that it is not resolved.
+	OpenedAt, ResolvedAt time.Time
+}
+
+// ErrRefused is returned when the gateway did not take a request.
+var ErrRefused = errors.New("demo: the gateway refused a request")
+
+// tally counts what was sent in a phase and what became of it.
+type tally struct {
+	requests, alerts int
+	verdicts         map[string]int
+}
+
+// Run plays the day and prints it to w, at most 100 characters a line.
+func Run(ctx context.Context, o Options, w io.Writer) error {
+	if o.Start.IsZero() {
+		o.Start = Start
+	}
+	all, err := posts(o.Start, script())
+	if err != nil {
+		return err
+	}
+	p := &printer{w: w}
+	p.printf("A bad day at a shop, as its pair of Alertmanagers would send it (virtual time, nothing is kept):\n\n")
+	sum := tally{verdicts: map[string]int{}}
+	for i, ph := range phases {
+		until := time.Duration(1<<63 - 1)
+		if i+1 < len(phases) {
+			until = phases[i+1].at
+		}
+		part := slices.DeleteFunc(slices.Clone(all), func(p post) bool { return p.at < ph.at || p.at >= until })
+		t, err := play(ctx, o, part)
+		if err != nil {
+			return err
+		}
+		p.phase(o.Start.Add(ph.at), ph.title, t)
+		sum.add(t)
+	}
+	incidents, err := o.Incidents(ctx)
+	if err != nil {
+		return fmt.Errorf("demo: incidents: %w", err)
+	}
+	p.table(incidents)
+	p.printf("\n%s in %s became %s.\n", plural(sum.alerts, "alert"), plural(sum.requests, "request"), plural(len(incidents), "incident"))
+	return p.err
+}
+
+func play(ctx context.Context, o Options, part []post) (tally, error) {
+	t := tally{requests: len(part), verdicts: map[string]int{}}
+	for _, p := range part {
+		status, answer, err := o.Post(ctx, o.Start.Add(p.at), p.source, p.body)
+		if err != nil {
+			return t, fmt.Errorf("demo: post: %w", err)
+		}
+		if status != 200 {
+			return t, fmt.Errorf("%w: %d %.200s", ErrRefused, status, answer)
+		}
+		var a struct {
+			Received int `json:"received"`
+			Results  []struct {
+				Verdict string `json:"verdict"`
+			} `json:"results"`
+		}
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return t, fmt.Errorf("demo: answer: %w", err)
+		}
+		if a.Received != p.alerts || len(a.Results) != p.alerts {
+			return t, fmt.Errorf("demo: sent %d alerts, the answer says received %d with %d results", p.alerts, a.Received, len(a.Results))
+		}
+		t.alerts += p.alerts
+		for _, r := range a.Results {
+			t.verdicts[r.Verdict]++
+		}
+	}
+	return t, nil
+}
+
+func (t *tally) add(o tally) {
+	t.requests += o.requests
+	t.alerts += o.alerts
+	for verdict, n := range o.verdicts {
+		t.verdicts[verdict] += n
+	}
+}
+
+// verdictOrder is the order in which verdicts are told; others follow by name.
+var verdictOrder = []string{"opened", "reopened", "joined", "updated", "resolved", "duplicate", "stale", "suppressed", "held", "recorded"}
+
+func (t *tally) String() string {
+	var names []string
+	for verdict := range t.verdicts {
+		names = append(names, verdict)
+	}
+	rank := func(name string) int {
+		if i := slices.Index(verdictOrder, name); i >= 0 {
+			return i
+		}
+		return len(verdictOrder)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		if d := rank(a) - rank(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a, b)
+	})
+	for i, name := range names {
+		names[i] = fmt.Sprintf("%d %s", t.verdicts[name], name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// printer remembers the first error of a writer.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) printf(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format, args...)
+	}
+}
+
+func (p *printer) phase(at time.Time, title string, t tally) {
+	p.printf("%s  %s\n", at.Format("15:04"), title)
+	if t.requests == 0 {
+		p.printf("       nothing was sent\n\n")
+		return
+	}
+	p.printf("       %s, %s: %s\n\n", plural(t.requests, "request"), plural(t.alerts, "alert"), t.String())
+}
+
+const row = "%-18s %-9s %-8s %-12s %6s %9s  %s\n"
+
+// titleWidth is what the other columns leave of 100.
+const titleWidth = 100 - 18 - 1 - 9 - 1 - 8 - 1 - 12 - 1 - 6 - 1 - 9 - 2
+
+func (p *printer) table(incidents []Incident) {
+	p.printf(row, "REFERENCE", "SEVERITY", "PRIORITY", "STATE", "ALERTS", "DURATION", "TITLE")
+	sorted := slices.SortedStableFunc(slices.Values(incidents), func(a, b Incident) int { return a.OpenedAt.Compare(b.OpenedAt) })
+	for _, i := range sorted {
+		p.printf(row, fit(i.Reference, 18), fit(i.Severity, 9), fit(i.Priority, 8), fit(i.State, 12), fmt.Sprint(i.Alerts), i.duration(), fit(i.Title, titleWidth))
+	}
+}
+
+func (i Incident) duration() string {
+	if i.ResolvedAt.IsZero() {
+		return "-"
+	}
+	d := i.ResolvedAt.Sub(i.OpenedAt)
+	if d < time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+}
+
+// fit cuts s to n characters and shows control characters as blanks, because a
+// title holds words of an alert, and those can be anything.
+func fit(s string, n int) string {
+	runes := []rune(strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, s))
+	if len(runes) > n {
+		return string(runes[:n-1]) + "…"
+	}
+	return string(runes)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,421 @@
+package incident
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+)
+
+// The kinds of jobs.
+const (
+	// JobExpiry ends alerts whose validity ran out; the subject is a key.
+	JobExpiry = "expiry"
+	// JobClose closes a resolved incident.
+	JobClose = "close"
+	// JobStillFiring reminds of alerts that fire in a resolved incident.
+	JobStillFiring = "still_firing"
+	// JobRetention removes a closed incident.
+	JobRetention = "retention"
+)
+
+// System is who acts when no person does.
+const System = "tocsin"
+
+// Policy is what the configuration says about the life of incidents.
+type Policy struct {
+	Severities       Scale
+	Matrix           Matrix
+	CloseAfter       time.Duration
+	StillFiringAfter time.Duration
+	// Retention is how long a closed incident is kept; 0 is for ever.
+	Retention time.Duration
+	// Teams are those that statistics name; all others are "other".
+	Teams []string
+}
+
+// Edit changes one incident and gathers all that the change causes.
+type Edit struct {
+	// Incident is the changed copy.
+	Incident *Incident
+	policy   Policy
+	now      time.Time
+	timeline []TimelineEntry
+	jobs     []Job
+	observed []Observation
+}
+
+// Change starts to change i, which itself stays as it is.
+func (p Policy) Change(i *Incident, now time.Time) *Edit {
+	e := &Edit{Incident: i.Clone(), policy: p, now: now}
+	e.Incident.ChangedAt = now
+	return e
+}
+
+// Opening is what a new incident starts with.
+type Opening struct {
+	ID    ID
+	Key   Key
+	Rule  string
+	Title string
+	Class Classification
+	// StartedAt is the start that the first alert states.
+	StartedAt time.Time
+	// By is who opened it: System, or the person who reports it.
+	By          string
+	Description string
+	Drill       bool
+}
+
+// Open makes a new incident.
+func (p Policy) Open(o Opening, now time.Time) *Edit {
+	c := o.Class
+	i := &Incident{
+		ID: o.ID, Title: o.Title, State: Open, Phase: Investigating, Severity: c.Severity, Category: c.Category, Level: Levels()[0],
+		Service: c.Service, Team: c.Team, Runbook: c.Runbook, OpenedAt: now, CycleOpenedAt: now, CycleSeverity: c.Severity, ChangedAt: now,
+		Key: o.Key, Rule: o.Rule, Roles: map[string]string{}, Firing: map[string]int{}, Links: []Link{}, Children: []ID{},
+		Description: o.Description, Drill: o.Drill,
+	}
+	if o.By != System {
+		i.Reporter = o.By
+	}
+	e := &Edit{Incident: i, policy: p, now: now}
+	e.started(o.StartedAt)
+	e.grade(c)
+	e.Log(o.By, "opened", "opened: "+o.Title, 0)
+	if i.measured() {
+		e.observe("opened_total", 1)
+		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
+	}
+	return e
+}
+
+// grade sets impact, urgency and priority: what the rules say, else what the
+// severity implies.
+func (e *Edit) grade(c Classification) {
+	i := e.Incident
+	impact, urgency := e.policy.Severities.Grades(i.Severity)
+	i.Impact, i.Urgency = firstOf(c.Impact, impact), firstOf(c.Urgency, urgency)
+	i.Priority = firstOf(c.Priority, e.policy.Matrix.Priority(i.Impact, i.Urgency))
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func (e *Edit) started(at time.Time) {
+	i := e.Incident
+	if at.IsZero() || !i.StartedAt.IsZero() && !at.Before(i.StartedAt) {
+		return
+	}
+	if at.Before(i.OpenedAt.Add(-farOff)) || at.After(i.OpenedAt.Add(farOff)) {
+		i.TimeClamped = true
+	}
+	i.StartedAt = at
+}
+
+// Log appends to the timeline what happens now.
+func (e *Edit) Log(who, action, text string, count int) {
+	e.logAt(TimelineEntry{At: e.now, Who: who, Action: action, Text: text, Count: count})
+}
+
+func (e *Edit) logAt(t TimelineEntry) {
+	i := e.Incident
+	t.Incident, t.Seq, t.RecordedAt = i.ID, i.TimelineLength+1, e.now
+	t.Hash = t.Sum(i.TimelineHash)
+	i.TimelineLength, i.TimelineHash = t.Seq, t.Hash
+	e.timeline = append(e.timeline, t)
+}
+
+func (e *Edit) observe(metric string, value float64) {
+	team := e.Incident.Team
+	if team != "" && !slices.Contains(e.policy.Teams, team) {
+		team = "other"
+	}
+	e.observed = append(e.observed, Observation{metric, e.Incident.CycleSeverity, team, value})
+}
+
+func (e *Edit) arm(kind string, due time.Time) {
+	e.jobs = append(e.jobs, Job{Subject: e.Incident.ID.String(), Kind: kind, Due: due})
+}
+
+// IntoJobs adds only the jobs of the edit, for one that leaves the incident as it is.
+func (e *Edit) IntoJobs(next *Next) { next.Jobs = append(next.Jobs, e.jobs...) }
+
+// Into adds the edit to next.
+func (e *Edit) Into(next *Next) {
+	next.Incidents = append(next.Incidents, e.Incident)
+	next.Timeline = append(next.Timeline, e.timeline...)
+	next.Jobs = append(next.Jobs, e.jobs...)
+	next.Observations = append(next.Observations, e.observed...)
+}
+
+// Member is one alert of an incident in the moment that it joins or changes.
+type Member struct {
+	Alert *alert.Alert
+	Class Classification
+}
+
+// Join counts a firing alert in. Known says that it belonged to the incident before.
+func (e *Edit) Join(m Member, known bool) {
+	i := e.Incident
+	i.Alerts.Firing++
+	i.Firing[m.Class.Severity]++
+	labels := m.Alert.Labels
+	for _, l := range m.Class.Labels {
+		labels = labels.Set(l.Name, l.Value)
+	}
+	if !known {
+		e.narrow(labels)
+		i.Alerts.Total++
+	}
+	e.raise(m.Class)
+	e.started(m.Alert.StartsAt)
+	i.LeftOut = max(i.LeftOut, m.Alert.LeftOut)
+	if host := m.Alert.Host(); host != "" && len(i.Hosts) < hostsKept && !slices.Contains(i.Hosts, host) {
+		i.Hosts = append(i.Hosts, host)
+	}
+	if !slices.Contains(i.Sources, m.Alert.Source) {
+		i.Sources = append(i.Sources, m.Alert.Source)
+	}
+}
+
+// Adopt counts in an alert that a threshold had held.
+func (e *Edit) Adopt(k Known) {
+	e.Join(Member{Alert: k.Content, Class: Classification{Severity: k.Entry.Severity}}, false)
+	e.Incident.Occurrences += k.Entry.Count
+	if !k.Entry.Firing {
+		e.Leave(k.Entry.Severity, k.Entry.End)
+	}
+}
+
+// narrow keeps the labels that the alert shares with those before it.
+func (e *Edit) narrow(labels alert.Labels) {
+	i := e.Incident
+	if i.Labels == nil || i.Alerts.Total == 0 {
+		i.Labels = labels.Map()
+		return
+	}
+	for name, value := range i.Labels {
+		if labels.Get(name) != value {
+			delete(i.Labels, name)
+		}
+	}
+}
+
+// raise lets a worse alert make the incident worse; severity never falls by itself.
+func (e *Edit) raise(c Classification) {
+	i := e.Incident
+	if e.policy.Severities.Worse(c.Severity, i.CycleSeverity) {
+		i.CycleSeverity = c.Severity
+	}
+	if i.SeveritySet || !e.policy.Severities.Worse(c.Severity, i.Severity) {
+		return
+	}
+	e.Log(System, "severity", fmt.Sprintf("severity rose from %s to %s", i.Severity, c.Severity), 0)
+	i.Severity = c.Severity
+	e.grade(c)
+}
+
+// Regrade counts a firing alert whose severity changed.
+func (e *Edit) Regrade(was string, m Member) {
+	if was != m.Class.Severity {
+		e.uncount(was)
+		e.Incident.Firing[m.Class.Severity]++
+	}
+	e.Incident.LeftOut = max(e.Incident.LeftOut, m.Alert.LeftOut)
+	e.raise(m.Class)
+}
+
+// Leave counts out an alert that ended at the given time.
+func (e *Edit) Leave(severity string, ended time.Time) {
+	i := e.Incident
+	i.Alerts.Firing--
+	e.uncount(severity)
+	if ended.After(i.RestoredAt) {
+		i.RestoredAt = ended
+	}
+}
+
+func (e *Edit) uncount(severity string) {
+	if e.Incident.Firing[severity]--; e.Incident.Firing[severity] <= 0 {
+		delete(e.Incident.Firing, severity)
+	}
+}
+
+// Flap notes that an alert changes so often that it is no news until the given time.
+func (e *Edit) Flap(until time.Time, name string) {
+	i := e.Incident
+	if !i.FlappingUntil.After(e.now) {
+		e.Log(System, "flapping", "flapping: "+name, 0)
+	}
+	if until.After(i.FlappingUntil) {
+		i.FlappingUntil = until
+	}
+}
+
+// Acknowledge says that a person works on it. Doing it again changes nothing.
+func (e *Edit) Acknowledge(by, comment string) error {
+	i := e.Incident
+	switch i.State {
+	case Acknowledged:
+		return nil
+	case Open:
+	default:
+		return &StateError{"acknowledge", i.State}
+	}
+	i.State, i.AcknowledgedAt, i.AcknowledgedBy = Acknowledged, e.now, by
+	e.Log(by, "acknowledged", withComment("acknowledged", comment), 0)
+	if d, _ := i.TimeToAcknowledge(); i.measured() {
+		e.observe("time_to_acknowledge_seconds", d.Seconds())
+	}
+	return nil
+}
+
+// Resolve ends the cycle. By is System when the last alert resolved.
+func (e *Edit) Resolve(by, comment string) error {
+	i := e.Incident
+	if i.State == Resolved {
+		return nil
+	}
+	if !i.IsOpen() {
+		return &StateError{"resolve", i.State}
+	}
+	unacknowledged := i.State == Open
+	i.State, i.ResolvedAt, i.ResolvedBy = Resolved, e.now, by
+	text := "resolved"
+	if i.Alerts.Firing > 0 {
+		text = fmt.Sprintf("resolved while %d still fire", i.Alerts.Firing)
+		e.arm(JobStillFiring, e.now.Add(e.policy.StillFiringAfter))
+	}
+	e.Log(by, "resolved", withComment(text, comment), 0)
+	e.arm(JobClose, e.now.Add(e.policy.CloseAfter))
+	if i.measured() {
+		d, _ := i.TimeToResolve()
+		e.observe("time_to_resolve_seconds", d.Seconds())
+		if unacknowledged {
+			e.observe("resolved_unacknowledged_total", 1)
+		}
+	}
+	return nil
+}
+
+// Close ends the incident's life; its retention begins.
+func (e *Edit) Close(by, comment string) error {
+	i := e.Incident
+	if i.State == Closed {
+		return nil
+	}
+	if i.State != Resolved {
+		return &StateError{"close", i.State}
+	}
+	i.State, i.ClosedAt, i.ClosedBy = Closed, e.now, by
+	e.Log(by, "closed", withComment("closed", comment), 0)
+	e.arm(JobClose, time.Time{})
+	e.arm(JobStillFiring, time.Time{})
+	if e.policy.Retention > 0 {
+		e.arm(JobRetention, e.now.Add(e.policy.Retention))
+	}
+	if d, ok := i.Outage(); ok && i.measured() {
+		e.observe("outage_seconds", d.Seconds())
+	}
+	return nil
+}
+
+// Reopen begins a new cycle, which needs a new acknowledgement.
+func (e *Edit) Reopen(by, comment string) error {
+	i := e.Incident
+	if i.IsOpen() {
+		return nil
+	}
+	i.Cycles = append(i.Cycles, Cycle{i.CycleOpenedAt, i.AcknowledgedAt, i.AcknowledgedBy, i.ResolvedAt, i.ResolvedBy, i.CycleSeverity})
+	if len(i.Cycles) > cyclesKept {
+		i.Cycles = i.Cycles[len(i.Cycles)-cyclesKept:]
+	}
+	i.Reopens++
+	i.State, i.CycleOpenedAt, i.CycleSeverity = Open, e.now, i.Severity
+	i.AcknowledgedAt, i.ResolvedAt, i.ClosedAt, i.RestoredAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	i.AcknowledgedBy, i.ResolvedBy, i.ClosedBy = "", "", ""
+	e.Log(by, "reopened", withComment("reopened", comment), 0)
+	for _, kind := range [...]string{JobClose, JobStillFiring, JobRetention} {
+		e.arm(kind, time.Time{})
+	}
+	if i.measured() {
+		e.observe("reopened_total", 1)
+	}
+	return nil
+}
+
+// Note writes into the timeline. At is when it happened; an earlier time than
+// now makes it a late entry, the zero time means now.
+func (e *Edit) Note(by, text string, at time.Time) error {
+	t := TimelineEntry{At: at, Who: by, Action: "note", Text: text}
+	if at.IsZero() || !at.Before(e.now) {
+		t.At = e.now
+	} else {
+		t.Late = true
+	}
+	e.logAt(t)
+	return nil
+}
+
+// SetPhase says how far people are.
+func (e *Edit) SetPhase(by, phase, comment string) error {
+	i := e.Incident
+	if !i.IsOpen() {
+		return &StateError{"change the phase of", i.State}
+	}
+	if i.Phase == phase {
+		return nil
+	}
+	e.Log(by, "phase", withComment("phase "+i.Phase+" → "+phase, comment), 0)
+	i.Phase = phase
+	return nil
+}
+
+// SetSeverity is a person's word on the severity; alerts do not change it any more.
+func (e *Edit) SetSeverity(by, severity, comment string) error {
+	i := e.Incident
+	if i.State == Closed {
+		return &StateError{"change the severity of", i.State}
+	}
+	i.SeveritySet = true
+	if i.Severity == severity {
+		return nil
+	}
+	e.Log(by, "severity", withComment("severity "+i.Severity+" → "+severity, comment), 0)
+	i.Severity = severity
+	if e.policy.Severities.Worse(severity, i.CycleSeverity) {
+		i.CycleSeverity = severity
+	}
+	e.grade(Classification{})
+	return nil
+}
+
+// Remind notes that alerts still fire in an incident that a person resolved,
+// and asks to be called again while that is so.
+func (e *Edit) Remind() {
+	i := e.Incident
+	if i.State != Resolved || i.Alerts.Firing == 0 {
+		return
+	}
+	e.Log(System, "still_firing", fmt.Sprintf("resolved, but %d still fire", i.Alerts.Firing), i.Alerts.Firing)
+	e.arm(JobStillFiring, e.now.Add(e.policy.StillFiringAfter))
+}
+
+// Defer arms the closing of a resolved incident again, because alerts still fire.
+func (e *Edit) Defer() { e.arm(JobClose, e.now.Add(e.policy.CloseAfter)) }
+
+// Changed reports whether the edit has anything to say in the timeline.
+func (e *Edit) Changed() bool { return len(e.timeline) > 0 }
+
+func withComment(text, comment string) string {
+	if comment == "" {
+		return text
+	}
+	return text + ": " + comment
+}

@@ -1,0 +1,197 @@
+// Package incident holds what we made of the alerts: the Incident, the unit
+// that people work on, with its states, severity, priority, timeline and
+// durations; and, because every change to them is decided here and nowhere
+// else, the shapes in which decisions go to the store (Change, State, Next).
+// It is pure: it reads no clock and does no I/O.
+package incident
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+)
+
+// The states of an incident.
+const (
+	Open         = "open"
+	Acknowledged = "acknowledged"
+	Resolved     = "resolved"
+	Closed       = "closed"
+)
+
+// States lists the states in the order of a life.
+func States() []string { return []string{Open, Acknowledged, Resolved, Closed} }
+
+// The phases, which people set.
+const (
+	Investigating = "investigating"
+	Mitigating    = "mitigating"
+	Observing     = "observing"
+)
+
+// Phases lists the phases.
+func Phases() []string { return []string{Investigating, Mitigating, Observing} }
+
+// Levels lists the levels, lowest first.
+func Levels() []string { return []string{"trivial", "minor", "major", "continuity"} }
+
+var (
+	// ErrNotFound: there is no such incident (or alert, dead letter, document).
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: somebody else was faster; look again.
+	ErrConflict = errors.New("conflict")
+)
+
+// StateError says that an action does not fit the incident's state.
+type StateError struct{ Action, State string }
+
+func (e *StateError) Error() string { return "cannot " + e.Action + " an incident that is " + e.State }
+
+// hostsKept bounds the hosts that an incident lists.
+const hostsKept = 20
+
+// cyclesKept bounds the past cycles that an incident lists.
+const cyclesKept = 20
+
+// Incident is one problem that people handle. Its size does not depend on how
+// many alerts it has. JSON is also its stored form; fields that a newer
+// version wrote are kept in Unknown.
+type Incident struct {
+	ID        ID     `json:"id"`
+	Reference string `json:"reference"`
+	Title     string `json:"title"`
+	State     string `json:"state"`
+	Phase     string `json:"phase"`
+	// Severity is the highest that its alerts reached, or what a person said.
+	Severity string `json:"severity"`
+	// SeveritySet: a person chose the severity; alerts do not change it any more.
+	SeveritySet bool   `json:"severity_set,omitzero"`
+	Priority    string `json:"priority"`
+	Impact      string `json:"impact"`
+	Urgency     string `json:"urgency"`
+	Category    string `json:"category"`
+	Level       string `json:"level"`
+	Service     string `json:"service"`
+	Team        string `json:"team"`
+	Runbook     string `json:"runbook,omitzero"`
+	// Labels are those that all its alerts share; they only shrink.
+	Labels map[string]string `json:"labels"`
+	// Hosts are the first hosts that were seen.
+	Hosts   []string `json:"hosts,omitempty"`
+	Sources []string `json:"sources,omitempty"`
+
+	OpenedAt time.Time `json:"opened_at"`
+	// StartedAt is the earliest start that an alert stated.
+	StartedAt time.Time `json:"started_at,omitzero"`
+	// TimeClamped: StartedAt is so far off that durations use OpenedAt in its place.
+	TimeClamped    bool      `json:"time_clamped,omitzero"`
+	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
+	AcknowledgedBy string    `json:"acknowledged_by,omitzero"`
+	ResolvedAt     time.Time `json:"resolved_at,omitzero"`
+	ResolvedBy     string    `json:"resolved_by,omitzero"`
+	ClosedAt       time.Time `json:"closed_at,omitzero"`
+	ClosedBy       string    `json:"closed_by,omitzero"`
+	// RestoredAt is when the last alert ended, as its sender said.
+	RestoredAt time.Time `json:"restored_at,omitzero"`
+
+	// CycleOpenedAt is when the current cycle began: OpenedAt or the latest reopening.
+	CycleOpenedAt time.Time `json:"cycle_opened_at"`
+	// CycleSeverity is the highest severity of the current cycle; metrics carry it.
+	CycleSeverity string `json:"cycle_severity"`
+	// Cycles are the latest past cycles, oldest first.
+	Cycles  []Cycle `json:"cycles,omitempty"`
+	Reopens int     `json:"reopens,omitzero"`
+
+	Alerts Counts `json:"alerts"`
+	// Firing counts the firing alerts of each severity.
+	Firing map[string]int `json:"firing,omitempty"`
+	// Occurrences is how many messages came for it, repeats included.
+	Occurrences uint64 `json:"occurrences"`
+	// LeftOut is the largest number of alerts that a sender said it left out of one message.
+	LeftOut int `json:"left_out,omitzero"`
+	// FlappingUntil: until then changes are too many to be news.
+	FlappingUntil time.Time `json:"flapping_until,omitzero"`
+
+	Key      Key               `json:"key"`
+	Rule     string            `json:"rule"`
+	Roles    map[string]string `json:"roles"`
+	Links    []Link            `json:"links"`
+	Parent   ID                `json:"parent,omitzero"`
+	Children []ID              `json:"children"`
+	Drill    bool              `json:"drill"`
+	// Description and Reporter belong to an incident that a person reported.
+	Description string `json:"description,omitzero"`
+	Reporter    string `json:"reporter,omitzero"`
+
+	// TimelineLength and TimelineHash are the timeline's number of entries and the
+	// hash of the last.
+	TimelineLength uint64 `json:"timeline_length"`
+	TimelineHash   string `json:"timeline_hash"`
+	// Version counts the changes.
+	Version   uint64    `json:"version"`
+	ChangedAt time.Time `json:"changed_at"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// Counts are numbers of alerts.
+type Counts struct {
+	// Total are the different alerts that ever belonged to it.
+	Total int `json:"total"`
+	// Firing are those that fire now.
+	Firing int `json:"firing"`
+}
+
+// Cycle is one time from opening (or reopening) to resolution.
+type Cycle struct {
+	OpenedAt       time.Time `json:"opened_at"`
+	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
+	AcknowledgedBy string    `json:"acknowledged_by,omitzero"`
+	ResolvedAt     time.Time `json:"resolved_at,omitzero"`
+	ResolvedBy     string    `json:"resolved_by,omitzero"`
+	Severity       string    `json:"severity"`
+}
+
+// Link points to something elsewhere.
+type Link struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+}
+
+// IsOpen reports whether people still have to handle i.
+func (i *Incident) IsOpen() bool { return i.State == Open || i.State == Acknowledged }
+
+// Clone returns a copy that can be changed.
+func (i *Incident) Clone() *Incident {
+	c := *i
+	c.Labels = cloneMap(i.Labels)
+	c.Firing = cloneMap(i.Firing)
+	c.Roles = cloneMap(i.Roles)
+	c.Hosts = slices.Clip(i.Hosts)
+	c.Sources = slices.Clip(i.Sources)
+	c.Cycles = slices.Clip(i.Cycles)
+	c.Links = slices.Clip(i.Links)
+	c.Children = slices.Clip(i.Children)
+	return &c
+}
+
+func cloneMap[V any](m map[string]V) map[string]V {
+	c := make(map[string]V, len(m))
+	for k, v := range m {
+		c[k] = v
+	}
+	return c
+}
+
+// Classification is what the rules say about one alert.
+type Classification struct {
+	Severity, Impact, Urgency, Priority, Category, Service, Team, Runbook string
+	// Labels are set by rules, beside the alert's own.
+	Labels alert.Labels
+	// SuppressedBy names the rule that says the alert opens nothing; empty if none does.
+	SuppressedBy string
+}

@@ -1,0 +1,123 @@
+package ingest
+
+import (
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+)
+
+// BatchSize is how many elements of a body are decoded, and given to the Sink,
+// at a time. It bounds what a body of very small elements can cost: decoded,
+// such an element is fifteen times as large as in the body.
+const BatchSize = 1000
+
+// Formats are the formats that are understood, by name. A source without a
+// format of its own has the one of its name.
+var Formats = map[string]Format{
+	Alertmanager.Name: Alertmanager,
+	Prometheus.Name:   Prometheus,
+}
+
+// Format understands what one kind of sender sends.
+type Format struct {
+	Name string
+	// BodyLimit is the largest body in bytes unless the source sets another.
+	BodyLimit ByteSize
+	// Batches decodes a body, BatchSize elements at a time. The error, always a
+	// *BodyError, says that it cannot be understood at all; without it the
+	// batches cannot fail any more.
+	Batches func(Request) (iter.Seq[Batch], error)
+	// Wrap makes a body of this format out of elements that were rejected, so
+	// that a dead letter can be sent again as it is.
+	Wrap func(elements [][]byte) []byte
+	// Place writes the place of the element with the index i, such as alerts[3].
+	Place func(i int) string
+}
+
+// Decode decodes a whole body at once.
+func (f Format) Decode(r Request) (Batch, error) {
+	batches, err := f.Batches(r)
+	if err != nil {
+		return Batch{}, err
+	}
+	var all Batch
+	for b := range batches {
+		all.Group = b.Group
+		all.Alerts = append(all.Alerts, b.Alerts...)
+		all.Rejected = append(all.Rejected, b.Rejected...)
+	}
+	return all, nil
+}
+
+// Request is what a decoder gets to see of a request.
+type Request struct {
+	// Source becomes alert.Alert.Source.
+	Source string
+	// Body must not be changed any more: the strings of alerts point into it.
+	// So a body's buffer is never pooled or used again.
+	Body []byte
+	// ReceivedAt is when it came; what "in the future" means depends on it.
+	ReceivedAt time.Time
+}
+
+// Batch is what a body says, or the next part of it. Alerts and Rejected
+// together are its elements, both in the order of the body: the element with
+// the index of a Rejected is that one, all others are the alerts in turn.
+type Batch struct {
+	// First is the index in the body of the batch's first element.
+	First    int
+	Alerts   []alert.Alert
+	Rejected []Rejected
+	Group    Group
+}
+
+// Len is the number of elements in the batch.
+func (b Batch) Len() int { return len(b.Alerts) + len(b.Rejected) }
+
+// Group is what Alertmanager says about the group of alerts in a body; what
+// it leaves out is empty.
+type Group struct {
+	Receiver, Status, Key string
+	// Reason is why it was sent (notification_reason, since 0.34).
+	Reason string
+	// LeftOut is truncatedAlerts; it is also in each alert.
+	LeftOut int
+}
+
+// Rejected is an element of a body that could not be understood, while its
+// neighbours were.
+type Rejected struct {
+	// Index is the element's place in the body, from 0.
+	Index int
+	// Field is where the mistake is, such as alerts[3].startsAt, and Suffix the
+	// part of it within the element.
+	Field, Suffix string
+	// Reason is a sentence for people that starts with Field.
+	Reason string
+	// Raw is the element as it was sent; it shares the body's memory.
+	Raw []byte
+}
+
+// BodyError says why a whole body cannot be understood.
+type BodyError struct {
+	// Field is where the mistake is, as far as it has a place; else empty.
+	Field string
+	// Reason is a sentence for people; it starts with Field, if there is one.
+	Reason string
+	// Foreign: it does not even begin like a body of this format.
+	Foreign bool
+}
+
+// Error implements error.
+func (e *BodyError) Error() string { return "ingest: decode: " + e.Reason }
+
+// bodyError makes a BodyError whose reason starts with field.
+func bodyError(field, format string, args ...any) *BodyError {
+	reason := fmt.Sprintf(format, args...)
+	if field != "" {
+		reason = field + ": " + reason
+	}
+	return &BodyError{Field: field, Reason: reason}
+}

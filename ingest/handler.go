@@ -1,0 +1,372 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+)
+
+// DefaultBudget is how many bytes of bodies may be in flight at a time.
+const DefaultBudget = 256 * MiB
+
+// Options are what a Handler needs.
+type Options struct {
+	Sink Sink
+	// Tokens knows the issued tokens; nil means that there are none.
+	Tokens TokenChecker
+	// Open says whether a source without credentials of its own takes alerts from
+	// anybody, which is so only where the listener knows no authentication at
+	// all. nil means never.
+	Open func(source string) bool
+	// Budget is how many bytes of bodies may be in flight; 0 means DefaultBudget.
+	Budget ByteSize
+	// Grace and Rate are how slow a body may come: Grace for anything, then Rate
+	// bytes a second; 0 means 10 s and 64 KiB/s.
+	Grace time.Duration
+	Rate  ByteSize
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// Log is required, and so is Registerer.
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Handler takes alerts over HTTP. It is safe for concurrent use.
+type Handler struct {
+	sink    Sink
+	tokens  TokenChecker
+	open    func(string) bool
+	budget  budget
+	pace    pace
+	now     func() time.Time
+	log     *slog.Logger
+	metrics *metrics
+	unknown *series
+
+	sources  atomic.Pointer[table]
+	draining atomic.Bool
+	// failing: the last request could not be made durable. It is there so that an
+	// outage is two lines in the log.
+	failing atomic.Bool
+}
+
+// source is a Source at work.
+type source struct {
+	Source
+	credentials
+	series *series
+	// lastLetter is the id of the newest dead letter, so as to log it once.
+	lastLetter atomic.Pointer[string]
+}
+
+// table holds the sources of one configuration.
+type table struct {
+	byName map[string]*source
+	inTurn []*source
+}
+
+// New returns a Handler without sources; Set gives it some.
+func New(o Options) (*Handler, error) {
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("ingest: metrics: %w", err)
+	}
+	h := &Handler{sink: o.Sink, tokens: o.Tokens, open: o.Open, now: o.Now, log: o.Log, metrics: m}
+	h.budget.limit = int64(o.Budget)
+	h.pace = pace{grace: o.Grace, rate: int64(o.Rate)}
+	if h.budget.limit == 0 {
+		h.budget.limit = int64(DefaultBudget)
+	}
+	if h.pace.grace == 0 {
+		h.pace.grace = 10 * time.Second
+	}
+	if h.pace.rate == 0 {
+		h.pace.rate = int64(64 * KiB)
+	}
+	if h.open == nil {
+		h.open = func(string) bool { return false }
+	}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	h.unknown = m.series(unknownSource)
+	h.Set(nil)
+	return h, nil
+}
+
+// Set replaces all sources at once. Requests that have begun are finished with
+// the source they began with.
+func (h *Handler) Set(sources []Source) {
+	t := &table{byName: make(map[string]*source, len(sources))}
+	for _, s := range sources {
+		made := &source{Source: s, credentials: newCredentials(s.Auth), series: h.metrics.series(s.Name)}
+		t.byName[s.Name] = made
+		t.inTurn = append(t.inTurn, made)
+	}
+	h.sources.Store(t)
+}
+
+// Drain refuses all requests that begin from now on, so that senders keep their
+// alerts; those that have begun are finished.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+// Register adds the routes. A sender loses the alert when it is redirected, so
+// each path is there with and without a slash at its end; for what is not
+// there the engine must not redirect either: set its RedirectTrailingSlash and
+// RedirectFixedPath to false.
+func (h *Handler) Register(r gin.IRoutes) {
+	for _, slash := range []string{"", "/"} {
+		r.Any("/ingest/:source"+slash, h.named)
+		r.POST("/api/v2/alerts"+slash, h.api)
+		r.POST("/api/v1/alerts"+slash, h.api)
+	}
+}
+
+// named answers /ingest/:source.
+func (h *Handler) named(c *gin.Context) {
+	start := h.now()
+	t := h.sources.Load()
+	s := t.byName[c.Param("source")]
+	if s == nil {
+		h.refuse(c, h.unknown, start, refuse(http.StatusNotFound, "there is no source of this name"))
+		return
+	}
+	if c.Request.Method != http.MethodPost && c.Request.Method != http.MethodPut {
+		h.refuse(c, s.series, start, refuse(http.StatusMethodNotAllowed, "alerts are sent with POST or PUT"))
+		return
+	}
+	h.serve(c, s, start, h.admit(c.Request, t, s))
+}
+
+// api answers /api/v2/alerts and /api/v1/alerts.
+func (h *Handler) api(c *gin.Context) {
+	start := h.now()
+	s, r := h.apiSource(c.Request, h.sources.Load())
+	if s == nil {
+		h.refuse(c, h.unknown, start, r)
+		return
+	}
+	h.serve(c, s, start, r)
+}
+
+// admit checks the credentials for a source; nil lets the request in.
+func (h *Handler) admit(r *http.Request, t *table, s *source) *refusal {
+	if !s.configured() && h.open(s.Name) || s.match(r.Context(), s.Name, r, h.tokens) {
+		return nil
+	}
+	for _, other := range t.inTurn {
+		if other != s && other.match(r.Context(), other.Name, r, h.tokens) {
+			return refuse(http.StatusForbidden, "these are the credentials of another source")
+		}
+	}
+	return refuse(http.StatusUnauthorized, "wrong or missing credentials")
+}
+
+// apiSource finds the source for a post that names none: the one of this format
+// whose credentials match, else prometheus.
+func (h *Handler) apiSource(r *http.Request, t *table) (*source, *refusal) {
+	standard := t.byName[Prometheus.Name]
+	if standard != nil && standard.Format.Name != Prometheus.Name {
+		standard = nil
+	}
+	if standard != nil && standard.match(r.Context(), standard.Name, r, h.tokens) {
+		return standard, nil
+	}
+	offered := standard != nil
+	for _, s := range t.inTurn {
+		if s == standard || s.Format.Name != Prometheus.Name {
+			continue
+		}
+		offered = true
+		if s.match(r.Context(), s.Name, r, h.tokens) {
+			return s, nil
+		}
+	}
+	switch {
+	case standard != nil:
+		return standard, h.admit(r, t, standard)
+	case offered:
+		return nil, refuse(http.StatusUnauthorized, "wrong or missing credentials")
+	}
+	return nil, refuse(http.StatusNotFound, "no source takes what Prometheus posts here")
+}
+
+// serve reads, decodes and answers; r, if there is one, is why not.
+func (h *Handler) serve(c *gin.Context, s *source, start time.Time, r *refusal) {
+	if r == nil && h.draining.Load() {
+		r = unavailable("shutting down, send it again")
+	}
+	if encoding := c.GetHeader("Content-Encoding"); r == nil && encoding != "" && !strings.EqualFold(encoding, "identity") {
+		r = refuse(http.StatusUnsupportedMediaType, "compressed bodies are not accepted; send it without Content-Encoding")
+	}
+	if r != nil {
+		h.refuse(c, s.series, start, r)
+		return
+	}
+	reader := &bodyReader{budget: &h.budget, pace: h.pace, limit: int64(s.BodyLimit), control: http.NewResponseController(c.Writer)}
+	defer reader.release()
+	body, err := reader.read(c.Writer, c.Request)
+	if err != nil {
+		h.refuse(c, s.series, start, h.unread(err, s))
+		return
+	}
+	answer := newResults(len(body))
+	defer answer.release()
+	code, r := h.ingest(c.Request, s, body, answer)
+	if r != nil {
+		h.refuse(c, s.series, start, r)
+		return
+	}
+	answer.write(c.Writer, code)
+	h.observe(s.series, code, start)
+}
+
+// unread says what a sender is told whose body could not be read.
+func (h *Handler) unread(err error, s *source) *refusal {
+	var r *refusal
+	switch {
+	case errors.Is(err, errTooLarge):
+		r = refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than the limit of %v", s.BodyLimit))
+	case errors.Is(err, errNoBudget):
+		r = unavailable("too much is being received right now, send it again")
+	case isSlow(err):
+		r = unavailable("the body came too slowly, send it again")
+	default:
+		r = refuse(http.StatusBadRequest, "the body ended before its end")
+	}
+	// There is a rest of the body in the connection.
+	r.hangUp = true
+	return r
+}
+
+// ingest decodes a body, gives its alerts to the sink and writes what became of
+// them. All of the body is durable when it returns without a refusal.
+func (h *Handler) ingest(r *http.Request, s *source, body []byte, answer *results) (int, *refusal) {
+	ctx, received := r.Context(), h.now()
+	post := &letters{h: h, source: s, request: r, received: received}
+	batches, err := h.decode(s, Request{Source: s.Name, Body: body, ReceivedAt: received})
+	if err != nil {
+		return 0, h.notUnderstood(ctx, post, body, err)
+	}
+	s.series.lastReceived.Set(seconds(received))
+	count := s.series.tally()
+	defer count.close()
+	for b := range batches {
+		count.receive(b.Len())
+		if err := h.accept(ctx, s, b, count, post, answer); err != nil {
+			return 0, h.failed(ctx, s, err)
+		}
+	}
+	if err := post.flush(ctx); err != nil {
+		return 0, h.failed(ctx, s, err)
+	}
+	count.settle()
+	if h.failing.Load() && h.failing.Swap(false) {
+		h.log.InfoContext(ctx, "alerts are accepted again", "source", s.Name)
+	}
+	if count.verdicts[alert.Spooled] > 0 {
+		return http.StatusAccepted, nil
+	}
+	return http.StatusOK, nil
+}
+
+// accept makes one batch durable and adds it to the answer.
+func (h *Handler) accept(ctx context.Context, s *source, b Batch, count *tally, post *letters, answer *results) error {
+	var outcomes []alert.Outcome
+	if len(b.Alerts) > 0 {
+		var err error
+		if outcomes, err = h.sink.Accept(ctx, s.Name, b.Alerts); err != nil {
+			return err
+		}
+		if len(outcomes) != len(b.Alerts) {
+			return fmt.Errorf("ingest: the sink returned %d outcomes for %d alerts", len(outcomes), len(b.Alerts))
+		}
+	}
+	for i := range outcomes {
+		if outcomes[i].Verdict == alert.Failed || int(outcomes[i].Verdict) >= len(count.verdicts) {
+			return fmt.Errorf("ingest: the sink returned the verdict %v", outcomes[i].Verdict)
+		}
+		count.verdicts[outcomes[i].Verdict]++
+	}
+	for _, r := range b.Rejected {
+		if err := post.add(ctx, r); err != nil {
+			return err
+		}
+		count.verdicts[alert.Rejected]++
+	}
+	answer.addBatch(b, outcomes)
+	return nil
+}
+
+// decode calls the format's decoder. One that panics costs this body, nothing else.
+func (h *Handler) decode(s *source, r Request) (batches iter.Seq[Batch], err error) {
+	defer func() {
+		// unreachable: no body is known that makes a decoder panic.
+		if p := recover(); p != nil {
+			h.log.Error("decoder panicked", "source", s.Name, "panic", p)
+			err = bodyError("", "the decoder failed on this body; please report this")
+		}
+	}()
+	return s.Format.Batches(r)
+}
+
+// notUnderstood keeps the body as a dead letter and refuses it.
+func (h *Handler) notUnderstood(ctx context.Context, post *letters, body []byte, err error) *refusal {
+	var bad *BodyError
+	if !errors.As(err, &bad) {
+		bad = bodyError("", "%v", err) // unreachable: see Format.Batches
+	}
+	if err := post.body(ctx, body, bad); err != nil {
+		return h.failed(ctx, post.source, err)
+	}
+	code := http.StatusBadRequest
+	if bad.Foreign && foreignType(post.request.Header.Get("Content-Type")) {
+		code = http.StatusUnsupportedMediaType
+	}
+	return &refusal{code: code, reason: bad.Reason, field: bad.Field}
+}
+
+// foreignType reports whether a Content-Type names a format that is none of
+// ours. What curl and careless senders say by themselves names nothing.
+func foreignType(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	switch media {
+	case "text/plain", "text/json", "application/json", "application/octet-stream", "application/x-www-form-urlencoded":
+		return false
+	}
+	return !strings.HasSuffix(media, "+json")
+}
+
+// failed tells the sender to send it again, and logs the first such failure. A
+// sender that has gone away is no failure of ours.
+func (h *Handler) failed(ctx context.Context, s *source, err error) *refusal {
+	if ctx.Err() == nil && !h.failing.Swap(true) {
+		h.log.ErrorContext(ctx, "alerts are not accepted", "source", s.Name, "err", err)
+	}
+	return unavailable("not durable, send it again")
+}
+
+// refuse sends a refusal and counts it.
+func (h *Handler) refuse(c *gin.Context, s *series, start time.Time, r *refusal) {
+	r.write(c.Writer)
+	h.observe(s, r.code, start)
+}
+
+func (h *Handler) observe(s *series, code int, start time.Time) {
+	s.durations[code].Observe(h.now().Sub(start).Seconds())
+}

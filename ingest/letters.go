@@ -1,0 +1,83 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// ownLetters is how many rejected elements of one request get a dead letter of
+// their own. The others share one: a sender with one mistake in all its alerts
+// must not write a million letters.
+const ownLetters = 16
+
+// letters writes the dead letters of one request.
+type letters struct {
+	h        *Handler
+	source   *source
+	request  *http.Request
+	received time.Time
+	written  int
+	// shared gathers the elements beyond ownLetters, up to MaxDeadLetter bytes.
+	shared   [][]byte
+	bytes, n int
+	first    Rejected
+}
+
+// body stores a letter for a body that cannot be understood at all.
+func (l *letters) body(ctx context.Context, body []byte, bad *BodyError) error {
+	return l.store(ctx, DeadLetter{Reason: bad.Reason, Field: bad.Field, Body: body})
+}
+
+// add stores a letter for a rejected element, or keeps it for the shared one.
+func (l *letters) add(ctx context.Context, r Rejected) error {
+	if l.written < ownLetters {
+		l.written++
+		d := l.alone(r)
+		d.Body, d.Elements = l.source.Format.Wrap([][]byte{r.Raw}), 1
+		return l.store(ctx, d)
+	}
+	if l.n++; l.n == 1 {
+		l.first = r
+	}
+	if l.bytes <= MaxDeadLetter {
+		l.shared = append(l.shared, r.Raw)
+		l.bytes += len(r.Raw) + 1
+	}
+	return nil
+}
+
+// flush stores the shared letter, if there is anything for it.
+func (l *letters) flush(ctx context.Context) error {
+	if l.n == 0 {
+		return nil
+	}
+	d := l.alone(l.first)
+	d.Body, d.Elements = l.source.Format.Wrap(l.shared), l.n
+	d.Reason += fmt.Sprintf(" (the first of %d)", l.n)
+	d.Cut = len(l.shared) < l.n
+	return l.store(ctx, d)
+}
+
+// alone returns a letter in which r is the only element: its place in the body
+// it came in is not part of the mistake, and would make another letter of it.
+func (l *letters) alone(r Rejected) DeadLetter {
+	field := l.source.Format.Place(0) + r.Suffix
+	return DeadLetter{Field: field, Reason: field + r.Reason[len(r.Field):]}
+}
+
+func (l *letters) store(ctx context.Context, d DeadLetter) error {
+	d.Source, d.Format, d.ReceivedAt = l.source.Name, l.source.Format.Name, l.received
+	d.Method, d.Path, d.ContentType = l.request.Method, l.request.URL.Path, l.request.Header.Get("Content-Type")
+	d.seal()
+	if err := l.h.sink.DeadLetter(ctx, d); err != nil {
+		return fmt.Errorf("ingest: dead letter %s: %w", d.ID, err)
+	}
+	l.source.series.deadLetters.Inc()
+	// A sender repeats what is refused every few minutes; one line is enough.
+	if last := l.source.lastLetter.Swap(&d.ID); last == nil || *last != d.ID {
+		l.h.log.WarnContext(ctx, "dead letter", "source", d.Source, "letter", d.ID, "reason", d.Reason)
+	}
+	return nil
+}

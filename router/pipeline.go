@@ -1,0 +1,406 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/dedupe"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// Pipeline takes alerts through all stages. Its methods may be called from any
+// goroutine.
+type Pipeline struct {
+	store   store.Store
+	log     *slog.Logger
+	rules   atomic.Pointer[rules]
+	setting sync.Mutex // serialises Set and refresh
+	hashers sync.Pool
+	metrics metrics
+	letters atomic.Int64 // about how many dead letters there are
+}
+
+type metrics struct {
+	unknownSeverity *prometheus.CounterVec
+}
+
+// New returns a Pipeline over st. It takes nothing before Set.
+func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
+	p := &Pipeline{store: st, log: log.With("component", "router")}
+	p.hashers.New = func() any { return &dedupe.Hasher{} }
+	p.metrics.unknownSeverity = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_alerts_unknown_severity_total",
+		Help: "Alerts whose severity word is in no table; they got the default severity.",
+	}, []string{"source"})
+	reg.MustRegister(p.metrics.unknownSeverity)
+	return p
+}
+
+// Compile reports whether Set would take the settings. It changes nothing.
+func Compile(s Settings) error {
+	_, err := newRules(s, store.Generations{})
+	return err
+}
+
+// Set makes s the current settings. Alerts that fire under other identities
+// than those of s are found where they are.
+func (p *Pipeline) Set(ctx context.Context, s Settings) error {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	if err := Compile(s); err != nil {
+		return err
+	}
+	gens, err := p.store.SetGeneration(ctx, store.Generation{ID: s.Identity.Hash(), Text: s.Identity.Text()})
+	if err != nil {
+		return err
+	}
+	r, err := newRules(s, gens)
+	if err != nil {
+		return err
+	}
+	for name := range s.Sources {
+		p.metrics.unknownSeverity.WithLabelValues(name)
+	}
+	p.rules.Store(r)
+	return nil
+}
+
+// refresh reads the list of generations again.
+func (p *Pipeline) refresh(ctx context.Context) error {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	gens, err := p.store.Generations(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := newRules(p.rules.Load().Settings, gens)
+	if err != nil {
+		return err
+	}
+	p.rules.Store(r)
+	return nil
+}
+
+// epochTries bounds how often a request is placed again because the list of
+// generations changed under it.
+const epochTries = 5
+
+// Accept makes the alerts durable and says what became of each. An error means
+// that some may not be durable: the sender is to send all again.
+func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error) {
+	h := p.hashers.Get().(*dedupe.Hasher)
+	defer p.hashers.Put(h)
+	for range epochTries {
+		run := request{p: p, rules: p.rules.Load(), h: h, alerts: alerts, outcomes: make([]alert.Outcome, len(alerts))}
+		err := run.accept(ctx)
+		if errors.Is(err, store.ErrEpoch) {
+			if err := p.refresh(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		run.count(source)
+		return run.outcomes, nil
+	}
+	return nil, fmt.Errorf("router: the configuration changed %d times while a request was handled: %w", epochTries, store.ErrUnavailable)
+}
+
+// request is one call of Accept on its way.
+type request struct {
+	p        *Pipeline
+	rules    *rules
+	h        *dedupe.Hasher
+	alerts   []alert.Alert
+	outcomes []alert.Outcome
+	unknown  int
+	// trace, if set, is told every decision about the n-th alert.
+	trace   func(n int, d Decision)
+	batches []*placed
+	byKey   map[incident.Key]*placed
+	// where is the place of each alert, zero while it has none.
+	where []store.Place
+}
+
+// placed are the events of one key, and which alerts they came from.
+type placed struct {
+	dedupe.Batch
+	from []int
+}
+
+func (q *request) accept(ctx context.Context) error {
+	q.start(len(q.alerts))
+	q.where = make([]store.Place, len(q.alerts))
+	classes := make([]incident.Classification, len(q.alerts))
+	for n := range q.alerts {
+		q.place(n, &classes[n])
+	}
+	if len(q.rules.elders) > 0 {
+		if err := q.placeWithElders(ctx, classes); err != nil {
+			return err
+		}
+	}
+	bounced, err := q.update(ctx)
+	if err != nil || len(bounced) == 0 {
+		return errors.Join(err, q.name(ctx))
+	}
+	// What left its older place meanwhile goes where the current generation says.
+	q.start(len(bounced))
+	for _, n := range bounced {
+		q.place(n, &classes[n])
+	}
+	if _, err := q.update(ctx); err != nil {
+		return err
+	}
+	return q.name(ctx)
+}
+
+func (q *request) start(n int) {
+	q.batches, q.byKey = q.batches[:0], make(map[incident.Key]*placed, min(n, 32))
+}
+
+// place puts an alert where the current generation says.
+func (q *request) place(n int, class *incident.Classification) {
+	a := &q.alerts[n]
+	c := &q.rules.current
+	var known bool
+	*class, known = c.classifier.Classify(a, q.tracer(n))
+	if !known {
+		q.unknown++
+	}
+	if after := q.rules.Sources[a.Source].ResolveAfter; after > 0 && a.Status == alert.Firing && a.ValidUntil.IsZero() {
+		a.ValidUntil = a.ReceivedAt.Add(after)
+	}
+	id := c.of(a.Source)
+	fp := q.h.Fingerprint(id, a)
+	q.outcomes[n] = alert.Outcome{Fingerprint: fp}
+	if class.SuppressedBy != "" {
+		q.outcomes[n].Verdict, q.outcomes[n].Reason = alert.Suppressed, "rule: "+class.SuppressedBy
+		if a.Status == alert.Firing {
+			return
+		}
+	}
+	ev := dedupe.Event{Alert: a, Fingerprint: fp, Generation: c.id, Class: *class, KnownOnly: class.SuppressedBy != ""}
+	place := c.correlator.Key(q.h, a, class, fp)
+	ev.Content = q.h.Content(id, a)
+	q.put(n, place, ev)
+}
+
+func (q *request) put(n int, place dedupe.Place, ev dedupe.Event) {
+	b := q.byKey[place.Key]
+	if b == nil {
+		b = &placed{Batch: dedupe.Batch{Place: place, Policy: q.rules.policyOf(place.Rule())}}
+		q.byKey[place.Key] = b
+		q.batches = append(q.batches, b)
+	}
+	b.Events = append(b.Events, ev)
+	b.from = append(b.from, n)
+	q.where[n] = store.Place{Key: place.Key, Fingerprint: ev.Fingerprint}
+	if q.trace != nil {
+		q.trace(n, Decision{Stage: "correlate", Rule: place.Rule(), Text: "key " + place.Key.String() + " by " + describe(place.By(ev.Alert, &ev.Class))})
+	}
+}
+
+func describe(by []alert.Label) string {
+	if len(by) == 0 {
+		return "the fingerprint"
+	}
+	text := ""
+	for i, l := range by {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%s=%q", l.Name, l.Value)
+	}
+	return text
+}
+
+func (q *request) tracer(n int) func(Decision) {
+	if q.trace == nil {
+		return nil
+	}
+	return func(d Decision) { q.trace(n, d) }
+}
+
+// update runs the batches through the store's door. It returns the alerts that
+// do not belong where an older generation put them.
+func (q *request) update(ctx context.Context) (bounced []int, err error) {
+	if len(q.batches) == 0 {
+		return nil, nil
+	}
+	changes := make([]incident.Change, len(q.batches))
+	base := uuid.New()
+	for n, b := range q.batches {
+		for i := range b.Events {
+			alert.Limit(b.Events[i].Alert) // only now: fingerprints are of the whole
+		}
+		changes[n] = incident.Change{ID: changeID(base, b.Place.Key), Key: b.Place.Key, Fingerprints: b.Fingerprints(), Epoch: q.rules.epoch, Settled: b.Settled, Step: b.Step}
+	}
+	if err := q.p.store.Update(ctx, changes); err != nil {
+		return nil, err
+	}
+	for _, b := range q.batches {
+		for i, o := range b.Outcomes {
+			n := b.from[i]
+			switch {
+			case !o.Bounced:
+				q.outcomes[n] = alert.Outcome{Fingerprint: b.Events[i].Fingerprint, Verdict: o.Verdict}
+				if !o.Incident.IsZero() {
+					q.outcomes[n].Incident = o.Incident.String()
+				}
+			case b.Events[i].Generation != q.rules.current.id:
+				bounced = append(bounced, n)
+			}
+			if q.trace != nil && !o.Bounced {
+				q.trace(n, Decision{Stage: "dedupe", Text: explainVerdict[o.Verdict]})
+			}
+		}
+	}
+	return bounced, nil
+}
+
+// changeID makes the changes of one request different from each other.
+func changeID(base uuid.UUID, k incident.Key) [16]byte {
+	for i := range base {
+		base[i] ^= k[i]
+	}
+	return base
+}
+
+// explainVerdict says why, in a few words.
+var explainVerdict = map[alert.Verdict]string{
+	alert.Opened: "opened: fires, and its key has no open incident", alert.Joined: "joined: its key has an open incident",
+	alert.Updated: "updated: known and firing, but its content changed", alert.Reopened: "reopened: fires again within the reopen window",
+	alert.ResolvedAlert: "resolved: it was firing", alert.Duplicate: "duplicate: known, nothing new", alert.Stale: "stale: a later state is known",
+	alert.Recorded: "recorded: stored, opens nothing", alert.Held: "held: the threshold of its rule is not reached",
+}
+
+// name fills in the references of the incidents.
+func (q *request) name(ctx context.Context) error {
+	index := make(map[string]int, 16)
+	var ids []incident.ID
+	for i := range q.outcomes {
+		name := q.outcomes[i].Incident
+		if _, ok := index[name]; ok || name == "" {
+			continue
+		}
+		id, err := incident.ParseID(name)
+		if err != nil {
+			return err // unreachable: we made it
+		}
+		index[name] = len(ids)
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	references, err := q.p.store.References(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for i := range q.outcomes {
+		if name := q.outcomes[i].Incident; name != "" {
+			q.outcomes[i].Reference = references[index[name]]
+		}
+	}
+	return nil
+}
+
+func (q *request) count(source string) {
+	if q.unknown > 0 {
+		q.p.metrics.unknownSeverity.WithLabelValues(source).Add(float64(q.unknown))
+	}
+}
+
+// placeWithElders moves events to where an older generation has them.
+func (q *request) placeWithElders(ctx context.Context, classes []incident.Classification) error {
+	type candidate struct {
+		n      int
+		elder  *placer
+		place  dedupe.Place
+		fp     alert.Fingerprint
+		at     int // its entry, and that of the current place before the first of an alert
+		newest int
+	}
+	var all []candidate
+	var places []store.Place
+	for n := range q.alerts {
+		a := &q.alerts[n]
+		newest := len(places)
+		places = append(places, q.where[n])
+		for i := range q.rules.elders {
+			e := &q.rules.elders[i]
+			class, _ := e.classifier.Classify(a, nil)
+			if class.SuppressedBy != "" {
+				continue
+			}
+			fp := q.h.Fingerprint(e.of(a.Source), a)
+			place := e.correlator.Key(q.h, a, &class, fp)
+			all = append(all, candidate{n, e, place, fp, len(places), newest})
+			places = append(places, store.Place{Key: place.Key, Fingerprint: fp})
+		}
+	}
+	entries, err := q.p.store.Entries(ctx, places)
+	if err != nil {
+		return err
+	}
+	moved := map[int]candidate{}
+	now := q.p.store.Now()
+	for _, c := range all {
+		known := entries[c.at]
+		if !known.Exists() || places[c.at] == places[c.newest] {
+			continue
+		}
+		stays := known.Firing
+		if !entries[c.newest].Exists() && !stays {
+			// A late copy of what ended there ends there too.
+			ev := dedupe.Event{Alert: &q.alerts[c.n], Fingerprint: c.fp, Content: known.Content}
+			v := q.rules.policyOf(c.place.Rule()).Judge(known, &ev, now).Verdict
+			stays = v == alert.Duplicate || v == alert.Stale
+		}
+		if was, ok := moved[c.n]; stays && (!ok || !entries[was.at].Firing) {
+			moved[c.n] = c
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	was := q.batches
+	q.batches = nil
+	q.start(len(q.alerts))
+	for _, b := range was {
+		for i, n := range b.from {
+			if _, ok := moved[n]; !ok {
+				q.put(n, b.Place, b.Events[i])
+			}
+		}
+	}
+	for n := range q.alerts {
+		c, ok := moved[n]
+		if !ok {
+			continue
+		}
+		a := &q.alerts[n]
+		if q.trace != nil {
+			q.trace(n, Decision{Stage: "generation", Text: "fires under the older configuration " + c.elder.id.String() + " and stays there"})
+		}
+		q.put(n, c.place, dedupe.Event{Alert: a, Fingerprint: c.fp, Generation: c.elder.id, Class: classes[n],
+			Content: q.h.Content(c.elder.of(a.Source), a), KnownOnly: true})
+	}
+	return nil
+}
+
+// Now is the store's clock.
+func (p *Pipeline) Now() time.Time { return p.store.Now() }

@@ -1,0 +1,246 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/dedupe"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+const (
+	// poll is how often due jobs are looked for.
+	poll = time.Second
+	// leaseTime is how long a job may take before it counts as abandoned.
+	leaseTime = time.Minute
+	// jobsAtOnce is how many jobs one poll claims.
+	jobsAtOnce = 200
+	// entriesAtOnce is how many entries of a key are looked at, and ended, at once.
+	entriesAtOnce = 1000
+)
+
+// Run does the jobs that are due, until ctx ends.
+func (p *Pipeline) Run(ctx context.Context) error {
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for round := 0; ; round++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := p.RunDue(ctx); err != nil && ctx.Err() == nil {
+			p.log.WarnContext(ctx, "jobs wait for the store", "err", err)
+		}
+		if round%30 == 0 && len(p.rules.Load().elders) > 0 {
+			if err := p.reconcile(ctx); err != nil && ctx.Err() == nil {
+				p.log.WarnContext(ctx, "older generations wait", "err", err)
+			}
+		}
+	}
+}
+
+// RunDue does all jobs that are due now.
+func (p *Pipeline) RunDue(ctx context.Context) error {
+	for {
+		leases, err := p.store.Claim(ctx, jobsAtOnce, leaseTime)
+		if err != nil || len(leases) == 0 {
+			return err
+		}
+		for _, l := range leases {
+			if err := p.runJob(ctx, l); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// runJob does one job and says so to the store. A job that fails comes again,
+// later each time.
+func (p *Pipeline) runJob(ctx context.Context, l store.Lease) error {
+	again, err := p.do(ctx, l)
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		return err // the lease ends by itself
+	case err != nil:
+		delay := min(time.Second<<min(l.Attempts, 12), time.Hour)
+		p.log.ErrorContext(ctx, "job failed", "kind", l.Kind, "subject", l.Subject, "attempt", l.Attempts, "err", err)
+		return p.store.Retry(ctx, l, p.store.Now().Add(delay), err.Error())
+	case !again.IsZero():
+		return p.store.Retry(ctx, l, again, "")
+	}
+	return p.store.Done(ctx, l)
+}
+
+// do looks at the job's subject as it is now. Again is when to look next, zero
+// if never.
+func (p *Pipeline) do(ctx context.Context, l store.Lease) (again time.Time, err error) {
+	var key incident.Key
+	ofKey := key.UnmarshalText([]byte(l.Subject)) == nil
+	switch {
+	case l.Kind == incident.JobExpiry && ofKey:
+		return p.expire(ctx, key)
+	case l.Kind == incident.JobRetention && ofKey:
+		return p.forget(ctx, key)
+	case l.Kind == incident.JobRetention:
+		return time.Time{}, p.retire(ctx, l.Subject)
+	case l.Kind == incident.JobClose:
+		return time.Time{}, p.onIncident(ctx, l.Subject, func(e *incident.Edit) error {
+			switch {
+			case e.Incident.State != incident.Resolved:
+				return nil
+			case e.Incident.Alerts.Firing > 0:
+				e.Defer()
+				return nil
+			}
+			return e.Close(incident.System, "nothing happened since it was resolved")
+		})
+	case l.Kind == incident.JobStillFiring:
+		return time.Time{}, p.onIncident(ctx, l.Subject, func(e *incident.Edit) error { e.Remind(); return nil })
+	}
+	return time.Time{}, fmt.Errorf("router: no such job: %s", l.Kind)
+}
+
+// onIncident edits an incident if it still exists.
+func (p *Pipeline) onIncident(ctx context.Context, subject string, edit func(*incident.Edit) error) error {
+	id, err := incident.ParseID(subject)
+	if err != nil {
+		return err
+	}
+	policy := p.rules.Load().policy
+	err = p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Incident: id, Step: func(st incident.State) (incident.Next, error) {
+		var next incident.Next
+		if st.Incident == nil {
+			return next, nil
+		}
+		e := policy.Change(st.Incident, st.Now)
+		if err := edit(e); err != nil {
+			return next, err
+		}
+		if e.Changed() {
+			e.Into(&next)
+		} else {
+			e.IntoJobs(&next)
+		}
+		return next, nil
+	}}})
+	if errors.Is(err, incident.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// expire ends the alerts of a key whose validity ran out. Silence counts only
+// while we listened: after a break everybody gets one validity more.
+func (p *Pipeline) expire(ctx context.Context, key incident.Key) (again time.Time, err error) {
+	now := p.store.Now()
+	var over []alert.Fingerprint
+	var behind alert.Fingerprint
+	for {
+		entries, err := p.store.KeyEntries(ctx, key, behind, entriesAtOnce)
+		if err != nil {
+			return time.Time{}, err
+		}
+		for _, e := range entries {
+			behind = e.Fingerprint
+			if !e.Firing || e.ValidUntil.IsZero() {
+				continue
+			}
+			until := e.ValidUntil
+			if grace := p.store.ListeningSince().Add(e.Validity()); grace.After(until) {
+				until = grace
+			}
+			if until.After(now) {
+				again = earlier(again, until)
+			} else {
+				over = append(over, e.Fingerprint)
+			}
+		}
+		if len(over) >= entriesAtOnce || len(entries) < entriesAtOnce {
+			if err := p.end(ctx, key, over); err != nil {
+				return time.Time{}, err
+			}
+			over = over[:0]
+		}
+		if len(entries) < entriesAtOnce {
+			return again, nil
+		}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// end runs expiries through the same step as all other events.
+func (p *Pipeline) end(ctx context.Context, key incident.Key, over []alert.Fingerprint) error {
+	if len(over) == 0 {
+		return nil
+	}
+	b := &dedupe.Batch{Place: dedupe.PlaceOf(key), Policy: p.rules.Load().policyOf("")}
+	for _, fp := range over {
+		b.Events = append(b.Events, dedupe.Event{Fingerprint: fp, Expiry: true})
+	}
+	return p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: key, Fingerprints: b.Fingerprints(), Step: b.Step}})
+}
+
+// forget removes the ended alerts of a key that belong to no incident.
+func (p *Pipeline) forget(ctx context.Context, key incident.Key) (again time.Time, err error) {
+	now := p.store.Now()
+	var behind alert.Fingerprint
+	for {
+		entries, err := p.store.KeyEntries(ctx, key, behind, entriesAtOnce)
+		if err != nil {
+			return time.Time{}, err
+		}
+		var gone []alert.Fingerprint
+		for _, e := range entries {
+			behind = e.Fingerprint
+			switch kept := e.LastSeen.Add(dedupe.TombstoneKept); {
+			case e.Firing || !e.Incident.IsZero():
+			case kept.After(now):
+				again = earlier(again, kept)
+			default:
+				gone = append(gone, e.Fingerprint)
+			}
+		}
+		if len(gone) > 0 {
+			change := incident.Change{ID: uuid.New(), Key: key, Fingerprints: gone, Step: func(st incident.State) (incident.Next, error) {
+				var next incident.Next
+				for _, e := range st.Entries {
+					if e.Exists() && !e.Firing && e.Incident.IsZero() && !e.LastSeen.Add(dedupe.TombstoneKept).After(st.Now) {
+						next.Remove = append(next.Remove, e)
+					}
+				}
+				return next, nil
+			}}
+			if err := p.store.Update(ctx, []incident.Change{change}); err != nil {
+				return time.Time{}, err
+			}
+		}
+		if len(entries) < entriesAtOnce {
+			return again, nil
+		}
+	}
+}
+
+// retire removes a closed incident whose retention is over.
+func (p *Pipeline) retire(ctx context.Context, subject string) error {
+	i, err := p.store.Incident(ctx, subject)
+	if errors.Is(err, incident.ErrNotFound) || err == nil && i.State != incident.Closed {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return p.store.Remove(ctx, i.ID)
+}

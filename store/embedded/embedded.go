@@ -1,0 +1,409 @@
+// Package embedded keeps the store in a folder on disk, or in memory, within
+// this one process. Its engine is Pebble; the in-memory store is the same
+// engine on an in-memory file system.
+//
+// A commit is applied to the engine's memory under the locks of its keys, and
+// answered after its log record is synced outside them: the next commit need
+// not wait for the disk, and one sync serves all that came meanwhile. Whatever
+// reads something that is not synced yet, and would answer because of it, waits too.
+package embedded
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/go-json-experiment/json"
+
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// SchemaMajor and SchemaMinor are the version of the stored rows. A version
+// with another minor number reads and writes them, and passes on what it does
+// not know; one with a smaller major number refuses.
+const (
+	SchemaMajor = 1
+	SchemaMinor = 0
+)
+
+type schema struct {
+	Major int    `json:"major"`
+	Minor int    `json:"minor"`
+	Name  string `json:"name"`
+}
+
+// Options are what Open can be told; the zero value is right for production.
+type Options struct {
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+	// FS is the file system; nil means the operating system's.
+	FS vfs.FS
+	// Reserve is how much disk space, in bytes, is kept free: below it nothing is
+	// accepted, so that what was accepted can still be worked on. 0 means 64 MiB.
+	Reserve uint64
+	// Exit ends the process when the engine cannot go on; nil means os.Exit(1)
+	// after a log line.
+	Exit func(message string)
+	// Failpoint is called at named points of a commit, for tests that kill there.
+	Failpoint func(point string)
+	// flushAfter bounds how late repeats are counted; 0 means 30 s.
+	flushAfter time.Duration
+}
+
+// stripes is how many locks the keys share.
+const stripes = 4096
+
+// Store implements store.Store.
+type Store struct {
+	dir  string
+	opts Options
+	log  *slog.Logger
+
+	// mu guards db against being replaced; everybody who uses db holds it for reading.
+	mu      sync.RWMutex
+	db      *pebble.DB
+	lock    *pebble.Lock
+	broken  atomic.Pointer[error]
+	full    atomic.Bool
+	closed  bool
+	ballast string
+
+	locks   [stripes]sync.Mutex
+	gate    gate
+	recent  recent
+	cache   *headers
+	hot     hot
+	repeats repeats
+	numbers numbers
+	jobMu   sync.Mutex // held while jobs are read and written; taken after the locks of keys
+
+	genMu       sync.RWMutex // held for reading by commits, for writing by SetGeneration
+	generations store.Generations
+
+	contents  atomic.Uint64 // the number of the latest content
+	lastNow   atomic.Int64
+	listening atomic.Int64
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store that url names: file:DIR, which is made if it is
+// missing, or mem:.
+func Open(url string, o Options) (*Store, error) {
+	scheme, dir, _ := strings.Cut(url, ":")
+	switch scheme {
+	case "file":
+		if dir == "" {
+			return nil, errors.New("store: file: needs a folder, such as file:data")
+		}
+	case "mem":
+		dir, o.FS = "mem", vfs.NewMem()
+	default:
+		return nil, fmt.Errorf("store: %q is not a store this version knows: use file:DIR or mem:", url)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Reserve == 0 {
+		o.Reserve = 64 << 20
+	}
+	if o.flushAfter == 0 {
+		o.flushAfter = 30 * time.Second
+	}
+	if o.Exit == nil {
+		o.Exit = func(string) { os.Exit(1) }
+	}
+	s := &Store{dir: dir, opts: o, log: o.Logger.With("component", "store"), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
+	s.repeats.init()
+	s.numbers.init()
+	if o.FS == nil {
+		if err := writable(dir); err != nil {
+			return nil, err
+		}
+	}
+	lock, err := pebble.LockDirectory(dir, s.fs())
+	if err != nil {
+		return nil, fmt.Errorf("store: folder %s is in use by another process: %w", dir, err)
+	}
+	s.lock = lock
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+// writable makes the folder and tries to write into it, for a clear message.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("store: cannot make the folder %s: %w", dir, err)
+	}
+	f, err := os.CreateTemp(dir, "probe-")
+	if err != nil {
+		return fmt.Errorf("store: cannot write into the folder %s: %w", dir, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// fs is the file system without our watch over its free space.
+func (s *Store) fs() vfs.FS {
+	if s.opts.FS != nil {
+		return s.opts.FS
+	}
+	return vfs.Default
+}
+
+func (s *Store) open() error {
+	cache := pebble.NewCache(64 << 20)
+	defer cache.Unref()
+	o := &pebble.Options{
+		FS: vfs.OnDiskFull(s.fs(), s.diskFull), Lock: s.lock, Cache: cache, Merger: merger, Logger: engineLog{s}, FormatMajorVersion: pebble.FormatNewest,
+		MemTableSize: 64 << 20, MemTableStopWritesThreshold: 4, L0CompactionThreshold: 4, L0StopWritesThreshold: 24,
+		BytesPerSync: 1 << 20, WALBytesPerSync: 0, MaxOpenFiles: 500,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		o.Levels[i].FilterType = pebble.TableFilter
+	}
+	db, err := pebble.Open(s.dir, o)
+	if err != nil {
+		return fmt.Errorf("store: cannot open %s: %w", s.dir, err)
+	}
+	s.db = db
+	if err := errors.Join(s.checkSchema(), s.loadGenerations()); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if err := s.endLeases(); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if err := errors.Join(s.hot.load(db), s.lastContent()); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.gate.reset()
+	s.cache.purge()
+	s.recent.purge()
+	s.numbers.init()
+	s.broken.Store(nil)
+	s.listening.Store(s.opts.Now().UnixNano())
+	return nil
+}
+
+func (s *Store) checkSchema() error {
+	var found schema
+	switch ok, err := s.getJSON([]byte{rowSchema}, &found); {
+	case err != nil:
+		return err
+	case ok && (found.Name != "tocsin" || found.Major > SchemaMajor):
+		return fmt.Errorf("store: %s was written by a newer version (schema %d.%d, this one knows %d.x): run that version, or restore a backup made before it",
+			s.dir, found.Major, found.Minor, SchemaMajor)
+	case ok && found.Major == SchemaMajor && found.Minor >= SchemaMinor:
+		return nil
+	}
+	data, err := json.Marshal(schema{SchemaMajor, SchemaMinor, "tocsin"})
+	if err != nil {
+		return err
+	}
+	return s.db.Set([]byte{rowSchema}, data, pebble.Sync)
+}
+
+// lastContent finds the number that the next content comes after.
+func (s *Store) lastContent() error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{rowContent}, UpperBound: []byte{rowContent + 1}})
+	if err != nil {
+		return err
+	}
+	if it.Last() {
+		s.contents.Store(binary.BigEndian.Uint64(it.Key()[1:]))
+	}
+	return it.Close()
+}
+
+// get reads a row; ok is false if there is none. The value is the caller's.
+func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
+	v, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, &store.UnavailableError{Cause: err}
+	}
+	value = append([]byte(nil), v...)
+	return value, true, closer.Close()
+}
+
+func (s *Store) getJSON(key []byte, into any) (ok bool, err error) {
+	v, ok, err := s.get(key)
+	if err != nil || !ok {
+		return false, err
+	}
+	if err := json.Unmarshal(v, into); err != nil {
+		return false, fmt.Errorf("store: row %q: %w", key, err)
+	}
+	return true, nil
+}
+
+// Now implements store.Store. It never runs backwards while the process lives.
+func (s *Store) Now() time.Time {
+	now := s.opts.Now()
+	for {
+		last := s.lastNow.Load()
+		if n := now.UnixNano(); n < last {
+			return time.Unix(0, last).UTC()
+		} else if s.lastNow.CompareAndSwap(last, n) {
+			return now.UTC()
+		}
+	}
+}
+
+// ListeningSince implements store.Store.
+func (s *Store) ListeningSince() time.Time { return time.Unix(0, s.listening.Load()).UTC() }
+
+// enter must come before the use of db; the returned function after it.
+func (s *Store) enter() (leave func(), err error) {
+	s.mu.RLock()
+	if s.closed {
+		s.mu.RUnlock()
+		return nil, &store.UnavailableError{Cause: errors.New("the store is closed")}
+	}
+	if cause := s.broken.Load(); cause != nil {
+		s.mu.RUnlock()
+		return nil, &store.UnavailableError{Cause: *cause}
+	}
+	return s.mu.RUnlock, nil
+}
+
+// fail notes that a commit's fate is unknown. Nothing is answered until Run has
+// opened the engine again, which then tells what became durable.
+func (s *Store) fail(cause error) error {
+	if s.broken.CompareAndSwap(nil, &cause) {
+		s.log.Error("commit failed, the store will be opened again", "err", cause)
+	}
+	s.gate.fail(cause)
+	return &store.UnavailableError{Cause: cause}
+}
+
+// Check implements store.Store.
+func (s *Store) Check(ctx context.Context) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if s.full.Load() {
+		return &store.UnavailableError{Cause: errDiskFull}
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- s.guard(func() error {
+			return s.db.Set([]byte{rowSchema, 'p'}, binary.BigEndian.AppendUint64(nil, uint64(s.opts.Now().UnixNano())), pebble.Sync)
+		})
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return s.fail(err)
+		}
+		return nil
+	case <-ctx.Done():
+		return &store.UnavailableError{Cause: fmt.Errorf("the disk does not answer: %w", ctx.Err())}
+	}
+}
+
+// guard turns a panic of the engine, which is how it reports a failed log, into an error.
+func (s *Store) guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("engine: %v", r)
+		}
+	}()
+	return f()
+}
+
+// Run implements store.Store: it counts repeats, watches the free space, and
+// opens the engine again after a failure.
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if s.broken.Load() != nil {
+			s.reopen()
+			continue
+		}
+		s.watchSpace()
+		if err := s.flushRepeats(false); err != nil {
+			s.log.Warn("repeats are not counted yet", "err", err)
+		}
+	}
+}
+
+func (s *Store) reopen() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if s.db != nil {
+		// What the engine says on closing is about the failure that we know of.
+		if err := s.guard(s.db.Close); err != nil {
+			s.log.Warn("engine closed after a failure", "err", err)
+		}
+		s.db = nil
+	}
+	if err := s.guard(s.open); err != nil {
+		s.log.Error("cannot open the store again yet", "err", err)
+		return
+	}
+	s.log.Info("store opened again")
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	flushed := s.flushRepeats(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	var closed error
+	if s.db != nil {
+		closed = s.guard(s.db.Close)
+	}
+	return errors.Join(flushed, closed, s.lock.Close())
+}
+
+// engineLog passes the engine's messages on; it is quiet about its routine.
+type engineLog struct{ s *Store }
+
+func (l engineLog) Infof(format string, args ...any) { l.s.log.Debug(fmt.Sprintf(format, args...)) }
+
+func (l engineLog) Errorf(format string, args ...any) { l.s.log.Error(fmt.Sprintf(format, args...)) }
+
+// Fatalf must not return: the engine has no state to go on from. All that was
+// answered is in its log; the next start reads it.
+func (l engineLog) Fatalf(format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	l.s.log.Error("the engine cannot go on; restart tocsin", "err", message)
+	l.s.opts.Exit(message)
+	panic(message)
+}

@@ -1,0 +1,379 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/go-json-experiment/json"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// scanLimit bounds the rows that one page looks at; a page may end early with a cursor.
+const scanLimit = 20_000
+
+// Incident implements store.Store.
+func (s *Store) Incident(ctx context.Context, name string) (*incident.Incident, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	id, err := incident.ParseID(name)
+	if err != nil {
+		v, ok, err := s.get(append([]byte{rowReference}, strings.ToUpper(name)...))
+		if err != nil {
+			return nil, err
+		}
+		if !ok || len(v) != len(id) {
+			return nil, fmt.Errorf("incident %q: %w", name, incident.ErrNotFound)
+		}
+		id = incident.ID(v)
+	}
+	i, err := s.header(id)
+	if err != nil {
+		return nil, err
+	}
+	if i == nil {
+		return nil, fmt.Errorf("incident %q: %w", name, incident.ErrNotFound)
+	}
+	return i.Clone(), nil
+}
+
+// Incidents implements store.Store. The cursor is a position in the order that
+// all lists share, so what is written meanwhile neither repeats nor hides a row.
+func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incident, string, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
+	from, err := base64.RawURLEncoding.DecodeString(q.Cursor)
+	if err != nil || len(from) != 0 && len(from) != positionSize {
+		return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", q.Cursor, store.ErrCursor)
+	}
+	lists, err := s.indexes(&q, from)
+	if err != nil {
+		return nil, "", err
+	}
+	defer lists.close()
+	var out []*incident.Incident
+	for seen := 0; ; seen++ {
+		pos := lists.next()
+		if pos == nil {
+			return out, "", lists.err
+		}
+		i, err := s.header(incident.ID(pos[8:]))
+		if err != nil {
+			return nil, "", err
+		}
+		if i != nil && matches(&q, i) {
+			out = append(out, i)
+		}
+		if len(out) >= q.Limit || seen >= scanLimit {
+			return out, base64.RawURLEncoding.EncodeToString(pos), nil
+		}
+	}
+}
+
+// References implements store.Store.
+func (s *Store) References(ctx context.Context, ids []incident.ID) ([]string, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := make([]string, len(ids))
+	for n, id := range ids {
+		i, err := s.header(id)
+		if err != nil {
+			return nil, err
+		}
+		if i != nil {
+			out[n] = i.Reference
+		}
+	}
+	return out, nil
+}
+
+func matches(q *store.Query, i *incident.Incident) bool {
+	in := func(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
+	if !in(q.States, i.State) || !in(q.Severities, i.Severity) || !in(q.Services, i.Service) || !in(q.Teams, i.Team) {
+		return false
+	}
+	if i.OpenedAt.Before(q.From) || !q.To.IsZero() && !i.OpenedAt.Before(q.To) {
+		return false
+	}
+	return q.Text == "" || contains(i, strings.ToLower(q.Text))
+}
+
+func contains(i *incident.Incident, text string) bool {
+	has := func(s string) bool { return strings.Contains(strings.ToLower(s), text) }
+	if has(i.Title) || has(i.Reference) || has(i.Service) || has(i.Team) || has(i.Description) || slices.ContainsFunc(i.Hosts, has) {
+		return true
+	}
+	for _, v := range i.Labels {
+		if has(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// indexes opens the narrowest index for q.
+func (s *Store) indexes(q *store.Query, from []byte) (*merged, error) {
+	field, values := byte(fieldAll), []string{""}
+	for _, f := range [...]struct {
+		field  byte
+		values []string
+	}{{fieldService, q.Services}, {fieldTeam, q.Teams}, {fieldState, q.States}, {fieldSeverity, q.Severities}} {
+		if len(f.values) > 0 {
+			field, values = f.field, f.values
+			break
+		}
+	}
+	if q.To.After(time.Time{}) {
+		first := binary.BigEndian.AppendUint64(nil, ^uint64(q.To.UnixMilli()))
+		if bytes.Compare(first, from) > 0 {
+			from = first
+		}
+	}
+	m := &merged{}
+	for _, v := range values {
+		prefix := indexPrefix(field, v)
+		lower := append(slices.Clone(prefix), from...)
+		if len(from) == positionSize {
+			lower = append(lower, 0) // behind the last row of the page before
+		}
+		upper := after(prefix)
+		if !q.From.IsZero() {
+			upper = binary.BigEndian.AppendUint64(slices.Clone(prefix), ^uint64(q.From.UnixMilli())+1)
+		}
+		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+		if err != nil {
+			return nil, errors.Join(&store.UnavailableError{Cause: err}, m.close())
+		}
+		it.First()
+		m.lists = append(m.lists, it)
+		m.skip = append(m.skip, len(prefix))
+	}
+	return m, nil
+}
+
+// merged walks several index ranges in the order of positions.
+type merged struct {
+	lists []*pebble.Iterator
+	skip  []int
+	err   error
+}
+
+// next returns the next position, nil at the end.
+func (m *merged) next() []byte {
+	var first []byte
+	for n, it := range m.lists {
+		if !it.Valid() {
+			m.err = errors.Join(m.err, it.Error())
+			continue
+		}
+		if pos := it.Key()[m.skip[n]:]; first == nil || bytes.Compare(pos, first) < 0 {
+			first = pos
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	first = bytes.Clone(first)
+	for n, it := range m.lists {
+		if it.Valid() && bytes.Equal(it.Key()[m.skip[n]:], first) {
+			it.Next()
+		}
+	}
+	return first
+}
+
+func (m *merged) close() error {
+	var err error
+	for _, it := range m.lists {
+		err = errors.Join(err, it.Close())
+	}
+	return err
+}
+
+// Alerts implements store.Store. An incident's alerts are those of its key that
+// name it, and those that went on to another incident and were archived; both
+// are walked in the order of fingerprints.
+func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit int) ([]store.Record, string, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
+	i, err := s.header(id)
+	if err != nil {
+		return nil, "", err
+	}
+	if i == nil {
+		return nil, "", fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
+	}
+	var from []byte
+	if cursor != "" {
+		var fp alert.Fingerprint
+		if err := fp.UnmarshalText([]byte(cursor)); err != nil {
+			return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", cursor, store.ErrCursor)
+		}
+		from = append(fp[:], 0)
+	}
+	m := &merged{}
+	defer func() { _ = m.close() }() // it only frees memory
+	for _, prefix := range [...][]byte{idKey(rowEntry, i.Key), idKey(rowArchivedEntry, id)} {
+		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: append(slices.Clone(prefix), from...), UpperBound: after(prefix)})
+		if err != nil {
+			return nil, "", &store.UnavailableError{Cause: err}
+		}
+		it.First()
+		m.lists, m.skip = append(m.lists, it), append(m.skip, len(prefix))
+	}
+	var out []store.Record
+	for seen := 0; ; seen++ {
+		pos := m.next()
+		if pos == nil {
+			return out, "", m.err
+		}
+		fp := alert.Fingerprint(pos)
+		record, ok, err := s.member(i, fp)
+		if err != nil {
+			return nil, "", err
+		}
+		if ok {
+			out = append(out, record)
+		}
+		if len(out) >= limit || seen >= scanLimit {
+			return out, fp.String(), nil
+		}
+	}
+}
+
+// member reads one alert of an incident.
+func (s *Store) member(i *incident.Incident, fp alert.Fingerprint) (store.Record, bool, error) {
+	var buf []byte
+	e, err := s.live(&buf, i.Key, fp)
+	if err != nil {
+		return store.Record{}, false, err
+	}
+	if e.Incident != i.ID {
+		if e, err = s.entry(&buf, rowArchivedEntry, i.ID, fp); err != nil {
+			return store.Record{}, false, err
+		}
+	} else {
+		s.repeats.peek(i.Key, &e.Entry)
+	}
+	if !e.Exists() || e.Incident != i.ID {
+		return store.Record{}, false, nil
+	}
+	content, err := s.content(e.content)
+	return store.Record{Key: i.Key, Entry: e.Entry, Content: content}, true, err
+}
+
+// Timeline implements store.Store.
+func (s *Store) Timeline(ctx context.Context, id incident.ID, behind uint64, limit int) ([]incident.TimelineEntry, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: timelineKey(id, behind+1), UpperBound: after(idKey(rowTimeline, id))})
+	if err != nil {
+		return nil, &store.UnavailableError{Cause: err}
+	}
+	var out []incident.TimelineEntry
+	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
+		var t incident.TimelineEntry
+		if err := json.Unmarshal(it.Value(), &t); err != nil {
+			return nil, errors.Join(fmt.Errorf("store: timeline of %s: %w", id, err), it.Close())
+		}
+		out = append(out, t)
+	}
+	return out, it.Close()
+}
+
+// Entries implements store.Store.
+func (s *Store) Entries(ctx context.Context, places []store.Place) ([]incident.Entry, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := make([]incident.Entry, len(places))
+	var buf []byte
+	for n, p := range places {
+		e, err := s.live(&buf, p.Key, p.Fingerprint)
+		if err != nil {
+			return nil, err
+		}
+		s.repeats.peek(p.Key, &e.Entry)
+		out[n] = e.Entry
+	}
+	return out, nil
+}
+
+// KeyEntries implements store.Store.
+func (s *Store) KeyEntries(ctx context.Context, key incident.Key, behind alert.Fingerprint, limit int) ([]incident.Entry, error) {
+	records, err := s.scan(store.Place{Key: key, Fingerprint: behind}, after(idKey(rowEntry, key)), limit, false)
+	out := make([]incident.Entry, len(records))
+	for n := range records {
+		out[n] = records[n].Entry
+	}
+	return out, err
+}
+
+// ScanEntries implements store.Store.
+func (s *Store) ScanEntries(ctx context.Context, behind store.Place, limit int) ([]store.Record, error) {
+	return s.scan(behind, []byte{rowEntry + 1}, limit, true)
+}
+
+func (s *Store) scan(behind store.Place, upper []byte, limit int, contents bool) ([]store.Record, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	lower := entryKey(nil, rowEntry, behind.Key, behind.Fingerprint)
+	if !behind.Fingerprint.IsZero() {
+		lower = append(lower, 0)
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, &store.UnavailableError{Cause: err}
+	}
+	var out []store.Record
+	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
+		k := it.Key()
+		if len(k) != 33 {
+			continue // unreachable: every key of this kind has one length
+		}
+		r := store.Record{Key: incident.Key(k[1:17])}
+		e, err := parseEntry(it.Value(), alert.Fingerprint(k[17:]))
+		if err != nil {
+			return nil, errors.Join(err, it.Close())
+		}
+		r.Entry = e.Entry
+		s.repeats.peek(r.Key, &r.Entry)
+		if contents {
+			if r.Content, err = s.content(e.content); err != nil {
+				return nil, errors.Join(err, it.Close())
+			}
+		}
+		out = append(out, r)
+	}
+	return out, it.Close()
+}
