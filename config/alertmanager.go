@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -44,9 +43,9 @@ func (d *decoder) alertmanager(root *yaml.Node, text string) *amconfig.Config {
 		return nil
 	}
 	InitMatchers(slog.New(slog.DiscardHandler))
-	theirs, err := onlyAlertmanagers(root, text)
-	if err != nil {
-		d.wrong(d.alertmanagerStart(), "", err.Error(),
+	theirs, ok := onlyAlertmanagers(root, text)
+	if !ok {
+		d.wrong(d.alertmanagerStart(), "", "Alertmanager's sections cannot be read without the others",
 			"begin each section in a line of its own, and use anchors only in the section that defines them")
 		return nil
 	}
@@ -68,7 +67,7 @@ func (d *decoder) alertmanager(root *yaml.Node, text string) *amconfig.Config {
 func loadAlertmanager(text string) (c *amconfig.Config, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			c, err = nil, fmt.Errorf("Alertmanager's loader cannot read this: %v", r) //nolint:staticcheck // a name
+			c, err = nil, fmt.Errorf("the loader cannot read this: %v", r)
 		}
 	}()
 	return amconfig.Load(text)
@@ -84,8 +83,9 @@ func hasKey(root *yaml.Node, name string) bool {
 }
 
 // onlyAlertmanagers returns text with spaces in place of every section that is
-// not Alertmanager's, so that lines keep their numbers.
-func onlyAlertmanagers(root *yaml.Node, text string) (string, error) {
+// not Alertmanager's, so that lines keep their numbers. It reports whether that
+// worked out.
+func onlyAlertmanagers(root *yaml.Node, text string) (string, bool) {
 	text = strings.TrimPrefix(text, "\ufeff")
 	lines := lineStarts(text)
 	var out strings.Builder
@@ -102,33 +102,28 @@ func onlyAlertmanagers(root *yaml.Node, text string) (string, error) {
 			end = offset(text, lines, root.Content[i+2])
 		}
 		if start < copied || end < start {
-			return "", errMixed
+			return "", false
 		}
 		out.WriteString(text[copied:start])
 		out.WriteString(blank(text[start:end]))
 		copied = end
 	}
 	out.WriteString(text[copied:])
-	return out.String(), verifySections(out.String(), want)
+	return out.String(), hasSections(out.String(), want)
 }
 
-var errMixed = errors.New("Alertmanager's sections cannot be read without the others") //nolint:staticcheck // a name
-
-// verifySections makes sure that what is left holds what it should, whatever
-// unusual YAML the file is written in.
-func verifySections(text string, want []string) error {
+// hasSections reports whether text consists of the sections it should, which
+// unusual YAML might have prevented.
+func hasSections(text string, want []string) bool {
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil || len(document.Content) == 0 {
-		return errMixed
+		return false
 	}
 	var got []string
 	for i := 0; i < len(document.Content[0].Content); i += 2 {
 		got = append(got, document.Content[0].Content[i].Value)
 	}
-	if !slices.Equal(got, want) {
-		return errMixed
-	}
-	return nil
+	return slices.Equal(got, want)
 }
 
 // sectionsEnd returns where the last section ends: at the end of the text, or
@@ -218,6 +213,9 @@ func resolvePaths(v reflect.Value, dir string) {
 	}
 }
 
+// loaderMessages is how many messages of the loader are kept.
+const loaderMessages = 100
+
 // loaderLine finds the line in a message of Alertmanager's loader.
 var loaderLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:)?\s*(?:line (\d+): )?`)
 
@@ -229,7 +227,10 @@ func (d *decoder) alertmanagerMistakes(root *yaml.Node, err error) {
 		message = strings.ReplaceAll(message, "\n", " ")
 	}
 	hidden := secretsOf(root)
-	for text := range strings.SplitSeq(message, "\n") {
+	for i, text := range strings.Split(message, "\n") {
+		if i == loaderMessages {
+			break
+		}
 		at := place{}
 		if found := loaderLine.FindStringSubmatch(text); found != nil {
 			text = text[len(found[0]):]

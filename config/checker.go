@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,9 +22,32 @@ const (
 type checker struct {
 	*decoder
 	c *Config
+	// enabled are the names of the sources that are not disabled, in order.
+	enabled []string
+	// ignored has where sources ignore a label.
+	ignored map[string][]ignoring
+	// namespaces has the enabled sources of each namespace, in order.
+	namespaces map[string][]string
 }
 
-func (c *checker) all() {
+// ignoring is where a source ignores a label.
+type ignoring struct{ source, path string }
+
+// check records what is wrong in cfg.
+func (d *decoder) check(cfg *Config) {
+	c := &checker{decoder: d, c: cfg, ignored: map[string][]ignoring{}, namespaces: map[string][]string{}}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Sources)) {
+		s := completeSource(name, cfg.Sources[name])
+		if s.Disabled {
+			continue
+		}
+		c.enabled = append(c.enabled, name)
+		c.namespaces[s.Namespace] = append(c.namespaces[s.Namespace], name)
+		for i, label := range s.IgnoreLabels {
+			at := indexPath(keyPath("sources", name)+".ignore_labels", i)
+			c.ignored[label] = append(c.ignored[label], ignoring{name, at})
+		}
+	}
 	c.sources()
 	c.classify()
 	c.correlate()
@@ -35,6 +59,9 @@ func (c *checker) all() {
 // mistake records what is wrong at path, unless the value there could not even
 // be decoded.
 func (c *checker) mistake(path, message, suggestion string) {
+	if len(c.mistakes) >= mistakeLimit {
+		return
+	}
 	for bad := range c.bad {
 		if within(path, bad) || within(bad, path) {
 			return
@@ -64,14 +91,16 @@ func (c *checker) oneOf(path, kind, word string, known []string) {
 
 // distinct records words that are empty or occur twice.
 func (c *checker) distinct(path, kind string, words []string) {
+	seen := map[string]bool{}
 	for i, word := range words {
 		at := indexPath(path, i)
 		switch {
 		case word == "":
 			c.mistake(at, "the "+kind+" is empty", "write a name, or remove the entry")
-		case slices.Index(words, word) < i:
+		case seen[word]:
 			c.mistake(at, "the "+kind+" "+quote(word)+" is there twice", "remove one of them")
 		}
+		seen[word] = true
 	}
 }
 
@@ -79,65 +108,51 @@ func indexPath(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i
 
 // names records rules without a name or with one that another has.
 func (c *checker) names(path string, names []string) {
+	first := map[string]int{}
 	for i, name := range names {
 		at := indexPath(path, i)
-		switch first := slices.Index(names, name); {
+		before, taken := first[name]
+		switch {
 		case name == "":
 			c.mistake(at, "the rule has no name", "add name:, it stands in explanations")
-		case first < i:
-			c.mistake(at+".name", fmt.Sprintf("the name %s is also that of %s", quote(name), indexPath(path, first)),
+		case taken:
+			c.mistake(at+".name", fmt.Sprintf("the name %s is also that of %s", quote(name), indexPath(path, before)),
 				"give each rule a name of its own")
+		default:
+			first[name] = i
 		}
 	}
 }
 
-// matchers parses matchers and returns those that are good, each with its path.
-func (c *checker) matchers(path string, texts []string) []pathMatcher {
-	var good []pathMatcher
+// matchers parses a list of matchers.
+func (c *checker) matchers(path string, texts []string) {
 	for i, text := range texts {
-		at := indexPath(path, i)
-		if c.bad[at] {
-			continue
-		}
-		parsed, ok := c.matcher(at, text)
-		if !ok {
-			continue
-		}
-		for _, m := range parsed {
-			good = append(good, pathMatcher{m, at})
-		}
+		c.matcher(indexPath(path, i), text)
 	}
-	return good
-}
-
-type pathMatcher struct {
-	*labels.Matcher
-	path string
 }
 
 const matcherForm = `write name="value", name!="value", name=~"regex" or name!~"regex"`
 
-func (c *checker) matcher(at, text string) (labels.Matchers, bool) {
+func (c *checker) matcher(at, text string) {
 	if len(text) > matcherLimit {
 		c.mistake(at, fmt.Sprintf("the matcher is longer than %d bytes", matcherLimit), "use several matchers")
-		return nil, false
+		return
 	}
 	parsed, err := parse.Matchers(text)
 	switch {
 	case err != nil:
 		c.mistake(at, "not a matcher: "+err.Error(), suggestMatcher(text))
-		return nil, false
+		return
 	case len(parsed) == 0:
 		c.mistake(at, "the matcher is empty", matcherForm)
-		return nil, false
+		return
 	}
 	for _, m := range parsed {
 		if (m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp) && len(m.Value) > regexLimit {
 			c.mistake(at, fmt.Sprintf("the regular expression is longer than %d bytes", regexLimit), "use several rules")
-			return nil, false
+			return
 		}
 	}
-	return parsed, true
 }
 
 // suggestMatcher writes a matcher that the older grammar understands as the

@@ -48,7 +48,10 @@ func (c *checker) severities(path string, r router.Config) {
 	for _, word := range slices.Sorted(maps.Keys(r.SeverityWords)) {
 		at := keyPath(path+".severity_words", word)
 		if lower := strings.ToLower(word); lower != word {
-			c.mistake(at, "the word "+quote(word)+" is never met, words are compared in lower case", "write "+lower)
+			c.mistake(at, "the word "+quote(word)+" is not in lower case", "write "+lower)
+		}
+		if slices.Contains(r.Severities, word) && r.SeverityWords[word] != word {
+			c.mistake(at, quote(word)+" is a severity itself and cannot mean another", "set it by a rule")
 		}
 		c.oneOf(at, "severity", r.SeverityWords[word], r.Severities)
 	}
@@ -64,7 +67,7 @@ func (c *checker) classifyRule(path string, r router.Rule) {
 			c.mistake(at, "the source "+quote(name)+" is disabled", "remove it here, or enable it")
 			continue
 		}
-		c.oneOf(at, "source", name, c.enabled())
+		c.oneOf(at, "source", name, c.enabled)
 	}
 	groups := c.captures(path+".capture", r.Capture)
 	c.set(path+".set", r.Set, groups)

@@ -79,7 +79,7 @@ func Load(text []byte, name string) (*Config, error) {
 	if root := d.parse(text); root != nil {
 		d.sections(root, c)
 		c.Alertmanager = d.alertmanager(root, string(text))
-		(&checker{d, c}).all()
+		d.check(c)
 	}
 	if len(d.mistakes) > 0 {
 		return nil, &MistakesError{inOrder(d.mistakes)}

@@ -172,6 +172,9 @@ func TestLimits(t *testing.T) {
 		"own alias":     {"classify: &a\n  severity_words: *a\n", "expected a text"},
 		"regex":         {"correlate: {rules: [{name: a, by: [], matchers: ['a=~\"" + strings.Repeat("x", 1025) + "\"']}]}", "longer than 1024 bytes"},
 		"matcher":       {"correlate: {rules: [{name: a, by: [], matchers: ['a=\"" + strings.Repeat("x", 5000) + "\"']}]}", "longer than 4096 bytes"},
+		"entries":       {"classify: {categories: [" + strings.Repeat("a,", entryLimit+1) + "]}", "more than 10000 entries"},
+		"sections":      {strings.Repeat("x: 1\n", sectionLimit+1), "more than 100 sections"},
+		"mistakes":      {"classify: {categories: [" + strings.Repeat("~,", 2000) + "]}", "there are more mistakes"},
 		"aliases":       {aliasBomb(), "aliases make more than 10000 values"},
 		"merges":        {mergeBomb(), "too much is merged"},
 	} {

@@ -19,6 +19,10 @@ const (
 	// aliasLimit is how many values may come from aliases, so that a few lines
 	// of anchors cannot grow into billions of values.
 	aliasLimit = 10_000
+	// entryLimit is how many entries a list or a mapping may have.
+	entryLimit = 10_000
+	// sectionLimit is how many sections the file may have.
+	sectionLimit = 100
 	// mistakeLimit is how many mistakes are kept. Nobody reads more.
 	mistakeLimit = 1000
 )
@@ -49,6 +53,9 @@ var (
 
 // wrong records a mistake at a place.
 func (d *decoder) wrong(p place, path, message, suggestion string) {
+	if len(d.mistakes) == mistakeLimit-1 {
+		p, path, message, suggestion = place{}, "", "there are more mistakes, only some are shown", ""
+	}
 	if len(d.mistakes) < mistakeLimit {
 		d.mistakes = append(d.mistakes, Mistake{d.file, p.line, p.column, path, message, suggestion})
 	}
@@ -104,6 +111,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, s slot) {
 		n = n.Alias
 	}
 	if !d.mayGoOn(n, s) {
+		return
+	}
+	if len(n.Content) > 2*entryLimit || n.Kind == yaml.SequenceNode && len(n.Content) > entryLimit {
+		d.wrongValue(n, s.path, fmt.Sprintf("more than %d entries", entryLimit), "")
 		return
 	}
 	if isNull(n) {

@@ -9,6 +9,8 @@ import (
 // suggest names the known word nearest to a wrong one, or lists those there
 // are if none is near and they are few.
 func suggest(word string, known []string) string {
+	const enough = 500 // to look at
+	known = known[:min(len(known), enough)]
 	best, distance := "", 1+max(1, len(word)/3)
 	for _, candidate := range known {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(candidate), distance); d < distance {

@@ -53,6 +53,10 @@ func (d *decoder) top(document *yaml.Node) *yaml.Node {
 		d.wrong(placeOf(root), "", "expected sections such as sources: at the top, got "+describe(root, true), "")
 		return nil
 	}
+	if len(root.Content) > 2*sectionLimit {
+		d.wrong(placeOf(root), "", fmt.Sprintf("more than %d sections", sectionLimit), "")
+		return nil
+	}
 	for _, key := range root.Content {
 		if key.Kind == yaml.ScalarNode && key.ShortTag() == "!!merge" {
 			d.wrong(placeOf(key), "", "sections cannot be merged with <<", "write them out")

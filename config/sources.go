@@ -18,22 +18,11 @@ var (
 // namespaceLimit is how long a namespace may be, in bytes.
 const namespaceLimit = 128
 
-// enabled returns the names of the sources that are not disabled, in order.
-func (c *checker) enabled() []string {
-	var names []string
-	for _, name := range slices.Sorted(maps.Keys(c.c.Sources)) {
-		if !c.c.Sources[name].Disabled {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 func (c *checker) sources() {
 	for _, name := range slices.Sorted(maps.Keys(c.c.Sources)) {
 		c.source(name, c.c.Sources[name])
 	}
-	if len(c.enabled()) == 0 {
+	if len(c.enabled) == 0 {
 		c.mistake("sources", "every source is disabled", "keep one, so that alerts have a way in")
 	}
 }

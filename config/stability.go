@@ -116,12 +116,9 @@ func (c *checker) ignoredDistinct() {
 // ignoredBy returns the path where one of the sources ignores the label; no
 // sources stand for all.
 func (c *checker) ignoredBy(label string, sources []string) string {
-	for _, name := range c.enabled() {
-		if len(sources) > 0 && !slices.Contains(sources, name) {
-			continue
-		}
-		if i := slices.Index(c.c.Sources[name].IgnoreLabels, label); i >= 0 {
-			return indexPath(keyPath("sources", name)+".ignore_labels", i)
+	for _, i := range c.ignored[label] {
+		if len(sources) == 0 || slices.Contains(sources, i.source) {
+			return i.path
 		}
 	}
 	return ""
@@ -162,12 +159,9 @@ func (c *checker) unstableCondition(path string, r router.Rule) instability {
 // splitNamespace returns two sources of one namespace of which only the first
 // is among the given ones. No sources stand for all.
 func (c *checker) splitNamespace(sources []string) (in, out string) {
-	if len(sources) == 0 {
-		return "", ""
-	}
-	for _, a := range c.enabled() {
-		for _, b := range c.enabled() {
-			if slices.Contains(sources, a) && !slices.Contains(sources, b) && c.namespace(a) == c.namespace(b) {
+	for _, a := range sources {
+		for _, b := range c.namespaces[c.namespace(a)] {
+			if !slices.Contains(sources, b) {
 				return a, b
 			}
 		}
@@ -215,12 +209,15 @@ func (c *checker) unstableReference(v setValue, sources []string) instability {
 	return instability{}
 }
 
-// sharedNamespace returns two of the sources that share a namespace.
+// sharedNamespace returns two of the sources that share a namespace. No sources
+// stand for all.
 func (c *checker) sharedNamespace(sources []string) (string, string) {
-	for _, a := range c.enabled() {
-		for _, b := range c.enabled() {
-			among := len(sources) == 0 || slices.Contains(sources, a) && slices.Contains(sources, b)
-			if a < b && among && c.namespace(a) == c.namespace(b) {
+	if len(sources) == 0 {
+		sources = c.enabled
+	}
+	for _, a := range sources {
+		for _, b := range c.namespaces[c.namespace(a)] {
+			if a < b && slices.Contains(sources, b) {
 				return a, b
 			}
 		}

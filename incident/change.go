@@ -21,6 +21,9 @@ type Change struct {
 	// were computed under; a store whose list is another one refuses the change.
 	// 0 is for changes that do not depend on it.
 	Epoch uint64
+	// Preview runs the step and commits nothing. The changes of one call are all
+	// previews or none is.
+	Preview bool
 	// Settled reports whether the entries alone show that nothing has to be
 	// written but the returned patches (one for each fingerprint, Count 0 for
 	// none). It may be nil.

@@ -2,13 +2,20 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	stdjson "encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
+
+	"github.com/tocsin-gateway/tocsin/alert"
 )
 
 const benchAlerts = 100
@@ -117,6 +124,56 @@ func BenchmarkBrackets(b *testing.B) {
 					b.Fatal("not refused")
 				}
 			}
+		})
+	}
+}
+
+// quickSink takes everything at no cost, with answers of the usual length.
+type quickSink struct{ outcomes []alert.Outcome }
+
+func (q quickSink) Accept(_ context.Context, _ string, alerts []alert.Alert) ([]alert.Outcome, error) {
+	return q.outcomes[:len(alerts)], nil
+}
+
+func (quickSink) DeadLetter(context.Context, DeadLetter) error { return nil }
+
+// BenchmarkHandler is a whole request without the network, beside a handler
+// that only reads the body.
+func BenchmarkHandler(b *testing.B) {
+	outcomes := make([]alert.Outcome, benchAlerts)
+	for i := range outcomes {
+		outcomes[i] = alert.Outcome{Fingerprint: alert.Fingerprint{byte(i), 1}, Verdict: alert.Duplicate,
+			Incident: "0198c0de-0000-7000-8000-000000000000", Reference: "INC-20261121-7KQ2"}
+	}
+	g := newGateway(b, builtIn(), func(o *Options) { o.Sink, o.Now = quickSink{outcomes}, time.Now })
+	g.engine.POST("/bare", func(c *gin.Context) {
+		if _, err := io.ReadAll(c.Request.Body); err != nil {
+			b.Fatal(err)
+		}
+		c.Status(http.StatusOK)
+	})
+	one := benchBody()
+	one = append(one[:bytes.Index(one, []byte(`},{"status"`))+1:len(one)], one[bytes.LastIndexByte(one, ']'):]...)
+	for _, test := range []struct {
+		name, path string
+		body       []byte
+		alerts     int
+	}{
+		{"100", "/ingest/alertmanager", benchBody(), benchAlerts},
+		{"1", "/ingest/alertmanager", one, 1},
+		{"bare100", "/bare", benchBody(), benchAlerts},
+		{"bare1", "/bare", one, 1},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				w := httptest.NewRecorder()
+				g.engine.ServeHTTP(w, httptest.NewRequest("POST", test.path, bytes.NewReader(test.body)))
+				if w.Code != http.StatusOK {
+					b.Fatal(w.Code, w.Body)
+				}
+			}
+			perAlert(b, test.alerts)
 		})
 	}
 }

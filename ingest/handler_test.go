@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -226,7 +225,7 @@ func TestAnswers(t *testing.T) {
 		}},
 		{name: "not understood", body: `{"count":1}`, code: 400, error: "alerts: absent", field: "alerts", letters: 1},
 		{name: "not understood, from curl", body: `hello`, headers: []string{"Content-Type", "application/x-www-form-urlencoded"}, code: 400, error: "not JSON", letters: 1},
-		{name: "broken JSON of a stated other type", body: `{"alerts":[`, headers: []string{"Content-Type", "text/xml"}, code: 400, error: "not JSON", letters: 1},
+		{name: "broken JSON of a stated other type", body: `{"alerts":[`, headers: []string{"Content-Type", "text/xml"}, code: 400, error: "alerts: not JSON", field: "alerts", letters: 1},
 		{name: "no body", code: 400, error: "the body is empty", letters: 1},
 		{name: "another format", body: `<alert/>`, headers: []string{"Content-Type", "text/xml; charset=utf-8"}, code: 415, error: "not JSON", letters: 1},
 		{name: "compressed", body: fine, headers: []string{"Content-Encoding", "gzip"}, code: 415, error: "compressed"},
@@ -669,7 +668,9 @@ func TestSourceOfPrometheusAPI(t *testing.T) {
 func TestNoSecretIsLogged(t *testing.T) {
 	var log strings.Builder
 	sources := map[string]SourceConfig{"s": {Format: "alertmanager", Auth: AuthConfig{BearerToken: secret.New("hush-hush"), QueryToken: true}}}
-	g := newGateway(t, sources, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})) })
+	g := newGateway(t, sources, func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
 	g.sink.accept = func([]alert.Alert) ([]alert.Outcome, error) { return nil, errors.New("disk full") }
 	for _, body := range []string{`{}`, `{}`, webhook(`{}`), webhook(good("A")), webhook(good("A"))} {
 		g.post("/ingest/s?token=hush-hush", body, "Authorization", "Bearer hush-hush")
@@ -689,15 +690,27 @@ func TestNoSecretIsLogged(t *testing.T) {
 	}
 }
 
-var errReader = errors.New("the sender is gone")
-
-// brokenReader gives some text and then fails.
-type brokenReader struct{ io.Reader }
-
-func (b brokenReader) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
-	if err == io.EOF {
-		err = errReader
+func TestNoPathRedirects(t *testing.T) {
+	for _, redirect := range []bool{false, true} {
+		g := newGateway(t, builtIn(), nil)
+		g.engine.RedirectTrailingSlash = redirect
+		for path, want := range map[string]int{
+			"/ingest/alertmanager":  200,
+			"/ingest/alertmanager/": 200,
+			"/ingest/nobody/":       404,
+			"/api/v2/alerts/":       400, // an array is wanted there
+			"/api/v1/alerts/":       400,
+		} {
+			if w := g.post(path, webhook(good("A"))); w.Code != want {
+				t.Errorf("redirects %v: %s: got %d, want %d", redirect, path, w.Code, want)
+			}
+		}
+		if !redirect {
+			for _, path := range []string{"/ingest", "/ingest/", "/ingest/a/b", "/ingest//alertmanager", "/Ingest/alertmanager", "/api/v2/alerts//"} {
+				if w := g.post(path, webhook(good("A"))); w.Code != 404 {
+					t.Errorf("%s: got %d, want 404", path, w.Code)
+				}
+			}
+		}
 	}
-	return n, err
 }

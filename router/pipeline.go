@@ -98,11 +98,10 @@ const epochTries = 5
 // Accept makes the alerts durable and says what became of each. An error means
 // that some may not be durable: the sender is to send all again.
 func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error) {
-	h := p.hashers.Get().(*dedupe.Hasher)
-	defer p.hashers.Put(h)
 	for range epochTries {
-		run := request{p: p, rules: p.rules.Load(), h: h, alerts: alerts, outcomes: make([]alert.Outcome, len(alerts))}
+		run := p.request(alerts)
 		err := run.accept(ctx)
+		p.hashers.Put(run.h)
 		if errors.Is(err, store.ErrEpoch) {
 			if err := p.refresh(ctx); err != nil {
 				return nil, err
@@ -118,6 +117,12 @@ func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Ale
 	return nil, fmt.Errorf("router: the configuration changed %d times while a request was handled: %w", epochTries, store.ErrUnavailable)
 }
 
+func (p *Pipeline) request(alerts []alert.Alert) *request {
+	n := len(alerts)
+	return &request{p: p, rules: p.rules.Load(), h: p.hashers.Get().(*dedupe.Hasher), alerts: alerts,
+		outcomes: make([]alert.Outcome, n), classes: make([]incident.Classification, n), where: make([]store.Place, n)}
+}
+
 // request is one call of Accept on its way.
 type request struct {
 	p        *Pipeline
@@ -125,13 +130,16 @@ type request struct {
 	h        *dedupe.Hasher
 	alerts   []alert.Alert
 	outcomes []alert.Outcome
+	classes  []incident.Classification
 	unknown  int
-	// trace, if set, is told every decision about the n-th alert.
-	trace   func(n int, d Decision)
-	batches []*placed
-	byKey   map[incident.Key]*placed
+	batches  []*placed
+	byKey    map[incident.Key]*placed
 	// where is the place of each alert, zero while it has none.
 	where []store.Place
+	// trace, if set, is told every decision about the n-th alert, incidents is
+	// filled with what they would become, and nothing is committed.
+	trace     func(n int, d Decision)
+	incidents map[string]*incident.Incident
 }
 
 // placed are the events of one key, and which alerts they came from.
@@ -142,13 +150,11 @@ type placed struct {
 
 func (q *request) accept(ctx context.Context) error {
 	q.start(len(q.alerts))
-	q.where = make([]store.Place, len(q.alerts))
-	classes := make([]incident.Classification, len(q.alerts))
 	for n := range q.alerts {
-		q.place(n, &classes[n])
+		q.place(n)
 	}
 	if len(q.rules.elders) > 0 {
-		if err := q.placeWithElders(ctx, classes); err != nil {
+		if err := q.placeWithElders(ctx); err != nil {
 			return err
 		}
 	}
@@ -159,7 +165,7 @@ func (q *request) accept(ctx context.Context) error {
 	// What left its older place meanwhile goes where the current generation says.
 	q.start(len(bounced))
 	for _, n := range bounced {
-		q.place(n, &classes[n])
+		q.place(n)
 	}
 	if _, err := q.update(ctx); err != nil {
 		return err
@@ -172,8 +178,8 @@ func (q *request) start(n int) {
 }
 
 // place puts an alert where the current generation says.
-func (q *request) place(n int, class *incident.Classification) {
-	a := &q.alerts[n]
+func (q *request) place(n int) {
+	a, class := &q.alerts[n], &q.classes[n]
 	c := &q.rules.current
 	var known bool
 	*class, known = c.classifier.Classify(a, q.tracer(n))
@@ -246,7 +252,11 @@ func (q *request) update(ctx context.Context) (bounced []int, err error) {
 		for i := range b.Events {
 			alert.Limit(b.Events[i].Alert) // only now: fingerprints are of the whole
 		}
-		changes[n] = incident.Change{ID: changeID(base, b.Place.Key), Key: b.Place.Key, Fingerprints: b.Fingerprints(), Epoch: q.rules.epoch, Settled: b.Settled, Step: b.Step}
+		changes[n] = incident.Change{ID: changeID(base, b.Place.Key), Key: b.Place.Key, Fingerprints: b.Fingerprints(), Epoch: q.rules.epoch,
+			Settled: b.Settled, Step: b.Step, Preview: q.trace != nil}
+		if q.trace != nil {
+			changes[n].Step = q.watch(b.Step)
+		}
 	}
 	if err := q.p.store.Update(ctx, changes); err != nil {
 		return nil, err
@@ -269,6 +279,17 @@ func (q *request) update(ctx context.Context) (bounced []int, err error) {
 		}
 	}
 	return bounced, nil
+}
+
+// watch remembers the incidents that a step makes.
+func (q *request) watch(step func(incident.State) (incident.Next, error)) func(incident.State) (incident.Next, error) {
+	return func(st incident.State) (incident.Next, error) {
+		next, err := step(st)
+		for _, i := range next.Incidents {
+			q.incidents[i.ID.String()] = i
+		}
+		return next, err
+	}
 }
 
 // changeID makes the changes of one request different from each other.
@@ -306,6 +327,9 @@ func (q *request) name(ctx context.Context) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	if q.trace != nil {
+		return nil // an incident that does not exist has no reference
+	}
 	references, err := q.p.store.References(ctx, ids)
 	if err != nil {
 		return err
@@ -325,7 +349,7 @@ func (q *request) count(source string) {
 }
 
 // placeWithElders moves events to where an older generation has them.
-func (q *request) placeWithElders(ctx context.Context, classes []incident.Classification) error {
+func (q *request) placeWithElders(ctx context.Context) error {
 	type candidate struct {
 		n      int
 		elder  *placer
@@ -396,7 +420,7 @@ func (q *request) placeWithElders(ctx context.Context, classes []incident.Classi
 		if q.trace != nil {
 			q.trace(n, Decision{Stage: "generation", Text: "fires under the older configuration " + c.elder.id.String() + " and stays there"})
 		}
-		q.put(n, c.place, dedupe.Event{Alert: a, Fingerprint: c.fp, Generation: c.elder.id, Class: classes[n],
+		q.put(n, c.place, dedupe.Event{Alert: a, Fingerprint: c.fp, Generation: c.elder.id, Class: q.classes[n],
 			Content: q.h.Content(c.elder.of(a.Source), a), KnownOnly: true})
 	}
 	return nil

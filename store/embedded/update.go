@@ -39,7 +39,7 @@ func (s *Store) Update(ctx context.Context, changes []incident.Change) error {
 		}
 		return nil
 	}
-	if s.full.Load() {
+	if s.full.Load() && !changes[0].Preview {
 		return &store.UnavailableError{Cause: errDiskFull}
 	}
 	return s.commit(pending)
@@ -60,7 +60,7 @@ func (s *Store) settle(changes []incident.Change) ([]*incident.Change, error) {
 		if c.Epoch != 0 && c.Epoch != epoch {
 			return nil, store.ErrEpoch
 		}
-		if c.Settled == nil {
+		if c.Settled == nil || c.Preview {
 			pending = append(pending, c)
 			continue
 		}
@@ -124,7 +124,7 @@ func (s *Store) commit(changes []*incident.Change) error {
 	}
 	s.genMu.RLock()
 	unlock := s.lockKeys(changes)
-	w := &writing{s: s, batch: s.db.NewBatchWithSize(64 << 10), counted: map[store.Place]uint64{}}
+	w := &writing{s: s, batch: s.db.NewBatchWithSize(64 << 10), counted: map[store.Place]uint64{}, preview: changes[0].Preview}
 	release := func() {
 		if w.holdsJobs {
 			s.jobMu.Unlock()
@@ -141,6 +141,10 @@ func (s *Store) commit(changes []*incident.Change) error {
 			release()
 			return errors.Join(err, w.batch.Close())
 		}
+	}
+	if changes[0].Preview {
+		release()
+		return w.batch.Close()
 	}
 	if w.batch.Empty() {
 		w.settled()
@@ -245,6 +249,7 @@ type writing struct {
 	// counted is how many gathered repeats the entries that were read include.
 	counted map[store.Place]uint64
 	entries []written
+	preview bool
 	// holdsJobs: the batch has jobs, so nobody else may touch any before it is applied.
 	holdsJobs bool
 	// after is done once the batch is applied, still under the locks.
@@ -566,6 +571,9 @@ func (w *writing) putIncident(old, i *incident.Incident) error {
 }
 
 func (w *writing) newReference(i *incident.Incident) (string, error) {
+	if w.preview {
+		return "", nil // numbers are not for things that do not happen
+	}
 	shard := i.ID.Shard()
 	day := i.OpenedAt.UTC().Format("20060102")
 	n, err := w.s.numbers.take(w.s, day, shard)

@@ -1,0 +1,250 @@
+package dedupe
+
+import (
+	"crypto/sha256"
+	"testing"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// epoch is when the tests take place.
+var epoch = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
+
+// door is the store's door in a few maps, for decisions without I/O.
+type door struct {
+	t         testing.TB
+	now       time.Time
+	n         byte
+	keys      map[incident.Key]*incident.KeyState
+	incidents map[incident.ID]*incident.Incident
+	entries   map[incident.Key]map[alert.Fingerprint]incident.Known
+	archive   map[incident.ID]map[alert.Fingerprint]incident.Entry
+	timeline  map[incident.ID][]incident.TimelineEntry
+	jobs      map[string]time.Time
+	observed  []incident.Observation
+}
+
+func newDoor(t testing.TB) *door {
+	return &door{t: t, now: epoch, keys: map[incident.Key]*incident.KeyState{}, incidents: map[incident.ID]*incident.Incident{},
+		entries: map[incident.Key]map[alert.Fingerprint]incident.Known{}, archive: map[incident.ID]map[alert.Fingerprint]incident.Entry{},
+		timeline: map[incident.ID][]incident.TimelineEntry{}, jobs: map[string]time.Time{}}
+}
+
+// run takes a batch through Settled and Step, as a store does.
+func (d *door) run(b *Batch) []Outcome {
+	d.t.Helper()
+	fps := b.Fingerprints()
+	key := b.Place.Key
+	st := incident.State{Now: d.now, Key: d.keys[key]}
+	for _, fp := range fps {
+		e := d.entries[key][fp].Entry
+		e.Fingerprint = fp
+		st.Entries = append(st.Entries, e)
+	}
+	if patches, ok := b.Settled(d.now, st.Entries); ok {
+		for n, p := range patches {
+			k := d.entries[key][fps[n]]
+			k.Entry.Apply(p)
+			d.entries[key][fps[n]] = k
+		}
+		return b.Outcomes
+	}
+	if st.Key != nil {
+		st.Incident = d.incidents[st.Key.Incident]
+	}
+	d.n++
+	seed := sha256.Sum256([]byte{d.n})
+	st.NewID = func(n int) incident.ID { return incident.NewID(d.now, [16]byte(seed[:16]), n, key.Shard()) }
+	for range 10 {
+		next, err := b.Step(st)
+		if err != nil {
+			d.t.Fatalf("step: %v", err)
+		}
+		if next.Want.IsZero() {
+			d.commit(key, &next)
+			return b.Outcomes
+		}
+		if st.More == nil {
+			st.More, st.Others = map[alert.Fingerprint]incident.Known{}, map[incident.ID]*incident.Incident{}
+		}
+		for _, fp := range next.Want.Fingerprints {
+			st.More[fp] = d.entries[key][fp]
+		}
+		for _, id := range next.Want.Incidents {
+			st.Others[id] = d.incidents[id]
+		}
+	}
+	d.t.Fatal("the step wants more for ever")
+	return nil
+}
+
+func (d *door) commit(key incident.Key, next *incident.Next) {
+	if next.Key != nil {
+		d.keys[key] = next.Key
+	}
+	if d.entries[key] == nil {
+		d.entries[key] = map[alert.Fingerprint]incident.Known{}
+	}
+	for _, e := range next.Archive {
+		if d.archive[e.Incident] == nil {
+			d.archive[e.Incident] = map[alert.Fingerprint]incident.Entry{}
+		}
+		d.archive[e.Incident][e.Fingerprint] = e
+	}
+	for _, w := range next.Entries {
+		k := d.entries[key][w.Entry.Fingerprint]
+		k.Entry = w.Entry
+		if w.Content != nil {
+			k.Content = w.Content
+		}
+		d.entries[key][w.Entry.Fingerprint] = k
+	}
+	for _, e := range next.Remove {
+		delete(d.entries[key], e.Fingerprint)
+	}
+	for _, i := range next.Incidents {
+		i.Version++
+		d.incidents[i.ID] = i
+	}
+	for _, t := range next.Timeline {
+		d.timeline[t.Incident] = append(d.timeline[t.Incident], t)
+	}
+	for _, j := range next.Jobs {
+		name := j.Kind + " " + j.Subject
+		if was, ok := d.jobs[name]; j.Due.IsZero() {
+			delete(d.jobs, name)
+		} else if !ok || !j.NoLater || j.Due.Before(was) {
+			d.jobs[name] = j.Due
+		}
+	}
+	d.observed = append(d.observed, next.Observations...)
+}
+
+// check fails the test where what is stored contradicts itself.
+func (d *door) check() {
+	d.t.Helper()
+	type sums struct{ total, firing int }
+	count := map[incident.ID]*sums{}
+	for id := range d.incidents {
+		count[id] = &sums{}
+	}
+	open := map[incident.Key]int{}
+	for key, entries := range d.entries {
+		for fp, k := range entries {
+			if k.Entry.Incident.IsZero() {
+				continue
+			}
+			c := count[k.Entry.Incident]
+			if c == nil {
+				d.t.Fatalf("alert %s of key %s names an incident that does not exist", fp, key)
+			}
+			c.total++
+			if k.Entry.Firing {
+				c.firing++
+			}
+			if _, twice := d.archive[k.Entry.Incident][fp]; twice {
+				d.t.Fatalf("alert %s is in incident %s twice", fp, k.Entry.Incident)
+			}
+		}
+	}
+	for id, archived := range d.archive {
+		count[id].total += len(archived)
+	}
+	for id, i := range d.incidents {
+		if c := count[id]; i.Alerts.Total != c.total || i.Alerts.Firing != c.firing {
+			d.t.Fatalf("incident %s counts %+v, its alerts are %+v", id, i.Alerts, *c)
+		}
+		sum := 0
+		for _, n := range i.Firing {
+			sum += n
+		}
+		if sum != i.Alerts.Firing {
+			d.t.Fatalf("incident %s: firing by severity %v, firing %d", id, i.Firing, i.Alerts.Firing)
+		}
+		if i.IsOpen() {
+			open[i.Key]++
+		}
+		if broken, ok := incident.VerifyTimeline(d.timeline[id]); !ok {
+			d.t.Fatalf("incident %s: timeline breaks at entry %d", id, broken)
+		}
+	}
+	for key, n := range open {
+		if n > 1 {
+			d.t.Fatalf("key %s has %d open incidents", key, n)
+		}
+	}
+}
+
+// policy is the default, with changes.
+func policy(change ...func(*Policy)) *Policy {
+	p := DefaultConfig().For(DefaultRule, incident.Policy{Severities: incident.Scale{"critical", "error", "warning", "info"}, Matrix: incident.DefaultMatrix(),
+		CloseAfter: 24 * time.Hour, StillFiringAfter: time.Hour, Retention: 400 * 24 * time.Hour})
+	for _, c := range change {
+		c(&p)
+	}
+	return &p
+}
+
+// sent is an alert as a sender describes it, in minutes from epoch.
+type sent struct {
+	name, pod  string
+	status     alert.Status
+	start, end int // minutes; -1 is not stated
+	severity   string
+	note       string
+	validFor   int // minutes from now; 0 is for ever
+}
+
+func (d *door) event(s sent) Event {
+	a := &alert.Alert{Status: s.status, Source: "alertmanager", ReceivedAt: d.now,
+		Labels: alert.FromMap(map[string]string{"alertname": s.name, "pod": s.pod}), Annotations: alert.FromMap(map[string]string{"summary": s.note})}
+	if s.start >= 0 {
+		a.StartsAt = epoch.Add(time.Duration(s.start) * time.Minute)
+	}
+	if s.end >= 0 && s.status == alert.Resolved {
+		a.EndsAt = epoch.Add(time.Duration(s.end) * time.Minute)
+	}
+	if s.validFor > 0 {
+		a.ValidUntil = d.now.Add(time.Duration(s.validFor) * time.Minute)
+	}
+	severity := s.severity
+	if severity == "" {
+		severity = "warning"
+	}
+	var h Hasher
+	id := &Identity{Namespace: "alertmanager"}
+	return Event{Alert: a, Fingerprint: h.Fingerprint(id, a), Content: h.Content(id, a), Class: incident.Classification{Severity: severity}}
+}
+
+// send delivers messages as one request, and returns their verdicts in order.
+func (d *door) send(p *Policy, all ...sent) []alert.Verdict {
+	d.t.Helper()
+	k, err := NewCorrelator(Config{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var h Hasher
+	batches := map[incident.Key]*Batch{}
+	from := map[incident.Key][]int{}
+	var order []incident.Key
+	for n, s := range all {
+		ev := d.event(s)
+		place := k.Key(&h, ev.Alert, &ev.Class, ev.Fingerprint)
+		if batches[place.Key] == nil {
+			batches[place.Key] = &Batch{Place: place, Policy: p}
+			order = append(order, place.Key)
+		}
+		batches[place.Key].Events = append(batches[place.Key].Events, ev)
+		from[place.Key] = append(from[place.Key], n)
+	}
+	out := make([]alert.Verdict, len(all))
+	for _, key := range order {
+		for i, o := range d.run(batches[key]) {
+			out[from[key][i]] = o.Verdict
+		}
+	}
+	d.check()
+	return out
+}

@@ -1,0 +1,39 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/router"
+)
+
+// sink is what ingest hands alerts and dead letters to.
+type sink struct{ *router.Pipeline }
+
+// DeadLetter implements ingest.Sink.
+func (s sink) DeadLetter(ctx context.Context, d ingest.DeadLetter) error {
+	return s.PutLetter(ctx, router.Letter{ID: d.ID, Source: d.Source, Format: d.Format, Reason: d.Reason, Field: d.Field, Method: d.Method,
+		Path: d.Path, ContentType: d.ContentType, Body: d.Body, Cut: d.Cut, LastAt: d.ReceivedAt})
+}
+
+// retry takes a dead letter through ingest again, as of the time it came first.
+func (g *Gateway) retry(ctx context.Context, l router.Letter) ([]alert.Outcome, error) {
+	format, ok := ingest.Formats[l.Format]
+	if !ok {
+		return nil, fmt.Errorf("gateway: this version does not know the format %q", l.Format)
+	}
+	batch, err := format.Decode(ingest.Request{Source: l.Source, Body: l.Body, ReceivedAt: l.FirstAt})
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := g.Pipeline.Accept(ctx, l.Source, batch.Alerts)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range batch.Rejected {
+		outcomes = append(outcomes, alert.Outcome{Verdict: alert.Rejected, Reason: r.Reason})
+	}
+	return outcomes, nil
+}

@@ -1,0 +1,68 @@
+package router
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// Explained is what an alert means and what would become of it.
+type Explained struct {
+	Alert   *alert.Alert
+	Class   incident.Classification
+	Outcome alert.Outcome
+	// Key and Rule say where it belongs; zero if a rule suppresses it.
+	Key  incident.Key
+	Rule string
+	// Incident is as it would be after all alerts; nil if there is none.
+	Incident  *incident.Incident
+	Decisions []Decision
+}
+
+// Explain takes the alerts through the same steps as Accept, up to the commit,
+// which does not happen.
+func (p *Pipeline) Explain(ctx context.Context, alerts []alert.Alert) ([]Explained, error) {
+	for range epochTries {
+		out, err := p.explain(ctx, alerts)
+		if !errors.Is(err, store.ErrEpoch) {
+			return out, err
+		}
+		if err := p.refresh(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return nil, store.ErrUnavailable
+}
+
+func (p *Pipeline) explain(ctx context.Context, alerts []alert.Alert) ([]Explained, error) {
+	out := make([]Explained, len(alerts))
+	q := p.request(alerts)
+	defer p.hashers.Put(q.h)
+	q.incidents = map[string]*incident.Incident{}
+	q.trace = func(n int, d Decision) { out[n].Decisions = append(out[n].Decisions, d) }
+	if err := q.accept(ctx); err != nil {
+		return nil, err
+	}
+	for n := range out {
+		e := &out[n]
+		e.Alert, e.Class, e.Outcome, e.Key = &alerts[n], q.classes[n], q.outcomes[n], q.where[n].Key
+		for _, b := range q.batches {
+			if b.Place.Key == e.Key {
+				e.Rule = b.Place.Rule()
+			}
+		}
+		if name := e.Outcome.Incident; name != "" {
+			if e.Incident = q.incidents[name]; e.Incident == nil {
+				known, err := p.store.Incident(ctx, name)
+				if err != nil {
+					return nil, err
+				}
+				e.Incident = known
+			}
+		}
+	}
+	return out, nil
+}
