@@ -62,7 +62,7 @@ func (b *Batch) Settled(now time.Time, entries []incident.Entry) ([]incident.Pat
 		ev := &b.Events[i]
 		slot := b.slots[ev.Fingerprint]
 		known := &entries[slot]
-		if !known.Exists() || known.Held() || ev.Alert == nil || ev.Alert.Kind != alert.KindAlert {
+		if !known.Exists() || known.Held() || ev.Alert == nil || ev.Alert.Kind != alert.KindAlert || ev.Alert.LeftOut > 0 {
 			return nil, false
 		}
 		j := b.Policy.Judge(*known, ev, now)
@@ -71,7 +71,10 @@ func (b *Batch) Settled(now time.Time, entries []incident.Entry) ([]incident.Pat
 		}
 		p := &patches[slot]
 		p.Count++
-		p.LastSeen, p.ValidUntil = j.Entry.LastSeen, j.Entry.ValidUntil
+		p.LastSeen = j.Entry.LastSeen
+		if j.Entry.ValidUntil.After(p.ValidUntil) {
+			p.ValidUntil = j.Entry.ValidUntil
+		}
 		b.Outcomes = append(b.Outcomes, Outcome{Verdict: j.Verdict, Incident: known.Incident})
 	}
 	return patches, true
@@ -127,6 +130,8 @@ type working struct {
 type tally struct {
 	*incident.Edit
 	joined, updated, resolved, expired, moved int
+	// changed: there is something to write. An incident that was only looked at keeps its version.
+	changed bool
 }
 
 func (s *stepping) event(ev *Event) Outcome {
@@ -148,11 +153,15 @@ func (s *stepping) event(ev *Event) Outcome {
 	case alert.Opened:
 		return s.begin(w, was, ev, j.Verdict)
 	case alert.Updated, alert.Duplicate:
-		if was.Held() {
+		if was.Held() && ev.Class.SuppressedBy == "" {
 			return s.begin(w, was, ev, j.Verdict)
 		}
-		if j.Write && was.Firing {
+		switch {
+		case !was.Firing:
+		case j.Write:
 			s.update(w, was, ev, j.Verdict)
+		default:
+			s.leftOut(&was, ev.Alert)
 		}
 	case alert.ResolvedAlert:
 		w.moved = ev.Moved
@@ -203,10 +212,10 @@ func (s *stepping) begin(w *working, was incident.Entry, ev *Event, v alert.Verd
 		if err := cur.Reopen(incident.System, "fires again"); err != nil {
 			return Outcome{Verdict: alert.Failed} // unreachable: a resolved incident can be reopened
 		}
-		verdict = alert.Reopened
-	case was.Held() && !s.reached(nil):
+		verdict, cur.changed = alert.Reopened, true
+	case was.Held() && !s.reached(nil, incident.ID{}):
 		return Outcome{Verdict: v}
-	case !was.Held() && !s.reached(ev):
+	case !was.Held() && !s.reached(ev, was.Incident):
 		s.leaveOld(was)
 		w.write = true
 		w.is.Incident = incident.ID{}
@@ -226,14 +235,26 @@ func (s *stepping) begin(w *working, was incident.Entry, ev *Event, v alert.Verd
 }
 
 func (s *stepping) join(t *tally, w *working, was incident.Entry, a *alert.Alert, class incident.Classification) {
-	known := was.Incident == t.Incident.ID
+	known := was.Incident == t.Incident.ID || was.Held() && s.heldFrom(was.Fingerprint) == t.Incident.ID
 	if !known {
 		s.leaveOld(was)
 	}
-	w.is.Incident, w.write = t.Incident.ID, true
+	w.is.Incident, w.write, t.changed = t.Incident.ID, true, true
 	t.Join(incident.Member{Alert: a, Class: class}, known)
-	t.Incident.Occurrences++
+	if w.was.Held() {
+		t.Incident.Occurrences += w.was.Count // what this request adds is counted at the end
+	}
 	s.flap(t, w, a.Name())
+}
+
+// heldFrom is the incident of a held alert's episode before, zero if there is none.
+func (s *stepping) heldFrom(fp alert.Fingerprint) incident.ID {
+	for _, h := range slices.Backward(s.key.Held) {
+		if h.Fingerprint == fp {
+			return h.From
+		}
+	}
+	return incident.ID{}
 }
 
 // leaveOld archives an entry with the incident of its episode before.
@@ -257,22 +278,25 @@ func (s *stepping) open(ev *Event) *tally {
 	e := s.b.Policy.Open(incident.Opening{ID: id, Key: s.b.Place.Key, Rule: s.b.Place.Rule(),
 		Title: s.b.Place.Title(ev.Alert, &ev.Class), Class: class,
 		StartedAt: ev.Alert.StartsAt, By: incident.System}, s.st.Now)
-	t := &tally{Edit: e}
+	t := &tally{Edit: e, changed: true}
 	s.edits = append(s.edits, t)
 	s.key.Incident, s.keyNew = id, true
 	return t
 }
 
-// reached counts ev (or, if it is nil, nothing new) and reports whether the
-// rule's threshold is reached.
-func (s *stepping) reached(ev *Event) bool {
+// reached counts ev (or, if it is nil, nothing new), whose alert was in the
+// given incident before, and reports whether the rule's threshold is reached.
+func (s *stepping) reached(ev *Event, from incident.ID) bool {
 	th := s.b.Policy.Threshold
 	if th.Count <= 1 {
 		return true
 	}
-	since := s.st.Now.Add(-time.Duration(th.Window))
+	since := s.since()
 	if ev != nil {
-		held := incident.Held{Fingerprint: ev.Fingerprint, At: s.st.Now}
+		if from.IsZero() {
+			from = s.heldFrom(ev.Fingerprint)
+		}
+		held := incident.Held{Fingerprint: ev.Fingerprint, At: s.st.Now, From: from}
 		if th.Distinct != "" {
 			held.Value = xxhash.Sum64String(view(ev.Alert, &ev.Class, th.Distinct))
 		}
@@ -294,7 +318,8 @@ func (s *stepping) reached(ev *Event) bool {
 	return n >= th.Count
 }
 
-// adopt brings what a threshold held into the incident that it led to.
+// adopt brings what a threshold held into the incident that it led to: what
+// fires, and what ended within the threshold's window.
 func (s *stepping) adopt(t *tally, except alert.Fingerprint) {
 	done := map[alert.Fingerprint]bool{except: true}
 	for _, h := range s.key.Held {
@@ -323,13 +348,23 @@ func (s *stepping) said(fp alert.Fingerprint) *alert.Alert {
 	return s.b.Events[i].Alert
 }
 
+// since is when the threshold's window begins.
+func (s *stepping) since() time.Time {
+	return s.st.Now.Add(-time.Duration(s.b.Policy.Threshold.Window))
+}
+
 // take counts an entry into an incident without an event of its own.
 func (s *stepping) take(t *tally, w *working, content *alert.Alert) {
 	if !w.is.Exists() || !w.is.Incident.IsZero() || content == nil {
 		return
 	}
+	if !w.is.Firing && w.is.EndSeen.Before(s.since()) {
+		return
+	}
 	w.is.Incident, w.write = t.Incident.ID, true
-	t.Adopt(incident.Known{Entry: w.is, Content: content})
+	adopted := w.is
+	adopted.Count = w.was.Count // what this request adds is counted at the end
+	t.Adopt(incident.Known{Entry: adopted, Content: content}, s.b.Policy.labels(content))
 	t.joined++
 }
 
@@ -339,10 +374,21 @@ func (s *stepping) update(w *working, was incident.Entry, ev *Event, v alert.Ver
 		return
 	}
 	t.Regrade(was.Severity, incident.Member{Alert: ev.Alert, Class: ev.Class})
+	t.changed = true
 	if v == alert.Updated {
 		t.updated++
 	}
-	t.Incident.Occurrences++
+}
+
+// leftOut records that a sender left more alerts out of a message than before,
+// even if the ones it did send are no news.
+func (s *stepping) leftOut(was *incident.Entry, a *alert.Alert) {
+	if a.LeftOut == 0 {
+		return
+	}
+	if t := s.edit(was.Incident); t != nil && t.Incident.LeftOut < a.LeftOut {
+		t.Incident.LeftOut, t.changed = a.LeftOut, true
+	}
 }
 
 func (s *stepping) end(w *working, was incident.Entry, ev *Event) {
@@ -351,6 +397,7 @@ func (s *stepping) end(w *working, was incident.Entry, ev *Event) {
 		return
 	}
 	t.Leave(was.Severity, w.is.End)
+	t.changed = true
 	name := ""
 	switch {
 	case ev.Expiry:
@@ -360,7 +407,6 @@ func (s *stepping) end(w *working, was incident.Entry, ev *Event) {
 		return
 	default:
 		t.resolved++
-		t.Incident.Occurrences++
 		name = ev.Alert.Name()
 	}
 	s.flap(t, w, name)
@@ -383,15 +429,35 @@ func (s *stepping) record(ev *Event) Outcome {
 	if who == "" {
 		who = a.Source
 	}
+	cur.changed = true
 	cur.Log(who, a.Kind.String(), alert.CutText(a.Comment, 4096), 0)
 	return Outcome{Verdict: alert.Recorded, Incident: cur.Incident.ID}
 }
 
+// occurred counts the messages about the entries that are written into their
+// incidents. For those that are only patched the store does so.
+func (s *stepping) occurred() {
+	for i := range s.entries {
+		w := &s.entries[i]
+		if !w.write || w.is.Count <= w.was.Count {
+			continue
+		}
+		for _, t := range s.edits {
+			if t.changed && t.Incident.ID == w.is.Incident {
+				t.Incident.Occurrences += w.is.Count - w.was.Count
+			}
+		}
+	}
+}
+
 // finish turns the run into what is to be written.
 func (s *stepping) finish() incident.Next {
+	s.occurred()
 	for _, t := range s.edits {
-		t.say(s.st.Now)
-		t.Into(&s.next)
+		if t.changed {
+			t.say(s.st.Now)
+			t.Into(&s.next)
+		}
 	}
 	earliest := time.Time{}
 	for _, list := range [...][]working{s.entries, s.extra} {
@@ -414,7 +480,7 @@ func (s *stepping) finish() incident.Next {
 			}
 		}
 	}
-	if s.keyNew || s.st.Key == nil && len(s.next.Entries) > 0 {
+	if s.keyNew { // a key that only knows ends of alerts that never fired needs no state
 		key := s.key
 		s.next.Key = &key
 	}

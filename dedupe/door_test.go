@@ -1,9 +1,16 @@
 package dedupe
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -16,7 +23,7 @@ var epoch = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
 type door struct {
 	t         testing.TB
 	now       time.Time
-	n         byte
+	n         uint64
 	keys      map[incident.Key]*incident.KeyState
 	incidents map[incident.ID]*incident.Incident
 	entries   map[incident.Key]map[alert.Fingerprint]incident.Known
@@ -45,9 +52,7 @@ func (d *door) run(b *Batch) []Outcome {
 	}
 	if patches, ok := b.Settled(d.now, st.Entries); ok {
 		for n, p := range patches {
-			k := d.entries[key][fps[n]]
-			k.Entry.Apply(p)
-			d.entries[key][fps[n]] = k
+			d.patch(key, fps[n], p)
 		}
 		return b.Outcomes
 	}
@@ -55,7 +60,7 @@ func (d *door) run(b *Batch) []Outcome {
 		st.Incident = d.incidents[st.Key.Incident]
 	}
 	d.n++
-	seed := sha256.Sum256([]byte{d.n})
+	seed := sha256.Sum256(binary.BigEndian.AppendUint64(nil, d.n))
 	st.NewID = func(n int) incident.ID { return incident.NewID(d.now, [16]byte(seed[:16]), n, key.Shard()) }
 	for range 10 {
 		next, err := b.Step(st)
@@ -80,6 +85,16 @@ func (d *door) run(b *Batch) []Outcome {
 	return nil
 }
 
+// patch counts repeats at once, which a store gathers.
+func (d *door) patch(key incident.Key, fp alert.Fingerprint, p incident.Patch) {
+	k := d.entries[key][fp]
+	k.Entry.Apply(p)
+	d.entries[key][fp] = k
+	if i := d.incidents[k.Entry.Incident]; i != nil {
+		i.Occurrences += p.Count
+	}
+}
+
 func (d *door) commit(key incident.Key, next *incident.Next) {
 	if next.Key != nil {
 		d.keys[key] = next.Key
@@ -94,6 +109,7 @@ func (d *door) commit(key incident.Key, next *incident.Next) {
 		d.archive[e.Incident][e.Fingerprint] = e
 	}
 	for _, w := range next.Entries {
+		delete(d.archive[w.Entry.Incident], w.Entry.Fingerprint) // as in a store's list: what lives comes before
 		k := d.entries[key][w.Entry.Fingerprint]
 		k.Entry = w.Entry
 		if w.Content != nil {
@@ -104,8 +120,13 @@ func (d *door) commit(key incident.Key, next *incident.Next) {
 	for _, e := range next.Remove {
 		delete(d.entries[key], e.Fingerprint)
 	}
+	for _, p := range next.Patches {
+		d.patch(key, p.Fingerprint, p.Patch)
+	}
 	for _, i := range next.Incidents {
-		i.Version++
+		if i.Version++; d.incidents[i.ID] != nil && i.Version != d.incidents[i.ID].Version+1 {
+			d.t.Fatalf("incident %s: version %d after %d", i.ID, i.Version, d.incidents[i.ID].Version)
+		}
 		d.incidents[i.ID] = i
 	}
 	for _, t := range next.Timeline {
@@ -125,10 +146,13 @@ func (d *door) commit(key incident.Key, next *incident.Next) {
 // check fails the test where what is stored contradicts itself.
 func (d *door) check() {
 	d.t.Helper()
-	type sums struct{ total, firing int }
+	type sums struct {
+		total, firing int
+		severities    map[string]int
+	}
 	count := map[incident.ID]*sums{}
 	for id := range d.incidents {
-		count[id] = &sums{}
+		count[id] = &sums{severities: map[string]int{}}
 	}
 	open := map[incident.Key]int{}
 	for key, entries := range d.entries {
@@ -143,6 +167,10 @@ func (d *door) check() {
 			c.total++
 			if k.Entry.Firing {
 				c.firing++
+				c.severities[k.Entry.Severity]++
+			}
+			if k.Content == nil {
+				d.t.Fatalf("alert %s of incident %s: what it said is not stored", fp, k.Entry.Incident)
 			}
 			if _, twice := d.archive[k.Entry.Incident][fp]; twice {
 				d.t.Fatalf("alert %s is in incident %s twice", fp, k.Entry.Incident)
@@ -156,15 +184,14 @@ func (d *door) check() {
 		if c := count[id]; i.Alerts.Total != c.total || i.Alerts.Firing != c.firing {
 			d.t.Fatalf("incident %s counts %+v, its alerts are %+v", id, i.Alerts, *c)
 		}
-		sum := 0
-		for _, n := range i.Firing {
-			sum += n
-		}
-		if sum != i.Alerts.Firing {
-			d.t.Fatalf("incident %s: firing by severity %v, firing %d", id, i.Firing, i.Alerts.Firing)
+		if !maps.Equal(i.Firing, count[id].severities) {
+			d.t.Fatalf("incident %s: firing by severity %v, its alerts %v", id, i.Firing, count[id].severities)
 		}
 		if i.IsOpen() {
 			open[i.Key]++
+			if d.keys[i.Key].Incident != id {
+				d.t.Fatalf("key %s names incident %s, but %s is open", i.Key, d.keys[i.Key].Incident, id)
+			}
 		}
 		if broken, ok := incident.VerifyTimeline(d.timeline[id]); !ok {
 			d.t.Fatalf("incident %s: timeline breaks at entry %d", id, broken)
@@ -248,3 +275,80 @@ func (d *door) send(p *Policy, all ...sent) []alert.Verdict {
 	d.check()
 	return out
 }
+
+// act lets a person, or a job, edit an incident, as the pipeline does.
+func (d *door) act(p *Policy, id incident.ID, edit func(*incident.Edit) error) error {
+	d.t.Helper()
+	was := d.incidents[id]
+	e := p.Change(was, d.now)
+	if err := edit(e); err != nil {
+		return err
+	}
+	if !was.IsOpen() && e.Incident.IsOpen() && d.keys[was.Key].Incident != id {
+		return incident.ErrConflict
+	}
+	if e.Changed() {
+		var next incident.Next
+		e.Into(&next)
+		d.commit(was.Key, &next)
+	}
+	d.check()
+	return nil
+}
+
+// expire does the key's expiry job.
+func (d *door) expire(p *Policy, key incident.Key) {
+	d.t.Helper()
+	b := &Batch{Place: PlaceOf(key), Policy: p}
+	for fp, k := range d.entries[key] {
+		if k.Entry.Firing && !k.Entry.ValidUntil.IsZero() && !k.Entry.ValidUntil.After(d.now) {
+			b.Events = append(b.Events, Event{Fingerprint: fp, Expiry: true})
+		}
+	}
+	slices.SortFunc(b.Events, func(a, b Event) int { return bytes.Compare(a.Fingerprint[:], b.Fingerprint[:]) })
+	if len(b.Events) > 0 {
+		d.run(b)
+	}
+	d.check()
+}
+
+// the returns the only incident.
+func (d *door) the() *incident.Incident {
+	d.t.Helper()
+	if len(d.incidents) != 1 {
+		d.t.Fatalf("there are %d incidents, want 1", len(d.incidents))
+	}
+	for _, i := range d.incidents {
+		return i
+	}
+	return nil
+}
+
+// said lists the actions in an incident's timeline, with their counts.
+func (d *door) said(id incident.ID) []string {
+	var out []string
+	for _, t := range d.timeline[id] {
+		text := t.Action
+		if t.Count > 0 {
+			text = fmt.Sprintf("%s %d", t.Action, t.Count)
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// in returns the alert of a pod, with what it said.
+func (d *door) in(pod string) incident.Known {
+	d.t.Helper()
+	for _, entries := range d.entries {
+		for _, k := range entries {
+			if k.Content != nil && k.Content.Labels.Get("pod") == pod {
+				return k
+			}
+		}
+	}
+	d.t.Fatalf("there is no alert of %s", pod)
+	return incident.Known{}
+}
+
+func minutes(n int) model.Duration { return model.Duration(time.Duration(n) * time.Minute) }

@@ -81,7 +81,7 @@ func (p *Policy) fire(j *Judgement, ev *Event) {
 		if start.IsZero() {
 			start = a.ReceivedAt
 		}
-		if !e.Expired || e.Start.IsZero() {
+		if !e.Expired || e.Start.IsZero() || start.After(e.End) {
 			e.Start = start
 		}
 		// Later than the end in any case, or a repeat of that end would end it again.
@@ -133,9 +133,16 @@ func (p *Policy) begins(e *incident.Entry, a *alert.Alert) bool {
 		return a.ReceivedAt.After(e.EndSeen)
 	case a.StartsAt.After(e.End):
 		return true
+	case farAhead(e.End, a) && !farAhead(a.StartsAt, a):
+		return a.ReceivedAt.After(e.EndSeen)
 	}
 	return a.ReceivedAt.After(e.EndSeen.Add(p.LateWindow))
 }
+
+// farAhead reports whether t is so far in the future of a's arrival that no
+// clock explains it, only a mistake. Such a time orders nothing: or an alert
+// that once said the year 9999 could never end.
+func farAhead(t time.Time, a *alert.Alert) bool { return t.After(a.ReceivedAt.Add(24 * time.Hour)) }
 
 func (p *Policy) resolve(j *Judgement, ev *Event) {
 	a, e := ev.Alert, &j.Entry
@@ -152,14 +159,14 @@ func (p *Policy) resolve(j *Judgement, ev *Event) {
 		j.Verdict, j.Write = alert.Recorded, true
 		e.Start, e.End, e.EndSeen = a.StartsAt, end, a.ReceivedAt
 		e.Content, e.Generation, e.Severity = ev.Content, ev.Generation, ev.Class.Severity
-	case e.Firing && !end.Before(e.Last):
+	case e.Firing && (!end.Before(e.Last) || farAhead(e.Last, a)):
 		j.Verdict, j.Write = alert.ResolvedAlert, true
 		e.Firing, e.ValidUntil = false, time.Time{}
 		e.End, e.EndSeen = end, a.ReceivedAt
 		p.changed(e, a.ReceivedAt)
 	case e.Firing:
 		j.Verdict = alert.Stale
-	case e.Expired:
+	case e.Expired && !end.Before(e.Last):
 		// Now somebody says it: the end is known.
 		j.Verdict, j.Write = alert.Duplicate, true
 		e.Expired, e.End, e.EndSeen = false, end, a.ReceivedAt

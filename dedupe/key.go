@@ -18,7 +18,7 @@ import (
 const DefaultRule = "default"
 
 // defaultBy are the labels of the built-in rule.
-var defaultBy = []string{"alertname", "cluster", "environment", "service"}
+var defaultBy = []string{"alertname", "service", "cluster", "environment"}
 
 // Correlator finds the key of an alert.
 type Correlator struct{ rules []compiledRule }
@@ -151,6 +151,16 @@ type Policy struct {
 	FlapChanges              int
 	FlapWindow               time.Duration
 	Threshold                Threshold
+	// Labels returns the labels that the rules set for an alert, of which only
+	// what it said is stored; nil sets none.
+	Labels func(*alert.Alert) alert.Labels
+}
+
+func (p *Policy) labels(a *alert.Alert) alert.Labels {
+	if p.Labels == nil {
+		return nil
+	}
+	return p.Labels(a)
 }
 
 // For returns the policy for the named correlation rule.

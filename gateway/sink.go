@@ -22,11 +22,11 @@ func (s sink) DeadLetter(ctx context.Context, d ingest.DeadLetter) error {
 func (g *Gateway) retry(ctx context.Context, l router.Letter) ([]alert.Outcome, error) {
 	format, ok := ingest.Formats[l.Format]
 	if !ok {
-		return nil, fmt.Errorf("gateway: this version does not know the format %q", l.Format)
+		return nil, &router.InputError{Field: "format", Reason: fmt.Sprintf("this version does not know the format %q", l.Format)}
 	}
 	batch, err := format.Decode(ingest.Request{Source: l.Source, Body: l.Body, ReceivedAt: l.FirstAt})
 	if err != nil {
-		return nil, err
+		return nil, notUnderstood(err)
 	}
 	outcomes, err := g.Pipeline.Accept(ctx, l.Source, batch.Alerts)
 	if err != nil {

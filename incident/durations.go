@@ -16,7 +16,7 @@ func (i *Incident) wentDown() time.Time {
 }
 
 // TimeToDetect is from the earliest start of an alert to the opening.
-func (i *Incident) TimeToDetect() time.Duration { return i.OpenedAt.Sub(i.wentDown()) }
+func (i *Incident) TimeToDetect() time.Duration { return max(i.OpenedAt.Sub(i.wentDown()), 0) }
 
 // TimeToAcknowledge is from the opening (of the current cycle) to the
 // acknowledgement; ok is false while there is none.
@@ -45,7 +45,7 @@ func (i *Incident) Outage() (d time.Duration, ok bool) {
 	if restored.IsZero() || restored.After(i.ResolvedAt) || restored.Before(i.wentDown()) {
 		restored = i.ResolvedAt
 	}
-	return restored.Sub(i.wentDown()), true
+	return max(restored.Sub(i.wentDown()), 0), true
 }
 
 // measured reports whether i counts in the statistics.

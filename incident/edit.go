@@ -41,6 +41,7 @@ type Edit struct {
 	Incident *Incident
 	policy   Policy
 	now      time.Time
+	opens    bool
 	timeline []TimelineEntry
 	jobs     []Job
 	observed []Observation
@@ -80,14 +81,10 @@ func (p Policy) Open(o Opening, now time.Time) *Edit {
 	if o.By != System {
 		i.Reporter = o.By
 	}
-	e := &Edit{Incident: i, policy: p, now: now}
+	e := &Edit{Incident: i, policy: p, now: now, opens: true}
 	e.started(o.StartedAt)
 	e.grade(c)
 	e.Log(o.By, "opened", "opened: "+o.Title, 0)
-	if i.measured() {
-		e.observe("opened_total", 1)
-		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
-	}
 	return e
 }
 
@@ -107,15 +104,17 @@ func firstOf(a, b string) string {
 	return b
 }
 
+// started takes over the start that an alert states if it is earlier than what
+// is known. A start that is too far off to be believed only counts while there
+// is no other.
 func (e *Edit) started(at time.Time) {
 	i := e.Incident
-	if at.IsZero() || !i.StartedAt.IsZero() && !at.Before(i.StartedAt) {
+	far := at.Before(i.OpenedAt.Add(-farOff)) || at.After(i.OpenedAt.Add(farOff))
+	known := !i.StartedAt.IsZero()
+	if at.IsZero() || known && far || known && !i.TimeClamped && !at.Before(i.StartedAt) {
 		return
 	}
-	if at.Before(i.OpenedAt.Add(-farOff)) || at.After(i.OpenedAt.Add(farOff)) {
-		i.TimeClamped = true
-	}
-	i.StartedAt = at
+	i.StartedAt, i.TimeClamped = at, far
 }
 
 // Log appends to the timeline what happens now.
@@ -146,8 +145,13 @@ func (e *Edit) arm(kind string, due time.Time) {
 // IntoJobs adds only the jobs of the edit, for one that leaves the incident as it is.
 func (e *Edit) IntoJobs(next *Next) { next.Jobs = append(next.Jobs, e.jobs...) }
 
-// Into adds the edit to next.
+// Into adds the edit to next. It is the last that is done with the edit.
 func (e *Edit) Into(next *Next) {
+	if i := e.Incident; e.opens && i.measured() {
+		// Only now all alerts of the batch have said when they started and how bad they are.
+		e.observe("opened_total", 1)
+		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
+	}
 	next.Incidents = append(next.Incidents, e.Incident)
 	next.Timeline = append(next.Timeline, e.timeline...)
 	next.Jobs = append(next.Jobs, e.jobs...)
@@ -184,9 +188,10 @@ func (e *Edit) Join(m Member, known bool) {
 	}
 }
 
-// Adopt counts in an alert that a threshold had held.
-func (e *Edit) Adopt(k Known) {
-	e.Join(Member{Alert: k.Content, Class: Classification{Severity: k.Entry.Severity}}, false)
+// Adopt counts in an alert that a threshold had held. Labels are those that
+// the rules set for it.
+func (e *Edit) Adopt(k Known, labels alert.Labels) {
+	e.Join(Member{Alert: k.Content, Class: Classification{Severity: k.Entry.Severity, Labels: labels}}, false)
 	e.Incident.Occurrences += k.Entry.Count
 	if !k.Entry.Firing {
 		e.Leave(k.Entry.Severity, k.Entry.End)
@@ -290,7 +295,7 @@ func (e *Edit) Resolve(by, comment string) error {
 	text := "resolved"
 	if i.Alerts.Firing > 0 {
 		text = fmt.Sprintf("resolved while %d still fire", i.Alerts.Firing)
-		e.arm(JobStillFiring, e.now.Add(e.policy.StillFiringAfter))
+		e.armReminder()
 	}
 	e.Log(by, "resolved", withComment(text, comment), 0)
 	e.arm(JobClose, e.now.Add(e.policy.CloseAfter))
@@ -383,12 +388,17 @@ func (e *Edit) SetSeverity(by, severity, comment string) error {
 	if i.State == Closed {
 		return &StateError{"change the severity of", i.State}
 	}
-	i.SeveritySet = true
-	if i.Severity == severity {
+	switch {
+	case i.Severity != severity:
+		e.Log(by, "severity", withComment("severity "+i.Severity+" → "+severity, comment), 0)
+	case !i.SeveritySet:
+		e.Log(by, "severity", withComment("severity stays "+severity, comment), 0)
+		i.SeveritySet = true
+		return nil
+	default:
 		return nil
 	}
-	e.Log(by, "severity", withComment("severity "+i.Severity+" → "+severity, comment), 0)
-	i.Severity = severity
+	i.Severity, i.SeveritySet = severity, true
 	if e.policy.Severities.Worse(severity, i.CycleSeverity) {
 		i.CycleSeverity = severity
 	}
@@ -404,11 +414,22 @@ func (e *Edit) Remind() {
 		return
 	}
 	e.Log(System, "still_firing", fmt.Sprintf("resolved, but %d still fire", i.Alerts.Firing), i.Alerts.Firing)
-	e.arm(JobStillFiring, e.now.Add(e.policy.StillFiringAfter))
+	e.armReminder()
 }
 
+// armReminder arms the reminder of alerts that still fire, if one is wanted.
+func (e *Edit) armReminder() {
+	if e.policy.StillFiringAfter > 0 {
+		e.arm(JobStillFiring, e.now.Add(e.policy.StillFiringAfter))
+	}
+}
+
+// deferAtLeast is the shortest time after which a deferred closing is tried
+// again. It only matters where incidents close as soon as they are resolved.
+const deferAtLeast = time.Minute
+
 // Defer arms the closing of a resolved incident again, because alerts still fire.
-func (e *Edit) Defer() { e.arm(JobClose, e.now.Add(e.policy.CloseAfter)) }
+func (e *Edit) Defer() { e.arm(JobClose, e.now.Add(max(e.policy.CloseAfter, deferAtLeast))) }
 
 // Changed reports whether the edit has anything to say in the timeline.
 func (e *Edit) Changed() bool { return len(e.timeline) > 0 }

@@ -105,6 +105,8 @@ type Held struct {
 	At          time.Time         `json:"at"`
 	// Value is a hash of the label whose different values are counted, 0 if alerts are.
 	Value uint64 `json:"value,omitzero"`
+	// From is the incident of its episode before, which its entry was archived with.
+	From ID `json:"from,omitzero"`
 }
 
 // KeyState is what is known of a key beside its entries.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -54,8 +55,10 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 		if err := edit(e); err != nil {
 			return next, asConflict(err, st.Incident)
 		}
-		if reopened := !st.Incident.IsOpen() && e.Incident.IsOpen(); reopened && st.Key != nil && st.Key.Incident != st.Incident.ID {
-			return next, &ConflictError{st.Incident, "a newer incident of the same key exists: " + st.Key.Incident.String()}
+		if reopened := !st.Incident.IsOpen() && e.Incident.IsOpen(); reopened {
+			if err := takeKey(&st, &next); err != nil || !next.Want.IsZero() {
+				return next, err
+			}
 		}
 		if e.Changed() {
 			result = e.Incident
@@ -67,6 +70,30 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 		return nil, err
 	}
 	return result.Clone(), nil
+}
+
+// takeKey makes the incident that is to be reopened the one that its key names,
+// or refuses because the key has a newer one: the alerts are there.
+func takeKey(st *incident.State, next *incident.Next) error {
+	i := st.Incident
+	key := incident.KeyState{Key: i.Key, Rule: i.Rule, By: []alert.Label{}}
+	if st.Key != nil {
+		key = *st.Key
+	}
+	newer, asked := st.Others[key.Incident]
+	switch {
+	case key.Incident == i.ID:
+		return nil
+	case !key.Incident.IsZero() && !asked:
+		next.Want.Incidents = []incident.ID{key.Incident}
+		return nil
+	case newer != nil:
+		return &ConflictError{i, "a newer incident of the same key exists: " + newer.Reference}
+	}
+	// Retention has removed the newer one, or the key with it.
+	key.Incident = i.ID
+	next.Key = &key
+	return nil
 }
 
 func asConflict(err error, current *incident.Incident) error {
@@ -142,7 +169,7 @@ func (p *Pipeline) Report(ctx context.Context, r Report) (*incident.Incident, er
 func (r *Report) complete(rules *rules) error {
 	var errs []error
 	if r.Title == "" {
-		r.Title = alert.CutText(firstLine(r.Description), maxTitle)
+		r.Title = alert.CutText(firstLine(strings.TrimSpace(r.Description)), maxTitle)
 	}
 	if r.Title == "" {
 		errs = append(errs, &InputError{"description", "say what happened"})

@@ -129,7 +129,8 @@ type Decision struct {
 }
 
 // Classify applies the rules in their order, each over the ones before. Known
-// reports whether the sender's severity word was understood. Trace may be nil.
+// reports whether the severity is more than the default: the sender's word was
+// understood, or a rule set one. Trace may be nil.
 func (k *Classifier) Classify(a *alert.Alert, trace func(Decision)) (c incident.Classification, known bool) {
 	word := a.Labels.Get("severity")
 	severity, known := k.severity(word)
@@ -140,7 +141,7 @@ func (k *Classifier) Classify(a *alert.Alert, trace func(Decision)) (c incident.
 		}
 		trace(Decision{Stage: "classify", Text: text})
 	}
-	c.Severity, c.Service, c.Team = severity, a.Labels.Get("service"), ""
+	c.Severity, c.Service, c.Team = severity, a.Labels.Get("service"), a.Labels.Get("team")
 	c.Runbook = a.Annotations.Get("runbook_url")
 	switch {
 	case strings.EqualFold(word, "none"):
@@ -154,7 +155,7 @@ func (k *Classifier) Classify(a *alert.Alert, trace func(Decision)) (c incident.
 		if !ok {
 			continue
 		}
-		r.apply(a, groups, &c, k)
+		known = r.apply(a, groups, &c, k) || known
 		if trace != nil {
 			trace(Decision{Stage: "classify", Rule: r.Name, Text: "matched"})
 		}
@@ -221,8 +222,8 @@ const (
 	valueLimit = 1 << 10
 )
 
-// apply sets what the rule says.
-func (r *compiledRule) apply(a *alert.Alert, groups map[string]string, c *incident.Classification, k *Classifier) {
+// apply sets what the rule says, and reports whether that is a severity.
+func (r *compiledRule) apply(a *alert.Alert, groups map[string]string, c *incident.Classification, k *Classifier) (severe bool) {
 	put := func(to *string, value string) {
 		if value == "" {
 			return
@@ -235,7 +236,7 @@ func (r *compiledRule) apply(a *alert.Alert, groups map[string]string, c *incide
 	put(&severity, r.Set.Severity)
 	if severity != "" {
 		if s, ok := k.severity(severity); ok {
-			c.Severity = s
+			c.Severity, severe = s, true
 		}
 	}
 	put(&c.Impact, r.Set.Impact)
@@ -247,12 +248,14 @@ func (r *compiledRule) apply(a *alert.Alert, groups map[string]string, c *incide
 	put(&c.Runbook, r.Set.Runbook)
 	for _, l := range r.setLabels {
 		value := ""
-		put(&value, l.Value)
-		c.Labels = c.Labels.Set(l.Name, value)
+		if put(&value, l.Value); value != "" {
+			c.Labels = c.Labels.Set(l.Name, value)
+		}
 	}
 	if r.Suppress {
 		c.SuppressedBy = r.Name
 	}
+	return severe
 }
 
 // expand replaces ${source}, ${label:NAME}, ${annotation:NAME} and ${group}.

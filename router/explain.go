@@ -48,9 +48,10 @@ func (p *Pipeline) explain(ctx context.Context, alerts []alert.Alert) ([]Explain
 	}
 	for n := range out {
 		e := &out[n]
-		e.Alert, e.Class, e.Outcome, e.Key = &alerts[n], q.classes[n], q.outcomes[n], q.where[n].Key
-		for _, b := range q.batches {
-			if b.Place.Key == e.Key {
+		e.Alert, e.Class, e.Outcome = limited(&alerts[n]), q.classes[n], q.outcomes[n]
+		if e.Outcome.Verdict != alert.Suppressed {
+			e.Key = q.where[n].Key
+			if b := q.byKey[e.Key]; b != nil {
 				e.Rule = b.Place.Rule()
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -42,8 +43,14 @@ const typeLetter = "deadletter"
 // lettersKept bounds the dead letters; beyond it new ones are only counted.
 const lettersKept = 10_000
 
+// lettersAtOnce is how many are read at once to count them; each has a body.
+const lettersAtOnce = 100
+
 // PutLetter stores l, or counts it if it is there already.
 func (p *Pipeline) PutLetter(ctx context.Context, l Letter) error {
+	for _, text := range [...]*string{&l.ID, &l.Source, &l.Format, &l.Reason, &l.Field, &l.Method, &l.Path, &l.ContentType} {
+		*text = strings.ToValidUTF8(*text, "\uFFFD") // or it could not be kept
+	}
 	for {
 		err := p.putLetter(ctx, l)
 		if !errors.Is(err, incident.ErrConflict) {
@@ -85,12 +92,19 @@ func (p *Pipeline) lettersFull(ctx context.Context) bool {
 	if n := p.letters.Add(1); n%1000 != 1 {
 		return n > lettersKept
 	}
-	all, err := p.store.Documents(ctx, typeLetter, "", lettersKept+1)
-	if err != nil {
-		return false
+	n, behind := 0, ""
+	for {
+		some, err := p.store.Documents(ctx, typeLetter, behind, lettersAtOnce)
+		if err != nil {
+			return false
+		}
+		if n += len(some); len(some) < lettersAtOnce || n > lettersKept {
+			break
+		}
+		behind = some[len(some)-1].ID
 	}
-	p.letters.Store(int64(len(all)) + 1)
-	return len(all) >= lettersKept
+	p.letters.Store(int64(n) + 1)
+	return n >= lettersKept
 }
 
 // Letters lists the dead letters in the order of their ids, after the given one.

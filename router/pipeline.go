@@ -28,6 +28,8 @@ type Pipeline struct {
 	hashers sync.Pool
 	metrics metrics
 	letters atomic.Int64 // about how many dead letters there are
+	// scanned is the list of generations for which reconcile has seen all entries.
+	scanned atomic.Uint64
 }
 
 type metrics struct {
@@ -57,10 +59,15 @@ func Compile(s Settings) error {
 func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 	p.setting.Lock()
 	defer p.setting.Unlock()
-	if err := Compile(s); err != nil {
+	// Whatever can fail does so before the store's list changes.
+	gens, err := p.store.Generations(ctx)
+	if err != nil {
 		return err
 	}
-	gens, err := p.store.SetGeneration(ctx, store.Generation{ID: s.Identity.Hash(), Text: s.Identity.Text()})
+	if _, err := newRules(s, gens); err != nil {
+		return err
+	}
+	gens, err = p.store.SetGeneration(ctx, store.Generation{ID: s.Identity.Hash(), Text: s.Identity.Text()})
 	if err != nil {
 		return err
 	}
@@ -164,9 +171,11 @@ func (q *request) accept(ctx context.Context) error {
 	}
 	// What left its older place meanwhile goes where the current generation says.
 	q.start(len(bounced))
+	unknown := q.unknown
 	for _, n := range bounced {
 		q.place(n)
 	}
+	q.unknown = unknown // they were counted before
 	if _, err := q.update(ctx); err != nil {
 		return err
 	}
@@ -193,10 +202,8 @@ func (q *request) place(n int) {
 	fp := q.h.Fingerprint(id, a)
 	q.outcomes[n] = alert.Outcome{Fingerprint: fp}
 	if class.SuppressedBy != "" {
+		// It opens nothing. But if it fires here from before the rule came, it still does.
 		q.outcomes[n].Verdict, q.outcomes[n].Reason = alert.Suppressed, "rule: "+class.SuppressedBy
-		if a.Status == alert.Firing {
-			return
-		}
 	}
 	ev := dedupe.Event{Alert: a, Fingerprint: fp, Generation: c.id, Class: *class, KnownOnly: class.SuppressedBy != ""}
 	place := c.correlator.Key(q.h, a, class, fp)
@@ -214,7 +221,7 @@ func (q *request) put(n int, place dedupe.Place, ev dedupe.Event) {
 	b.Events = append(b.Events, ev)
 	b.from = append(b.from, n)
 	q.where[n] = store.Place{Key: place.Key, Fingerprint: ev.Fingerprint}
-	if q.trace != nil {
+	if q.trace != nil && ev.Class.SuppressedBy == "" {
 		q.trace(n, Decision{Stage: "correlate", Rule: place.Rule(), Text: "key " + place.Key.String() + " by " + describe(place.By(ev.Alert, &ev.Class))})
 	}
 }
@@ -250,7 +257,7 @@ func (q *request) update(ctx context.Context) (bounced []int, err error) {
 	base := uuid.New()
 	for n, b := range q.batches {
 		for i := range b.Events {
-			alert.Limit(b.Events[i].Alert) // only now: fingerprints are of the whole
+			b.Events[i].Alert = limited(b.Events[i].Alert) // only now: fingerprints are of the whole
 		}
 		changes[n] = incident.Change{ID: changeID(base, b.Place.Key), Key: b.Place.Key, Fingerprints: b.Fingerprints(), Epoch: q.rules.epoch,
 			Settled: b.Settled, Step: b.Step, Preview: q.trace != nil}
@@ -279,6 +286,18 @@ func (q *request) update(ctx context.Context) (bounced []int, err error) {
 		}
 	}
 	return bounced, nil
+}
+
+// limited returns what is kept of a. The whole stays as it is, because the
+// request may have to be placed again, with fingerprints that are of the whole.
+func limited(a *alert.Alert) *alert.Alert {
+	c := *a
+	alert.Limit(&c)
+	if c.Flags&alert.FlagCut == 0 {
+		return a
+	}
+	cut := c
+	return &cut
 }
 
 // watch remembers the incidents that a step makes.
@@ -367,9 +386,6 @@ func (q *request) placeWithElders(ctx context.Context) error {
 		for i := range q.rules.elders {
 			e := &q.rules.elders[i]
 			class, _ := e.classifier.Classify(a, nil)
-			if class.SuppressedBy != "" {
-				continue
-			}
 			fp := q.h.Fingerprint(e.of(a.Source), a)
 			place := e.correlator.Key(q.h, a, &class, fp)
 			all = append(all, candidate{n, e, place, fp, len(places), newest})
@@ -406,7 +422,9 @@ func (q *request) placeWithElders(ctx context.Context) error {
 	q.start(len(q.alerts))
 	for _, b := range was {
 		for i, n := range b.from {
-			if _, ok := moved[n]; !ok {
+			// While an alert is moved it fires in both places, and ends in both.
+			c, ok := moved[n]
+			if ends := q.alerts[n].Status == alert.Resolved && entries[c.newest].Firing; !ok || ends {
 				q.put(n, b.Place, b.Events[i])
 			}
 		}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,30 +19,17 @@ const eldersKept = 3
 // puts in the same place only takes its name. One that it puts elsewhere stays
 // where it is until it resolves; if too many generations live, those of the
 // oldest are moved. A generation without firing alerts is then forgotten.
+//
+// All entries are looked at once for each list of generations: what did not
+// take the current name then has its reason, and nothing new comes under an
+// older one.
 func (p *Pipeline) reconcile(ctx context.Context) error {
 	rules := p.rules.Load()
-	oldest := map[incident.Generation]bool{}
-	for i := 0; i < len(rules.elders)-eldersKept; i++ {
-		oldest[rules.elders[i].id] = true
-	}
-	var behind store.Place
-	for {
-		records, err := p.store.ScanEntries(ctx, behind, entriesAtOnce)
-		if err != nil {
+	if p.scanned.Load() != rules.epoch {
+		if err := p.scan(ctx, rules); err != nil {
 			return err
 		}
-		for _, r := range records {
-			behind = store.Place{Key: r.Key, Fingerprint: r.Entry.Fingerprint}
-			if !r.Entry.Firing || r.Entry.Generation == rules.current.id || r.Content == nil {
-				continue
-			}
-			if err := p.settle(ctx, rules, r, oldest[r.Entry.Generation]); err != nil {
-				return err
-			}
-		}
-		if len(records) < entriesAtOnce {
-			break
-		}
+		p.scanned.Store(rules.epoch)
 	}
 	if _, err := p.store.SetGeneration(ctx, store.Generation{ID: rules.current.id, Text: rules.Identity.Text()}); err != nil {
 		return err
@@ -49,45 +37,118 @@ func (p *Pipeline) reconcile(ctx context.Context) error {
 	return p.refresh(ctx)
 }
 
-// settle gives one alert the current generation's name, or moves it.
-func (p *Pipeline) settle(ctx context.Context, rules *rules, r store.Record, move bool) error {
+// scan settles all entries of older generations.
+func (p *Pipeline) scan(ctx context.Context, rules *rules) error {
+	oldest := map[incident.Generation]bool{}
+	for i := 0; i < len(rules.elders)-eldersKept; i++ {
+		oldest[rules.elders[i].id] = true
+	}
 	h := p.hashers.Get().(*dedupe.Hasher)
 	defer p.hashers.Put(h)
-	a := r.Content
-	class, _ := rules.current.classifier.Classify(a, nil)
-	fp := h.Fingerprint(rules.current.of(a.Source), a)
-	place := rules.current.correlator.Key(h, a, &class, fp)
-	same := place.Key == r.Key && fp == r.Entry.Fingerprint
-	if a.Flags&alert.FlagCut != 0 {
-		same, move = false, false // its fingerprint is of more than was kept
-	}
-	switch {
-	case same:
-		return p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: r.Key, Fingerprints: []alert.Fingerprint{fp}, Epoch: rules.epoch,
-			Step: func(st incident.State) (incident.Next, error) {
-				e := st.Entries[0]
-				if !e.Firing || e.Generation == rules.current.id {
-					return incident.Next{}, nil
+	var behind store.Place
+	for {
+		records, err := p.store.ScanEntries(ctx, behind, entriesAtOnce)
+		if err != nil {
+			return err
+		}
+		same := renaming{rules: rules}
+		for _, r := range records {
+			behind = store.Place{Key: r.Key, Fingerprint: r.Entry.Fingerprint}
+			if !r.Entry.Firing || r.Entry.Generation == rules.current.id || r.Content == nil {
+				continue
+			}
+			to := rules.destination(h, r.Content)
+			switch {
+			case r.Content.Flags&alert.FlagCut != 0: // its fingerprint is of more than was kept
+			case to.Key == r.Key && to.fp == r.Entry.Fingerprint:
+				same.add(r)
+			case oldest[r.Entry.Generation]:
+				if err := p.move(ctx, rules, r, to); err != nil {
+					return err
 				}
-				e.Generation = rules.current.id
-				return incident.Next{Entries: []incident.EntryWrite{{Entry: e, Was: st.Entries[0]}}}, nil
-			}}})
-	case move && class.SuppressedBy == "":
-		return p.move(ctx, rules, r, place, fp, class, h)
+			}
+		}
+		if err := p.store.Update(ctx, same.changes); err != nil {
+			return err
+		}
+		if len(records) < entriesAtOnce {
+			return nil
+		}
 	}
-	return nil
+}
+
+// destination is where the current generation puts an alert.
+type destination struct {
+	dedupe.Place
+	fp      alert.Fingerprint
+	class   incident.Classification
+	content uint64
+}
+
+func (r *rules) destination(h *dedupe.Hasher, a *alert.Alert) destination {
+	var to destination
+	to.class, _ = r.current.classifier.Classify(a, nil)
+	id := r.current.of(a.Source)
+	to.fp, to.content = h.Fingerprint(id, a), h.Content(id, a)
+	to.Place = r.current.correlator.Key(h, a, &to.class, to.fp)
+	return to
+}
+
+// renaming gathers entries, which come in the order of keys, that take the
+// current generation's name.
+type renaming struct {
+	rules   *rules
+	changes []incident.Change
+}
+
+func (n *renaming) add(r store.Record) {
+	last := len(n.changes) - 1
+	if last < 0 || n.changes[last].Key != r.Key {
+		n.changes = append(n.changes, incident.Change{ID: uuid.New(), Key: r.Key, Epoch: n.rules.epoch, Step: n.step})
+		last++
+	}
+	n.changes[last].Fingerprints = append(n.changes[last].Fingerprints, r.Entry.Fingerprint)
+}
+
+func (n *renaming) step(st incident.State) (incident.Next, error) {
+	var next incident.Next
+	for _, e := range st.Entries {
+		if was := e; e.Firing && e.Generation != n.rules.current.id {
+			e.Generation = n.rules.current.id
+			next.Entries = append(next.Entries, incident.EntryWrite{Entry: e, Was: was})
+		}
+	}
+	return next, nil
 }
 
 // move makes the alert fire in its new place first, and then ends it in the
-// old one: a kill between leaves it in both, and the next run ends it.
-func (p *Pipeline) move(ctx context.Context, rules *rules, r store.Record, place dedupe.Place, fp alert.Fingerprint, class incident.Classification, h *dedupe.Hasher) error {
+// old one: a kill between leaves it in both, and the next run ends it. If it
+// ended in the old place meanwhile, it ends in the new one too. An alert that
+// the current rules suppress has no new place.
+func (p *Pipeline) move(ctx context.Context, rules *rules, r store.Record, to destination) error {
 	a := *r.Content
-	a.Status, a.StartsAt, a.ReceivedAt, a.ValidUntil = alert.Firing, r.Entry.Start, r.Entry.LastSeen, r.Entry.ValidUntil
-	b := &dedupe.Batch{Place: place, Policy: rules.policyOf(place.Rule()), Events: []dedupe.Event{{Alert: &a, Fingerprint: fp,
-		Generation: rules.current.id, Content: h.Content(rules.current.of(a.Source), &a), Class: class}}}
-	if err := p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: place.Key, Fingerprints: b.Fingerprints(), Epoch: rules.epoch, Settled: b.Settled, Step: b.Step}}); err != nil {
-		return err
+	a.Status, a.StartsAt, a.EndsAt, a.ReceivedAt, a.ValidUntil = alert.Firing, r.Entry.Start, time.Time{}, r.Entry.LastSeen, r.Entry.ValidUntil
+	if to.class.SuppressedBy == "" {
+		if err := p.put(ctx, rules, &a, to); err != nil {
+			return err
+		}
 	}
 	old := &dedupe.Batch{Place: dedupe.PlaceOf(r.Key), Policy: rules.policyOf(""), Events: []dedupe.Event{{Fingerprint: r.Entry.Fingerprint, Moved: true}}}
-	return p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: r.Key, Fingerprints: old.Fingerprints(), Epoch: rules.epoch, Step: old.Step}})
+	err := p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: r.Key, Fingerprints: old.Fingerprints(), Epoch: rules.epoch, Step: old.Step}})
+	if err != nil || old.Outcomes[0].Verdict == alert.ResolvedAlert || to.class.SuppressedBy != "" {
+		return err
+	}
+	left, err := p.store.Entries(ctx, []store.Place{{Key: r.Key, Fingerprint: r.Entry.Fingerprint}})
+	if err != nil || !left[0].Exists() {
+		return err // gone: another process has moved it
+	}
+	a.Status, a.EndsAt, a.ReceivedAt, a.ValidUntil = alert.Resolved, left[0].End, left[0].EndSeen, time.Time{}
+	return p.put(ctx, rules, &a, to)
+}
+
+// put commits one alert where the current generation puts it.
+func (p *Pipeline) put(ctx context.Context, rules *rules, a *alert.Alert, to destination) error {
+	b := &dedupe.Batch{Place: to.Place, Policy: rules.policyOf(to.Rule()), Events: []dedupe.Event{{Alert: a, Fingerprint: to.fp,
+		Generation: rules.current.id, Content: to.content, Class: to.class}}}
+	return p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: to.Key, Fingerprints: b.Fingerprints(), Epoch: rules.epoch, Settled: b.Settled, Step: b.Step}})
 }

@@ -108,6 +108,10 @@ func newRules(s Settings, gens store.Generations) (*rules, error) {
 	}
 	for _, name := range names {
 		p := s.Correlate.For(name, r.policy)
+		p.Labels = func(a *alert.Alert) alert.Labels {
+			class, _ := r.current.classifier.Classify(a, nil)
+			return class.Labels
+		}
 		r.policies[name] = &p
 	}
 	return r, nil

@@ -40,7 +40,8 @@ type FieldProblem struct {
 // problemType is the content type of problems.
 const problemType = "application/problem+json"
 
-// retryAfter is what clients are told to wait, in seconds, when the store is away.
+// retryAfter is what clients are told to wait, in seconds, when the store is
+// away or they tried too many tokens.
 const retryAfter = "5"
 
 // statusError is an error of the HTTP side with the status it is answered with.
@@ -127,7 +128,7 @@ func writeProblem(c *gin.Context, p Problem) {
 	p.Type, p.Title, p.Instance = "about:blank", http.StatusText(p.Status), c.Request.URL.Path
 	h := c.Writer.Header()
 	switch p.Status {
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", retryAfter)
 	case http.StatusUnauthorized:
 		h.Add("WWW-Authenticate", `Bearer realm="tocsin"`)

@@ -3,8 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,12 +37,9 @@ const (
 // readJSON decodes the body into v. A body is JSON whatever its Content-Type
 // says; a field that v does not have is an InputError.
 func readJSON(c *gin.Context, v any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, bodyLimit))
+	body, err := readAll(c, bodyLimit)
 	if err != nil {
-		if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
-			return err
-		}
-		return refuse(http.StatusBadRequest, "the body ended before its end")
+		return err
 	}
 	if len(strings.TrimSpace(string(body))) == 0 {
 		return nil
@@ -116,7 +112,12 @@ type query struct {
 }
 
 func newQuery(c *gin.Context) *query {
-	return &query{values: c.Request.URL.Query(), known: map[string]bool{}}
+	values, err := url.ParseQuery(c.Request.URL.RawQuery)
+	q := &query{values: values, known: map[string]bool{}}
+	if err != nil {
+		q.bad("query", "%v", err)
+	}
+	return q
 }
 
 func (q *query) bad(name, format string, args ...any) {

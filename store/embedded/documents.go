@@ -18,6 +18,8 @@ type document struct {
 	Version   uint64         `json:"version"`
 	UpdatedAt time.Time      `json:"updated_at"`
 	Data      jsontext.Value `json:"data"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Document implements store.Store.
@@ -78,7 +80,7 @@ func (s *Store) PutDocument(ctx context.Context, d incident.Document) (uint64, e
 	}
 	s.jobMu.Lock() // documents are rare, one lock serves both
 	defer s.jobMu.Unlock()
-	w := &writing{s: s, batch: s.db.NewBatch()}
+	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	if err := w.putDocument(&d); err != nil {
 		return 0, err
@@ -101,5 +103,6 @@ func (w *writing) putDocument(d *incident.Document) error {
 	}
 	d.Version++
 	d.UpdatedAt = w.s.Now()
-	return w.putJSON(name, &document{d.Version, d.UpdatedAt, d.Data})
+	row.Version, row.UpdatedAt, row.Data = d.Version, d.UpdatedAt, d.Data
+	return w.putJSON(name, &row)
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/go-json-experiment/json"
 
@@ -110,6 +111,9 @@ func Open(url string, o Options) (*Store, error) {
 		}
 	case "mem":
 		dir, o.FS = "mem", vfs.NewMem()
+		if err := o.FS.MkdirAll(dir, 0o700); err != nil {
+			return nil, err // unreachable: it is memory
+		}
 	default:
 		return nil, fmt.Errorf("store: %q is not a store this version knows: use file:DIR or mem:", url)
 	}
@@ -144,6 +148,9 @@ func Open(url string, o Options) (*Store, error) {
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := s.endLeases(); err != nil {
+		return nil, errors.Join(err, s.db.Close(), lock.Close())
+	}
 	return s, nil
 }
 
@@ -172,10 +179,13 @@ func (s *Store) open() error {
 	defer cache.Unref()
 	o := &pebble.Options{
 		FS: vfs.OnDiskFull(s.fs(), s.diskFull), Lock: s.lock, Cache: cache, Merger: merger, Logger: engineLog{s}, FormatMajorVersion: pebble.FormatNewest,
-		MemTableSize: 64 << 20, MemTableStopWritesThreshold: 4, L0CompactionThreshold: 4, L0StopWritesThreshold: 24,
+		MemTableSize: 32 << 20, MemTableStopWritesThreshold: 4, L0CompactionThreshold: 8, LBaseMaxBytes: 256 << 20, L0StopWritesThreshold: 24,
 		BytesPerSync: 1 << 20, WALBytesPerSync: 0, MaxOpenFiles: 500,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 	}
+	// What was just written is soon written again: compressing it is wasted.
+	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].FilterType = pebble.TableFilter
@@ -186,9 +196,6 @@ func (s *Store) open() error {
 	}
 	s.db = db
 	if err := errors.Join(s.checkSchema(), s.loadGenerations()); err != nil {
-		return errors.Join(err, db.Close())
-	}
-	if err := s.endLeases(); err != nil {
 		return errors.Join(err, db.Close())
 	}
 	if err := errors.Join(s.hot.load(db), s.lastContent()); err != nil {
@@ -218,7 +225,7 @@ func (s *Store) checkSchema() error {
 	if err != nil {
 		return err
 	}
-	return s.db.Set([]byte{rowSchema}, data, pebble.Sync)
+	return s.set([]byte{rowSchema}, data)
 }
 
 // lastContent finds the number that the next content comes after.
@@ -303,25 +310,49 @@ func (s *Store) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer leave()
 	if s.full.Load() {
+		leave()
 		return &store.UnavailableError{Cause: errDiskFull}
 	}
 	done := make(chan error, 1)
 	go func() {
-		done <- s.guard(func() error {
-			return s.db.Set([]byte{rowSchema, 'p'}, binary.BigEndian.AppendUint64(nil, uint64(s.opts.Now().UnixNano())), pebble.Sync)
-		})
+		defer leave() // here: nobody may close the engine under a write that hangs
+		err := s.set([]byte{rowSchema, 'p'}, binary.BigEndian.AppendUint64(nil, uint64(s.opts.Now().UnixNano())))
+		if err != nil {
+			err = s.fail(err)
+		}
+		done <- err
 	}()
 	select {
 	case err := <-done:
-		if err != nil {
-			return s.fail(err)
-		}
-		return nil
+		return err
 	case <-ctx.Done():
 		return &store.UnavailableError{Cause: fmt.Errorf("the disk does not answer: %w", ctx.Err())}
 	}
+}
+
+// set writes one row and waits for the disk.
+func (s *Store) set(key, value []byte) error {
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }() // it only frees memory
+	if err := b.Set(key, value, nil); err != nil {
+		return err
+	}
+	return s.write(b, pebble.Sync)
+}
+
+// write applies b. The waiting for the disk is ours, because on a failed sync
+// that it waits for itself the engine ends the process.
+func (s *Store) write(b *pebble.Batch, o *pebble.WriteOptions) error {
+	return s.guard(func() error {
+		if !o.GetSync() {
+			return s.db.Apply(b, o)
+		}
+		if err := s.db.ApplyNoSyncWait(b, o); err != nil {
+			return err
+		}
+		return b.SyncWait()
+	})
 }
 
 // guard turns a panic of the engine, which is how it reports a failed log, into an error.

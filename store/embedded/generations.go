@@ -75,7 +75,7 @@ func (s *Store) SetGeneration(ctx context.Context, g store.Generation) (store.Ge
 	if err != nil {
 		return was, err
 	}
-	if err := s.guard(func() error { return s.db.Set([]byte{rowGenerations}, data, pebble.Sync) }); err != nil {
+	if err := s.set([]byte{rowGenerations}, data); err != nil {
 		return was, s.fail(err)
 	}
 	s.generations = next

@@ -6,35 +6,50 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
-// job is the stored form. Its place in the order of due times is its lease's
-// end while it is leased, so that a lease that nobody finished comes up again.
+// job is the stored form.
 type job struct {
-	Due      time.Time `json:"due"`
-	Token    uint64    `json:"token"`
+	// Due is zero for a job that was disarmed while somebody was at it.
+	Due time.Time `json:"due"`
+	// Token changes whenever the job is armed or claimed, and never comes again.
+	Token uint64 `json:"token"`
+	// Leased is when the lease ends, and Holder the token it was given out with.
 	Leased   time.Time `json:"leased,omitzero"`
+	Holder   uint64    `json:"holder,omitzero"`
 	Attempts int       `json:"attempts,omitzero"`
 	Error    string    `json:"error,omitzero"`
+
+	Unknown jsontext.Value `json:",embed"`
 }
 
+// position is the job's place in the order of due times: not before its lease
+// ends, so that a lease that nobody finished comes up again, nor before it is due.
 func (j *job) position() time.Time {
-	if !j.Leased.IsZero() {
+	if j.Leased.After(j.Due) {
 		return j.Leased
 	}
 	return j.Due
 }
 
+// waits reports whether a claim that is not given out yet is ahead.
+func (j *job) waits() bool { return !j.Due.IsZero() && (j.Leased.IsZero() || j.Token != j.Holder) }
+
+func newToken() uint64 { return 1 + rand.Uint64N(1<<53-1) }
+
 // putJobs arms and disarms. A leased job keeps its lease but gets a new token,
-// so that whoever is at it cannot finish what was armed meanwhile.
+// so that whoever is at it cannot finish what was armed meanwhile, and nobody
+// else begins before they are done.
 func (w *writing) putJobs(jobs []incident.Job) error {
 	if len(jobs) > 0 && !w.holdsJobs {
 		w.s.jobMu.Lock()
@@ -47,7 +62,7 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 		if err != nil {
 			return err
 		}
-		if found && n.NoLater && row.Leased.IsZero() && !row.Due.After(n.Due) {
+		if n.NoLater && row.waits() && !row.Due.After(n.Due) {
 			continue
 		}
 		if found {
@@ -55,7 +70,7 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 				return err
 			}
 		}
-		if n.Due.IsZero() {
+		if n.Due.IsZero() && !row.Leased.After(w.s.Now()) {
 			if found {
 				if err := w.batch.Delete(name, nil); err != nil {
 					return err
@@ -63,7 +78,7 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 			}
 			continue
 		}
-		row = job{Due: n.Due.UTC(), Token: row.Token + 1, Leased: row.Leased}
+		row.Due, row.Token, row.Attempts, row.Error = n.Due.UTC(), newToken(), 0, ""
 		if err := w.putJob(name, &row); err != nil {
 			return err
 		}
@@ -82,7 +97,7 @@ func (s *Store) endLeases() error {
 	if err != nil {
 		return err
 	}
-	w := &writing{s: s, batch: s.db.NewBatch()}
+	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	for ok := it.First(); ok; ok = it.Next() {
 		var row job
@@ -94,12 +109,19 @@ func (s *Store) endLeases() error {
 		}
 		name := bytes.Clone(it.Key())
 		err := w.batch.Delete(jobDueKey(row.position(), name), nil)
-		row.Leased = time.Time{}
-		if err := errors.Join(err, w.putJob(name, &row)); err != nil {
+		if row.Leased, row.Holder = (time.Time{}), 0; row.Due.IsZero() {
+			err = errors.Join(err, w.batch.Delete(name, nil))
+		} else {
+			err = errors.Join(err, w.putJob(name, &row))
+		}
+		if err != nil {
 			return errors.Join(err, it.Close())
 		}
 	}
-	return errors.Join(it.Close(), s.db.Apply(w.batch, pebble.Sync))
+	if err := it.Close(); err != nil || w.batch.Empty() {
+		return err
+	}
+	return s.write(w.batch, pebble.Sync)
 }
 
 // Claim implements store.Store.
@@ -119,7 +141,7 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 	if err != nil {
 		return nil, err
 	}
-	w := &writing{s: s, batch: s.db.NewBatch()}
+	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	var leases []store.Lease
 	for _, name := range names {
@@ -134,7 +156,14 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 		if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
 			return nil, err
 		}
-		row.Leased, row.Attempts = now.Add(lease), row.Attempts+1
+		if row.Due.IsZero() {
+			if err := w.batch.Delete(name, nil); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		row.Leased, row.Attempts, row.Token = now.Add(lease), row.Attempts+1, newToken()
+		row.Holder = row.Token
 		if err := w.putJob(name, &row); err != nil {
 			return nil, err
 		}
@@ -164,7 +193,7 @@ func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) error {
 	if b.Empty() {
 		return nil
 	}
-	if err := s.guard(func() error { return s.db.Apply(b, o) }); err != nil {
+	if err := s.write(b, o); err != nil {
 		return s.fail(err)
 	}
 	return nil
@@ -196,19 +225,19 @@ func (s *Store) finishJob(l store.Lease, change func(*job) (keep bool)) error {
 	name := jobName(l.Subject, l.Kind, l.Target)
 	var row job
 	found, err := s.getJSON(name, &row)
-	if err != nil || !found {
-		return err
+	if err != nil || !found || row.Holder != l.Token {
+		return err // if there is one: else the lease ended and somebody else has the job
 	}
-	w := &writing{s: s, batch: s.db.NewBatch()}
+	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
 		return err
 	}
-	keep := true
+	keep := !row.Due.IsZero()
 	if row.Token == l.Token {
 		keep = change(&row)
 	}
-	row.Leased = time.Time{}
+	row.Leased, row.Holder = time.Time{}, 0
 	if keep {
 		err = w.putJob(name, &row)
 	} else {

@@ -29,7 +29,7 @@ func (s *Store) Remove(ctx context.Context, id incident.ID) error {
 	lock := &s.locks[stripe(i.Key)]
 	lock.Lock()
 	defer lock.Unlock()
-	w := &writing{s: s, batch: s.db.NewBatch()}
+	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	left, err := w.removeEntries(i)
 	if err := errors.Join(err, w.removeArchived(id)); err != nil {
@@ -46,7 +46,7 @@ func (s *Store) Remove(ctx context.Context, id incident.ID) error {
 		err = errors.Join(err, w.batch.DeleteRange(prefix, after(prefix), nil))
 	}
 	err = errors.Join(err, w.batch.Delete(idKey(rowIncident, id), nil), w.batch.Delete(append([]byte{rowReference}, i.Reference...), nil),
-		w.reindex(i, nil), w.countState(i, nil))
+		w.reindex(i, nil), w.countState(i, nil), w.finish())
 	if err != nil {
 		return err
 	}

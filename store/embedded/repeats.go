@@ -72,12 +72,15 @@ func (r *repeats) add(k incident.Key, e *incident.Entry, p incident.Patch, now t
 
 // peek applies what is gathered for e to it, and returns how many repeats that are.
 func (r *repeats) peek(k incident.Key, e *incident.Entry) uint64 {
+	if !e.Exists() {
+		return 0
+	}
 	place := store.Place{Key: k, Fingerprint: e.Fingerprint}
 	sh := r.shard(place)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	have := sh.m[place]
-	if have == nil || !e.Exists() {
+	if have == nil {
 		return 0
 	}
 	e.Apply(have.Patch)
@@ -153,7 +156,7 @@ func (s *Store) storeRepeats(key incident.Key, places []store.Place) error {
 	lock := &s.locks[stripe(key)]
 	lock.Lock()
 	defer lock.Unlock()
-	w := &writing{s: s, batch: s.db.NewBatch(), counted: map[store.Place]uint64{}}
+	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	occurred := map[incident.ID]uint64{}
 	for _, place := range places {

@@ -70,8 +70,15 @@ func (s *Store) settle(changes []incident.Change) ([]*incident.Change, error) {
 			if err != nil {
 				return nil, err
 			}
+			if !e.Exists() {
+				break // it is news: no need to look at the rest
+			}
 			s.repeats.peek(c.Key, &e.Entry)
 			entries = append(entries, e.Entry)
+		}
+		if len(entries) < len(c.Fingerprints) {
+			pending = append(pending, c)
+			continue
 		}
 		patches, ok := c.Settled(now, entries)
 		if !ok {
@@ -124,7 +131,8 @@ func (s *Store) commit(changes []*incident.Change) error {
 	}
 	s.genMu.RLock()
 	unlock := s.lockKeys(changes)
-	w := &writing{s: s, batch: s.db.NewBatchWithSize(64 << 10), counted: map[store.Place]uint64{}, preview: changes[0].Preview}
+	w := s.writing()
+	w.preview = changes[0].Preview
 	release := func() {
 		if w.holdsJobs {
 			s.jobMu.Unlock()
@@ -141,6 +149,10 @@ func (s *Store) commit(changes []*incident.Change) error {
 			release()
 			return errors.Join(err, w.batch.Close())
 		}
+	}
+	if err := w.finish(); err != nil {
+		release()
+		return errors.Join(err, w.batch.Close())
 	}
 	if changes[0].Preview {
 		release()
@@ -250,6 +262,8 @@ type writing struct {
 	counted map[store.Place]uint64
 	entries []written
 	preview bool
+	// firing is by how much the firing alerts of each generation change.
+	firing map[incident.Generation]int64
 	// holdsJobs: the batch has jobs, so nobody else may touch any before it is applied.
 	holdsJobs bool
 	// after is done once the batch is applied, still under the locks.
@@ -258,6 +272,9 @@ type writing struct {
 
 // countIn adds the repeats that were gathered for e.
 func (w *writing) countIn(k incident.Key, e *incident.Entry) {
+	if !e.Exists() {
+		return
+	}
 	if n := w.s.repeats.peek(k, e); n > 0 {
 		w.counted[store.Place{Key: k, Fingerprint: e.Fingerprint}] = n
 	}
@@ -267,6 +284,10 @@ func (w *writing) countIn(k incident.Key, e *incident.Entry) {
 type written struct {
 	place store.Place
 	entry *stored
+}
+
+func (s *Store) writing() *writing {
+	return &writing{s: s, batch: s.db.NewBatch(), counted: map[store.Place]uint64{}, firing: map[incident.Generation]int64{}}
 }
 
 func (w *writing) settled() {
@@ -455,9 +476,10 @@ func (w *writing) putEntries(key incident.Key, next *incident.Next) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(w.putEntry(key, &stored{e.Entry, number}), w.countFiring(&e.Was, &e.Entry)); err != nil {
+		if err := w.putEntry(key, &stored{e.Entry, number}); err != nil {
 			return err
 		}
+		w.countFiring(&e.Was, &e.Entry)
 	}
 	for n := range next.Remove {
 		e := &next.Remove[n]
@@ -468,9 +490,10 @@ func (w *writing) putEntries(key incident.Key, next *incident.Next) error {
 		if known.content != 0 && !archived(next, e.Fingerprint) {
 			err = w.batch.Delete(contentKey(nil, known.content), nil)
 		}
-		if err := errors.Join(err, w.batch.Delete(entryKey(nil, rowEntry, key, e.Fingerprint), nil), w.countFiring(e, &incident.Entry{})); err != nil {
+		if err := errors.Join(err, w.batch.Delete(entryKey(nil, rowEntry, key, e.Fingerprint), nil)); err != nil {
 			return err
 		}
+		w.countFiring(e, &incident.Entry{})
 		place := store.Place{Key: key, Fingerprint: e.Fingerprint}
 		w.after = append(w.after, func() { w.s.repeats.drop(place); w.s.hot.remove(place) })
 	}
@@ -528,18 +551,28 @@ func (w *writing) putEntry(key incident.Key, e *stored) error {
 }
 
 // countFiring keeps the number of firing alerts of each generation.
-func (w *writing) countFiring(was, is *incident.Entry) error {
+func (w *writing) countFiring(was, is *incident.Entry) {
 	if was.Firing == is.Firing && (!is.Firing || was.Generation == is.Generation) {
-		return nil
+		return
 	}
-	var errs [2]error
 	if was.Firing {
-		errs[0] = w.count(firingCounter(was.Generation), -1)
+		w.firing[was.Generation]--
 	}
 	if is.Firing {
-		errs[1] = w.count(firingCounter(is.Generation), 1)
+		w.firing[is.Generation]++
 	}
-	return errors.Join(errs[0], errs[1])
+}
+
+// finish writes what was counted over the whole batch.
+func (w *writing) finish() error {
+	for g, n := range w.firing {
+		if n != 0 {
+			if err := w.count(firingCounter(g), n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func firingCounter(g incident.Generation) string { return "firing\x00" + string(g[:]) }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/tocsin-gateway/tocsin/bench"
+	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/demo"
+	"github.com/tocsin-gateway/tocsin/simulate"
+)
+
+func registerDemo(app *kingpin.Application, s streams) map[string]func(context.Context) error {
+	app.Command("demo", "Play a bundled bad day into a throw-away gateway and show the incidents it becomes.")
+	return map[string]func(context.Context) error{"demo": func(ctx context.Context) error {
+		c, err := config.Load(nil, "built-in")
+		if err != nil {
+			return err
+		}
+		g, err := simulate.New(ctx, c, demo.Start)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = g.Close() }() // it is in memory
+		return demo.Run(ctx, demo.Options{
+			Post: func(ctx context.Context, at time.Time, source string, body []byte) (int, []byte, error) {
+				if err := g.Until(ctx, at); err != nil {
+					return 0, nil, err
+				}
+				return g.Post(ctx, source, body)
+			},
+			Incidents: func(ctx context.Context) ([]demo.Incident, error) {
+				list, err := g.Incidents(ctx)
+				out := make([]demo.Incident, len(list))
+				for n, i := range list {
+					out[n] = demo.Incident{Reference: i.Reference, Severity: i.Severity, Priority: i.Priority, State: i.State, Title: i.Title,
+						Alerts: i.Alerts.Total, OpenedAt: i.OpenedAt, ResolvedAt: i.ResolvedAt}
+				}
+				return out, err
+			},
+		}, s.out)
+	}}
+}
+
+func registerBench(app *kingpin.Application, s streams) map[string]func(context.Context) error {
+	var o bench.Options
+	var bare bool
+	cmd := app.Command("bench", "Measure a gateway under load, beside a bare handler and, if it is installed, an Alertmanager.")
+	cmd.Flag("target", "Ingest URL of a running gateway on this machine; default: start one on a temporary folder.").StringVar(&o.Target)
+	cmd.Flag("token", "Token for the target.").StringVar(&o.Token)
+	cmd.Flag("pid", "Process of the target, for its CPU time.").IntVar(&o.PID)
+	cmd.Flag("alertmanager", "Alertmanager's program; default: from PATH.").StringVar(&o.Alertmanager)
+	cmd.Flag("rounds", "How often everything is measured.").Default("3").IntVar(&o.Rounds)
+	cmd.Flag("workload", "What to measure; may be repeated. Default: all.").EnumsVar(&o.Workloads, bench.Workloads()...)
+	cmd.Flag("scale", "Part of the full load, for a short run.").Default("1").Float64Var(&o.Scale)
+	cmd.Flag("output", "table or json.").Default("table").EnumVar(&o.Output, "table", "json")
+	cmd.Flag("serve-bare", "Serve the bare handler.").Hidden().BoolVar(&bare)
+	return map[string]func(context.Context) error{"bench": func(ctx context.Context) error {
+		if bare {
+			return bench.ServeBare(ctx, "127.0.0.1:0")
+		}
+		return bench.Run(ctx, o, s.out)
+	}}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/common/version"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// errSaid is returned by a command that has said what is wrong.
+var errSaid = errors.New("said already")
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	app := kingpin.New("tocsin", "An alert-ingestion gateway: takes alerts from every monitoring tool, loses none, and turns them into the few incidents that matter.")
+	app.DefaultEnvars()
+	app.HelpFlag.Short('h')
+	app.UsageWriter(out).ErrorWriter(errOut)
+	app.Version(version.Print("tocsin"))
+	exit := -1
+	app.Terminate(func(code int) {
+		if exit < 0 {
+			exit = code
+		}
+	})
+	gin.SetMode(gin.ReleaseMode)
+	s := streams{in, out, errOut}
+	commands := map[string]func(context.Context) error{}
+	for _, register := range []func(*kingpin.Application, streams) map[string]func(context.Context) error{
+		registerServe, registerCheck, registerExplain, registerIncident, registerToken, registerStore, registerDemo, registerBench, registerHealthcheck} {
+		for name, command := range register(app, s) {
+			commands[name] = command
+		}
+	}
+	name, err := app.Parse(args)
+	if exit >= 0 { // --help or --version
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "tocsin: %v, try --help\n", err)
+		return exitUsage
+	}
+	switch err := commands[name](ctx); {
+	case err == nil:
+		return exitOK
+	case !errors.Is(err, errSaid):
+		fmt.Fprintf(errOut, "tocsin: %v\n", err)
+	}
+	return exitError
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/failpoint"
+)
+
+const (
+	// connections bounds the connections that are open at a time.
+	connections = 16384
+	// drainTime is how long requests that have begun may take to finish.
+	drainTime = 20 * time.Second
+)
+
+// server is the command serve.
+type server struct {
+	streams
+	configFile, listen, storeURL, externalURL, webConfig string
+	adminToken, adminTokenFile                           string
+	allowUnauthenticated                                 bool
+	logging                                              promslog.Config
+}
+
+func registerServe(app *kingpin.Application, s streams) map[string]func(context.Context) error {
+	v := &server{streams: s}
+	cmd := app.Command("serve", "Run the gateway.")
+	cmd.Flag("config.file", "Configuration file; without one the built-in defaults.").StringVar(&v.configFile)
+	cmd.Flag("web.listen-address", "Address to listen on.").Default("127.0.0.1:9095").StringVar(&v.listen)
+	cmd.Flag("store.url", "Where the state is: file:DIR or mem:. Default: store.url of the configuration file, or file:data.").StringVar(&v.storeURL)
+	cmd.Flag("web.external-url", "URL under which people reach this Tocsin.").StringVar(&v.externalURL)
+	cmd.Flag("web.config.file", "TLS, client certificates and basic authentication, in the format of the Prometheus exporter toolkit.").StringVar(&v.webConfig)
+	cmd.Flag("web.allow-unauthenticated", "Listen on other addresses than loopback without authentication.").BoolVar(&v.allowUnauthenticated)
+	cmd.Flag("admin.token", "A first token with the role admin, for containers. Better: the file.").Envar("TOCSIN_ADMIN_TOKEN").Hidden().StringVar(&v.adminToken)
+	cmd.Flag("admin.token-file", "File with a first token with the role admin.").Envar("TOCSIN_ADMIN_TOKEN_FILE").StringVar(&v.adminTokenFile)
+	v.logging.Level, v.logging.Format = promslog.NewLevel(), promslog.NewFormat()
+	cmd.Flag(flag.LevelFlagName, flag.LevelFlagHelp).Default("info").HintOptions(promslog.LevelFlagOptions...).SetValue(v.logging.Level)
+	cmd.Flag(flag.FormatFlagName, flag.FormatFlagHelp).Default("logfmt").HintOptions(promslog.FormatFlagOptions...).SetValue(v.logging.Format)
+	return map[string]func(context.Context) error{"serve": v.run}
+}
+
+// run listens first, so that a busy port is an error and not a log line; then
+// it opens the store, serves, and ends in the opposite order.
+func (v *server) run(ctx context.Context) (err error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200) // most of the live memory is the engine's, which the collector need not look at
+	}
+	v.logging.Writer = v.err
+	log := promslog.New(&v.logging)
+	config.InitMatchers(log)
+	c, err := v.load()
+	if err != nil {
+		return err
+	}
+	admin, err := v.admin(c)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", v.listen)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", v.listen, err)
+	}
+	defer func() { _ = l.Close() }() // the server has closed it, unless it never ran
+	url := firstOf(v.storeURL, c.Store.URL, "file:data")
+	st, err := embedded.Open(url, embedded.Options{Logger: log, Failpoint: failpoint.FromEnv()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	protected, err := v.webProtected()
+	if err != nil {
+		return err
+	}
+	g, err := v.gateway(ctx, c, st, admin, protected, log)
+	if err != nil {
+		return err
+	}
+	if err := v.mayListen(l.Addr(), protected || g.API.Authenticated()); err != nil {
+		return err
+	}
+	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s\n", firstOf(version.Version, "development"), url, l.Addr(), v.console(l.Addr()))
+	return v.serve(ctx, netutil.LimitListener(l, connections), g, log)
+}
+
+func (v *server) gateway(ctx context.Context, c *config.Config, st *embedded.Store, admin string, protected bool, log *slog.Logger) (*gateway.Gateway, error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("tocsin"))
+	o := gateway.Options{Store: st, Config: c, Log: log, Registry: registry, Version: firstOf(version.Version, "development"), AdminToken: admin,
+		AnyHost: v.allowUnauthenticated || protected, Backup: st.Backup}
+	if v.configFile != "" {
+		o.Load = v.load
+	}
+	return gateway.New(ctx, o)
+}
+
+func (v *server) load() (*config.Config, error) {
+	if v.configFile == "" {
+		return config.Load(nil, "built-in")
+	}
+	return config.LoadFile(v.configFile)
+}
+
+// admin is the first admin token: flag, environment or configuration.
+func (v *server) admin(c *config.Config) (string, error) {
+	if v.adminTokenFile != "" {
+		b, err := os.ReadFile(v.adminTokenFile)
+		if err != nil {
+			return "", fmt.Errorf("admin token: %w", err)
+		}
+		if token := strings.TrimSpace(string(b)); token != "" {
+			return token, nil
+		}
+		return "", fmt.Errorf("admin token: %s is empty", v.adminTokenFile)
+	}
+	return firstOf(v.adminToken, c.Web.AdminToken.Reveal()), nil
+}
+
+// mayListen refuses to be reachable from elsewhere without authentication.
+func (v *server) mayListen(addr net.Addr, protected bool) error {
+	tcp, ok := addr.(*net.TCPAddr)
+	if ok && tcp.IP.IsLoopback() || v.allowUnauthenticated || protected {
+		return nil
+	}
+	return fmt.Errorf("refusing to listen on %s without authentication: set TOCSIN_ADMIN_TOKEN_FILE (or TOCSIN_ADMIN_TOKEN), "+
+		"or create a token with `tocsin token create --role admin`, or listen on 127.0.0.1, or, if the network itself is safe, --web.allow-unauthenticated", addr)
+}
+
+func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, log *slog.Logger) error {
+	server := &http.Server{Handler: g.Engine, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.Run(working) })
+	group.Go(func() error {
+		err := v.accept(l, server, log)
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	})
+	group.Go(func() error { return v.reloads(ctx, g) })
+	group.Go(func() error {
+		<-ctx.Done()
+		g.Drain()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		err := server.Shutdown(drain)
+		stopWork()
+		return err
+	})
+	err := group.Wait()
+	log.Info("stopped", "err", err)
+	return err
+}
+
+// accept serves until the server is shut down. TLS and passwords are the toolkit's business.
+func (v *server) accept(l net.Listener, server *http.Server, log *slog.Logger) error {
+	if v.webConfig == "" {
+		return server.Serve(l)
+	}
+	return toolkit.Serve(l, server, &toolkit.FlagConfig{WebConfigFile: &v.webConfig}, log)
+}
+
+// reloads reloads the configuration on SIGHUP.
+func (v *server) reloads(ctx context.Context, g *gateway.Gateway) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			_ = g.Reload(ctx) // it says itself what is wrong
+		}
+	}
+}
+
+func (v *server) console(addr net.Addr) string {
+	scheme := "http"
+	if v.webConfig != "" {
+		scheme = "https"
+	}
+	return firstOf(v.externalURL, scheme+"://"+addr.String()+"/")
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

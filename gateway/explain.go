@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/web"
+)
+
+// ErrNothing: nothing in a payload could be understood.
+var ErrNothing = errors.New("nothing in it can be understood")
+
+// Explain says what a payload of the given source would become. Format is that
+// of the source unless it is given. Nothing is stored.
+func (g *Gateway) Explain(ctx context.Context, source, format string, body []byte, received time.Time) (web.Explanation, error) {
+	var out web.Explanation
+	if format == "" {
+		c, ok := g.config.Load().Sources[source]
+		if !ok {
+			return out, &router.InputError{Field: "source", Reason: fmt.Sprintf("there is no source %q", source)}
+		}
+		format = c.Format
+	}
+	f, ok := ingest.Formats[format]
+	if !ok {
+		return out, &router.InputError{Field: "format", Reason: fmt.Sprintf("there is no format %q", format)}
+	}
+	batch, err := f.Decode(ingest.Request{Source: source, Body: body, ReceivedAt: received})
+	if err != nil {
+		return out, notUnderstood(err)
+	}
+	explained, err := g.Pipeline.Explain(ctx, batch.Alerts)
+	if err != nil {
+		return out, err
+	}
+	rejected := make([]web.Rejection, 0, len(batch.Rejected))
+	for _, r := range batch.Rejected {
+		rejected = append(rejected, web.Rejection{Reason: r.Reason, Field: r.Field})
+	}
+	if len(explained) == 0 && len(rejected) > 0 {
+		return web.NewExplanation(explained, rejected), fmt.Errorf("%w: %s", ErrNothing, rejected[0].Reason)
+	}
+	return web.NewExplanation(explained, rejected), nil
+}
+
+// notUnderstood says what is wrong with a body in the words of the API.
+func notUnderstood(err error) error {
+	var body *ingest.BodyError
+	if errors.As(err, &body) {
+		return &router.InputError{Field: cmp.Or(body.Field, "body"), Reason: body.Reason}
+	}
+	return err
+}
+
+// explain serves POST /api/v1/explain.
+func (g *Gateway) explain(ctx context.Context, source string, body []byte) (web.Explanation, error) {
+	return g.Explain(ctx, source, "", body, g.opts.Now())
+}

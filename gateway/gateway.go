@@ -1,0 +1,194 @@
+// Package gateway puts the parts together: one Gateway takes alerts over HTTP,
+// runs them through the pipeline into a store, does the jobs that are due, and
+// serves the API. The command serves it on a socket, package simulate runs it
+// on a virtual clock.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web"
+)
+
+// Options are what a Gateway needs.
+type Options struct {
+	Store  store.Store
+	Config *config.Config
+	// Load reads the configuration again, for a reload; nil means that there is nothing to reload.
+	Load func() (*config.Config, error)
+	Log  *slog.Logger
+	// Registry is where the metrics go, and what /metrics shows.
+	Registry *prometheus.Registry
+	// Version is what the API says of itself.
+	Version string
+	// AdminToken, if set, is a token with the role admin.
+	AdminToken string
+	// AnyHost lets requests in that name another host than this machine, although
+	// there is no authentication of ours.
+	AnyHost bool
+	// Backup writes a copy of the store; nil means that it cannot.
+	Backup func(ctx context.Context, w io.Writer) error
+	// Now is the clock of requests; nil means time.Now.
+	Now func() time.Time
+}
+
+// Gateway is one running Tocsin.
+type Gateway struct {
+	Pipeline *router.Pipeline
+	API      *web.API
+	Engine   *gin.Engine
+
+	opts      Options
+	ingest    *ingest.Handler
+	log       *slog.Logger
+	readiness readiness
+	config    atomic.Pointer[config.Config]
+	draining  atomic.Bool
+	reloading sync.Mutex
+	reloadOK  prometheus.Gauge
+	reloadAt  prometheus.Gauge
+}
+
+// New puts a Gateway together and makes its configuration current.
+func New(ctx context.Context, o Options) (*Gateway, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	st := store.Instrument(o.Store, o.Registry)
+	g := &Gateway{opts: o, log: o.Log, Pipeline: router.New(st, o.Log, o.Registry), readiness: readiness{store: st}}
+	g.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_successful", Help: "1 if the latest reload of the configuration worked."})
+	g.reloadAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_success_timestamp_seconds", Help: "When a configuration was last loaded."})
+	o.Registry.MustRegister(g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
+		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
+	}))
+	var err error
+	g.API, err = web.New(web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
+		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: o.Now})
+	if err != nil {
+		return nil, err
+	}
+	g.ingest, err = ingest.New(ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.use(ctx, o.Config); err != nil {
+		return nil, err
+	}
+	g.Engine = g.engine()
+	return g, nil
+}
+
+// use makes a configuration current. All that can fail comes before anything
+// changes, but for the store's list of generations, which is the last of it.
+func (g *Gateway) use(ctx context.Context, c *config.Config) error {
+	sources, err := ingest.NewSources(c.Sources)
+	if err != nil {
+		return err
+	}
+	if err := g.Pipeline.Set(ctx, c.Settings()); err != nil {
+		return err
+	}
+	g.ingest.Set(sources)
+	g.config.Store(c)
+	g.reloadOK.Set(1)
+	g.reloadAt.Set(float64(g.opts.Now().Unix()))
+	for _, w := range c.Warnings {
+		g.log.WarnContext(ctx, "configuration", "warning", w.String())
+	}
+	return nil
+}
+
+func (g *Gateway) hasSource(name string) bool {
+	_, ok := g.config.Load().Sources[name]
+	return ok
+}
+
+// Reload reads the configuration again. On an error the one before stays.
+func (g *Gateway) Reload(ctx context.Context) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	if g.opts.Load == nil {
+		return errors.New("gateway: there is no configuration file to reload")
+	}
+	c, err := g.opts.Load()
+	if err == nil {
+		err = g.use(ctx, c)
+	}
+	if err != nil {
+		g.reloadOK.Set(0)
+		g.log.ErrorContext(ctx, "configuration not reloaded, the one before stays", "err", err)
+		return err
+	}
+	g.log.InfoContext(ctx, "configuration reloaded", "hash", c.Hash)
+	return nil
+}
+
+func (g *Gateway) engine() *gin.Engine {
+	e := gin.New()
+	// A redirected sender loses its alert; nor is a proxy to be believed that nobody named.
+	e.RedirectTrailingSlash, e.RedirectFixedPath, e.HandleMethodNotAllowed = false, false, true
+	_ = e.SetTrustedProxies(nil) // cannot fail without proxies
+	e.Use(g.recover, g.API.Protect())
+	g.ingest.Register(e)
+	e.GET("/-/healthy", healthy)
+	e.HEAD("/-/healthy", healthy)
+	e.GET("/-/ready", g.ready)
+	e.HEAD("/-/ready", g.ready)
+	e.POST("/-/reload", g.API.Require(web.RoleAdmin), g.reload)
+	e.GET("/metrics", gin.WrapH(promhttp.HandlerFor(g.opts.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})))
+	g.API.Register(e)
+	return e
+}
+
+// recover keeps a panic in one request from ending the others.
+func (g *Gateway) recover(c *gin.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			if r == http.ErrAbortHandler {
+				panic(r)
+			}
+			g.log.ErrorContext(c.Request.Context(), "panic", "path", c.FullPath(), "panic", fmt.Sprint(r))
+			c.AbortWithStatus(http.StatusInternalServerError)
+		}
+	}()
+	c.Next()
+}
+
+func (g *Gateway) reload(c *gin.Context) {
+	if err := g.Reload(c.Request.Context()); err != nil {
+		c.JSON(http.StatusUnprocessableEntity, gin.H{"error": err.Error()})
+		return
+	}
+	c.JSON(http.StatusOK, gin.H{"reloaded": true})
+}
+
+// Drain refuses requests that begin from now on.
+func (g *Gateway) Drain() {
+	g.draining.Store(true)
+	g.ingest.Drain()
+}
+
+// Run does the periodic work of the store and of the pipeline until ctx ends.
+func (g *Gateway) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.opts.Store.Run(ctx) })
+	group.Go(func() error { return g.Pipeline.Run(ctx) })
+	return group.Wait()
+}

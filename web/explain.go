@@ -1,0 +1,121 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tocsin-gateway/tocsin/router"
+)
+
+// Explanation says what a payload means and what would become of it.
+type Explanation struct {
+	Alerts   []ExplainedJSON `json:"alerts"`
+	Rejected []Rejection     `json:"rejected"`
+}
+
+// ExplainedJSON is one alert of a payload, with every decision about it.
+type ExplainedJSON struct {
+	AlertJSON
+	Verdict string `json:"verdict"`
+	// Reason explains the verdict suppressed.
+	Reason string `json:"reason"`
+	// Classification is what the rules say about it.
+	Classification ClassificationJSON `json:"classification"`
+	// Key and Rule say where it belongs; both are empty if a rule suppresses it.
+	Key  string `json:"key"`
+	Rule string `json:"rule"`
+	// Incident is as it would be after all alerts of the payload; null if there is none.
+	Incident  *IncidentJSON     `json:"incident"`
+	Decisions []router.Decision `json:"decisions"`
+}
+
+// ClassificationJSON is what the rules say about an alert; empty texts are left
+// to what the severity implies.
+type ClassificationJSON struct {
+	Severity string            `json:"severity"`
+	Impact   string            `json:"impact"`
+	Urgency  string            `json:"urgency"`
+	Priority string            `json:"priority"`
+	Category string            `json:"category"`
+	Service  string            `json:"service"`
+	Team     string            `json:"team"`
+	Runbook  string            `json:"runbook"`
+	Labels   map[string]string `json:"labels"`
+}
+
+// Rejection is an element of a payload that cannot be understood.
+type Rejection struct {
+	Reason string `json:"reason"`
+	Field  string `json:"field"`
+}
+
+// NewExplanation returns the explanation of a payload that was taken apart into
+// explained alerts and rejected elements.
+func NewExplanation(explained []router.Explained, rejected []Rejection) Explanation {
+	out := Explanation{Alerts: make([]ExplainedJSON, len(explained)), Rejected: list(rejected)}
+	for n := range explained {
+		out.Alerts[n] = viewExplained(&explained[n])
+	}
+	return out
+}
+
+func viewExplained(e *router.Explained) ExplainedJSON {
+	c := e.Class
+	v := ExplainedJSON{AlertJSON: ViewAlert(e.Alert), Verdict: e.Outcome.Verdict.String(), Reason: e.Outcome.Reason, Rule: e.Rule,
+		Classification: ClassificationJSON{c.Severity, c.Impact, c.Urgency, c.Priority, c.Category, c.Service, c.Team, c.Runbook, c.Labels.Map()},
+		Decisions:      list(e.Decisions)}
+	v.ClassifiedSeverity, v.Count = c.Severity, 1
+	v.FirstSeen, v.LastSeen = v.ReceivedAt, v.ReceivedAt
+	if !e.Outcome.Fingerprint.IsZero() {
+		v.Fingerprint = e.Outcome.Fingerprint.String()
+	}
+	if !e.Key.IsZero() {
+		v.Key = e.Key.String()
+	}
+	if e.Incident != nil {
+		i := ViewIncident(e.Incident)
+		v.Incident = &i
+	}
+	return v
+}
+
+// explainLimit is the largest payload that can be explained, in bytes.
+const explainLimit = 8 << 20
+
+// explain answers POST /api/v1/explain?source=NAME.
+func (a *API) explain(c *gin.Context) {
+	q := newQuery(c)
+	source := q.text("source")
+	if source == "" {
+		q.bad("source", "say which source it would come from")
+	}
+	err := q.done()
+	if err == nil && a.options.Explain == nil {
+		err = refuse(http.StatusNotImplemented, "this server cannot explain")
+	}
+	var payload []byte
+	if err == nil {
+		payload, err = readAll(c, explainLimit)
+	}
+	var out Explanation
+	if err == nil {
+		out, err = a.options.Explain(c.Request.Context(), source, payload)
+	}
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	a.answer(c, http.StatusOK, out)
+}
+
+// readAll reads a body of at most limit bytes.
+func readAll(c *gin.Context, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
+	if large := (*http.MaxBytesError)(nil); err != nil && !errors.As(err, &large) {
+		return nil, refuse(http.StatusBadRequest, "the body ended before its end")
+	}
+	return body, err
+}

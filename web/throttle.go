@@ -1,0 +1,95 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// triesAtOnce wrong tokens may come from one address, then one each tryEvery.
+	triesAtOnce = 10
+	tryEvery    = 5 * time.Second
+	// addressesKept bounds the addresses that are remembered.
+	addressesKept = 4096
+	// sayEvery is how often wrong tokens are logged at most.
+	sayEvery = time.Minute
+)
+
+// throttle slows down whoever tries tokens. An address has a bucket of tries
+// that fills again with time; one that is full again is forgotten.
+type throttle struct {
+	now func() time.Time
+	log *slog.Logger
+
+	mu sync.Mutex
+	// full is when the bucket of an address will be full again.
+	full map[netip.Prefix]time.Time
+	// said is when wrong tokens were logged last, unsaid how many came since.
+	said   time.Time
+	unsaid int
+}
+
+// allow reports whether the address may try a token.
+func (t *throttle) allow(address string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.full[network(address)].Sub(t.now()) <= (triesAtOnce-1)*tryEvery
+}
+
+// failed takes a try from the address.
+func (t *throttle) failed(ctx context.Context, address string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now, from := t.now(), network(address)
+	if t.full == nil {
+		t.full = map[netip.Prefix]time.Time{}
+	}
+	if _, known := t.full[from]; !known && len(t.full) >= addressesKept {
+		t.forget(now)
+	}
+	until := t.full[from]
+	if until.Before(now) {
+		until = now
+	}
+	t.full[from] = until.Add(tryEvery)
+	t.unsaid++
+	if now.Sub(t.said) >= sayEvery {
+		t.log.WarnContext(ctx, "wrong token", "address", address, "count", t.unsaid)
+		t.said, t.unsaid = now, 0
+	}
+}
+
+// forget makes room: first those whose buckets are full again, and if that is
+// not enough, any quarter. Who comes from so many addresses is not slowed by any
+// of them.
+func (t *throttle) forget(now time.Time) {
+	for from, until := range t.full {
+		if !until.After(now) {
+			delete(t.full, from)
+		}
+	}
+	for from := range t.full {
+		if len(t.full) < addressesKept*3/4 {
+			return
+		}
+		delete(t.full, from)
+	}
+}
+
+// network is what an address counts as: an IPv6 user has a whole /64.
+func network(address string) netip.Prefix {
+	addr, err := netip.ParseAddr(address)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	addr = addr.Unmap().WithZone("")
+	bits := addr.BitLen()
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits) // the length fits
+	return p
+}

@@ -1,0 +1,137 @@
+// Package web is what people and their programs talk to: the JSON API v1, who
+// may use it, and what protects it from other web pages. It decides nothing
+// about incidents; that is the router's, whose answers it turns into HTTP.
+//
+// Every answer is described in openapi.yaml, and webtest checks that it is so.
+package web
+
+import (
+	"context"
+	_ "embed" // the OpenAPI document
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/config/secret"
+	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// OpenAPI is the description of the whole HTTP interface, OpenAPI 3.1.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte
+
+// Options are what an API needs.
+type Options struct {
+	Pipeline *router.Pipeline
+	Store    store.Store
+	// AdminToken is a token with the role admin that is not in the store; it may
+	// be empty. SetAdminToken replaces it.
+	AdminToken string
+	// AnyHost lets requests in that name another host than this machine although
+	// there is no authentication of ours: with --web.allow-unauthenticated, or
+	// where the listener itself asks for a password or a certificate.
+	AnyHost bool
+	// Version is what the API says of itself.
+	Version string
+	// HasSource says whether a source of this name exists, so that a token is not
+	// made for a misspelt one; nil means that any does.
+	HasSource func(name string) bool
+	// Retry sends the body of a dead letter in again and says what became of each
+	// alert in it. A *router.InputError says why it still cannot be understood.
+	Retry func(ctx context.Context, l router.Letter) ([]alert.Outcome, error)
+	// Explain says what a payload for the named source means; nothing is stored. A
+	// *router.InputError says what cannot be understood: source or body.
+	Explain func(ctx context.Context, source string, payload []byte) (Explanation, error)
+	// Backup writes a copy of the store as a tar archive.
+	Backup func(ctx context.Context, w io.Writer) error
+	Log    *slog.Logger
+	// Now is the clock of caches and throttling; nil means time.Now.
+	Now func() time.Time
+}
+
+// API is the JSON API. Its methods may be called from any goroutine.
+type API struct {
+	pipeline *router.Pipeline
+	store    store.Store
+	options  Options
+	log      *slog.Logger
+	tokens   *tokens
+	throttle throttle
+	origins  *http.CrossOriginProtection
+}
+
+// New returns an API. It reads and starts nothing yet.
+func New(o Options) (*API, error) {
+	if o.Pipeline == nil || o.Store == nil || o.Log == nil {
+		return nil, errors.New("web: a pipeline, a store and a logger are needed")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	log := o.Log.With("component", "web")
+	a := &API{pipeline: o.Pipeline, store: o.Store, options: o, log: log, origins: http.NewCrossOriginProtection()}
+	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
+	a.SetAdminToken(secret.New(o.AdminToken))
+	a.options.AdminToken = "" // only its hash is needed from here on
+	a.throttle = throttle{now: o.Now, log: log}
+	return a, nil
+}
+
+// Register adds the routes under /api/v1 and the answers to what is not there.
+// It switches off the engine's redirects: senders lose an alert to one.
+func (a *API) Register(engine *gin.Engine) {
+	engine.RedirectTrailingSlash, engine.RedirectFixedPath, engine.HandleMethodNotAllowed = false, false, true
+	engine.NoRoute(a.Protect(), func(c *gin.Context) { a.fail(c, refuse(http.StatusNotFound, "there is nothing at this address")) })
+	engine.NoMethod(a.Protect(), func(c *gin.Context) {
+		a.fail(c, refuse(http.StatusMethodNotAllowed, "this address does not take %s", c.Request.Method))
+	})
+	api := engine.Group("/api/v1", func(c *gin.Context) { secure(c.Writer.Header()) })
+	viewer, responder, admin := api.Group("", a.Require(RoleViewer)), api.Group("", a.Require(RoleResponder)), api.Group("", a.Require(RoleAdmin))
+
+	viewer.GET("/openapi.yaml", openAPI)
+	viewer.GET("/incidents", a.incidents)
+	viewer.GET("/incidents/:id", a.incident)
+	viewer.GET("/incidents/:id/alerts", a.alerts)
+	viewer.GET("/incidents/:id/timeline", a.timeline)
+	viewer.GET("/deadletters", a.letters)
+	viewer.GET("/deadletters/:id", a.letter)
+	viewer.POST("/explain", a.explain)
+	viewer.GET("/version", a.version)
+
+	responder.POST("/incidents", a.report)
+	responder.POST("/incidents/:id/acknowledge", a.acknowledge)
+	responder.POST("/incidents/:id/resolve", a.resolve)
+	responder.POST("/incidents/:id/close", a.close)
+	responder.POST("/incidents/:id/reopen", a.reopen)
+	responder.POST("/incidents/:id/note", a.note)
+	responder.POST("/incidents/:id/phase", a.phase)
+	responder.POST("/incidents/:id/severity", a.severity)
+
+	admin.POST("/deadletters/:id/retry", a.retryLetter)
+	admin.GET("/tokens", a.listTokens)
+	admin.POST("/tokens", a.createToken)
+	admin.DELETE("/tokens/:id", a.deleteToken)
+	admin.POST("/store/backup", a.backup)
+}
+
+func openAPI(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", OpenAPI) }
+
+// VersionJSON says which Tocsin answers.
+type VersionJSON struct {
+	Version string `json:"version"`
+}
+
+func (a *API) version(c *gin.Context) {
+	if err := newQuery(c).done(); err != nil {
+		a.fail(c, err)
+		return
+	}
+	a.answer(c, http.StatusOK, VersionJSON{a.options.Version})
+}
