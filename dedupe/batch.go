@@ -143,6 +143,9 @@ func (s *stepping) event(ev *Event) Outcome {
 	if ev.KnownOnly && (j.Verdict == alert.Opened || j.Verdict == alert.Recorded) {
 		return Outcome{Bounced: true}
 	}
+	if ev.Alert == nil && !j.Write {
+		return Outcome{Verdict: j.Verdict, Incident: w.is.Incident} // it was repeated, or ended, just in time
+	}
 	was := w.is
 	w.is = j.Entry
 	w.write = w.write || j.Write
@@ -460,6 +463,7 @@ func (s *stepping) finish() incident.Next {
 		}
 	}
 	earliest := time.Time{}
+	s.next.Entries = make([]incident.EntryWrite, 0, len(s.entries)+len(s.extra))
 	for _, list := range [...][]working{s.entries, s.extra} {
 		for i := range list {
 			w := &list[i]

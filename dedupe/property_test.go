@@ -75,14 +75,14 @@ func TestAnyOrder(t *testing.T) {
 		p := policy(func(p *Policy) {
 			p.ReopenWindow = rapid.SampledFrom([]time.Duration{0, 30 * time.Minute}).Draw(rt, "reopen window")
 		})
-		inOrder := newDoor(t)
+		inOrder := newDoor(rt)
 		inOrder.now = epoch.Add(time.Hour)
 		sorted := slices.Clone(events)
 		slices.SortStableFunc(sorted, func(a, b sent) int { return when(a) - when(b) })
 		for _, s := range sorted {
 			inOrder.send(p, s)
 		}
-		shuffled := newDoor(t)
+		shuffled := newDoor(rt)
 		shuffled.now = epoch.Add(time.Hour)
 		mixed := rapid.Permutation(append(slices.Clone(events), rapid.SliceOfN(rapid.SampledFrom(events), 0, len(events)).Draw(rt, "repeats")...)).Draw(rt, "order")
 		for len(mixed) > 0 {
@@ -111,7 +111,7 @@ func TestRepeatingChangesNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		events := history(rt)
 		p := policy()
-		d := newDoor(t)
+		d := newDoor(rt)
 		d.now = epoch.Add(time.Hour)
 		d.send(p, events...)
 		before := map[incident.ID]uint64{}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/tocsin-gateway/tocsin/alert"
 )
 
@@ -58,8 +56,7 @@ const hostsKept = 20
 const cyclesKept = 20
 
 // Incident is one problem that people handle. Its size does not depend on how
-// many alerts it has. JSON is also its stored form; fields that a newer
-// version wrote are kept in Unknown.
+// many alerts it has.
 type Incident struct {
 	ID        ID     `json:"id"`
 	Reference string `json:"reference"`
@@ -135,7 +132,8 @@ type Incident struct {
 	Version   uint64    `json:"version"`
 	ChangedAt time.Time `json:"changed_at"`
 
-	Unknown jsontext.Value `json:",embed"`
+	// Unknown holds stored fields that a newer version wrote.
+	Unknown []byte `json:"-"`
 }
 
 // Counts are numbers of alerts.

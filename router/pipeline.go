@@ -149,6 +149,9 @@ type request struct {
 	incidents map[string]*incident.Incident
 }
 
+// placedAtOnce is how many alerts of a request usually belong to one key.
+const placedAtOnce = 8
+
 // placed are the events of one key, and which alerts they came from.
 type placed struct {
 	dedupe.Batch
@@ -214,7 +217,8 @@ func (q *request) place(n int) {
 func (q *request) put(n int, place dedupe.Place, ev dedupe.Event) {
 	b := q.byKey[place.Key]
 	if b == nil {
-		b = &placed{Batch: dedupe.Batch{Place: place, Policy: q.rules.policyOf(place.Rule())}}
+		b = &placed{Batch: dedupe.Batch{Place: place, Policy: q.rules.policyOf(place.Rule()), Events: make([]dedupe.Event, 0, placedAtOnce)},
+			from: make([]int, 0, placedAtOnce)}
 		q.byKey[place.Key] = b
 		q.batches = append(q.batches, b)
 	}
@@ -268,15 +272,24 @@ func (q *request) update(ctx context.Context) (bounced []int, err error) {
 	if err := q.p.store.Update(ctx, changes); err != nil {
 		return nil, err
 	}
+	var last incident.ID
+	var lastName string
+	name := func(id incident.ID) string { // most alerts of a key go to one incident
+		if id != last {
+			last, lastName = id, id.String()
+		}
+		if id.IsZero() {
+			return ""
+		}
+		return lastName
+	}
 	for _, b := range q.batches {
 		for i, o := range b.Outcomes {
 			n := b.from[i]
 			switch {
 			case !o.Bounced:
 				q.outcomes[n] = alert.Outcome{Fingerprint: b.Events[i].Fingerprint, Verdict: o.Verdict}
-				if !o.Incident.IsZero() {
-					q.outcomes[n].Incident = o.Incident.String()
-				}
+				q.outcomes[n].Incident = name(o.Incident)
 			case b.Events[i].Generation != q.rules.current.id:
 				bounced = append(bounced, n)
 			}

@@ -137,6 +137,7 @@ func writeProblem(c *gin.Context, p Problem) {
 		h.Set("Connection", "close") // there is a rest of the body in it
 	}
 	secure(h)
+	h.Set("Content-Type", problemType) // Gin would keep that of an answer that was begun
 	body, err := encode(p)
 	if err != nil {
 		// unreachable: a problem always encodes

@@ -134,7 +134,7 @@ func Open(url string, o Options) (*Store, error) {
 	}
 	s := &Store{dir: dir, opts: o, log: o.Logger.With("component", "store"), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
 	s.repeats.init()
-	s.numbers.init()
+	s.recent.purge()
 	if o.FS == nil {
 		if err := writable(dir); err != nil {
 			return nil, err
@@ -203,8 +203,10 @@ func (s *Store) open() error {
 	}
 	s.gate.reset()
 	s.cache.purge()
-	s.recent.purge()
 	s.numbers.init()
+	if err := s.recent.settle(s.header); err != nil {
+		return errors.Join(err, db.Close())
+	}
 	s.broken.Store(nil)
 	s.listening.Store(s.opts.Now().UnixNano())
 	return nil
@@ -241,8 +243,10 @@ func (s *Store) lastContent() error {
 }
 
 // get reads a row; ok is false if there is none. The value is the caller's.
-func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
-	v, closer, err := s.db.Get(key)
+func (s *Store) get(key []byte) (value []byte, ok bool, err error) { return read(s.db, key) }
+
+func read(db pebble.Reader, key []byte) (value []byte, ok bool, err error) {
+	v, closer, err := db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/go-json-experiment/json"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -62,11 +61,13 @@ func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incid
 	if err != nil || len(from) != 0 && len(from) != positionSize {
 		return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", q.Cursor, store.ErrCursor)
 	}
-	lists, err := s.indexes(&q, from)
+	now := s.db.NewSnapshot() // one moment for all ranges: what moves between them is seen once
+	defer func() { _ = now.Close() }()
+	lists, err := indexes(now, &q, from)
 	if err != nil {
 		return nil, "", err
 	}
-	defer lists.close()
+	defer func() { _ = lists.close() }() // it only frees memory
 	var out []*incident.Incident
 	for seen := 0; ; seen++ {
 		pos := lists.next()
@@ -131,7 +132,7 @@ func contains(i *incident.Incident, text string) bool {
 }
 
 // indexes opens the narrowest index for q.
-func (s *Store) indexes(q *store.Query, from []byte) (*merged, error) {
+func indexes(db pebble.Reader, q *store.Query, from []byte) (*merged, error) {
 	field, values := byte(fieldAll), []string{""}
 	for _, f := range [...]struct {
 		field  byte
@@ -156,10 +157,13 @@ func (s *Store) indexes(q *store.Query, from []byte) (*merged, error) {
 			lower = append(lower, 0) // behind the last row of the page before
 		}
 		upper := after(prefix)
-		if !q.From.IsZero() {
+		if q.From.UnixMilli() > 0 { // positions do not go further back
 			upper = binary.BigEndian.AppendUint64(slices.Clone(prefix), ^uint64(q.From.UnixMilli())+1)
 		}
-		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+		if bytes.Compare(lower, upper) >= 0 {
+			continue
+		}
+		it, err := db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 		if err != nil {
 			return nil, errors.Join(&store.UnavailableError{Cause: err}, m.close())
 		}
@@ -233,10 +237,12 @@ func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit
 		}
 		from = append(fp[:], 0)
 	}
+	now := s.db.NewSnapshot() // an alert on its way to the archive is in one place or the other
+	defer func() { _ = now.Close() }()
 	m := &merged{}
 	defer func() { _ = m.close() }() // it only frees memory
 	for _, prefix := range [...][]byte{idKey(rowEntry, i.Key), idKey(rowArchivedEntry, id)} {
-		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: append(slices.Clone(prefix), from...), UpperBound: after(prefix)})
+		it, err := now.NewIter(&pebble.IterOptions{LowerBound: append(slices.Clone(prefix), from...), UpperBound: after(prefix)})
 		if err != nil {
 			return nil, "", &store.UnavailableError{Cause: err}
 		}
@@ -250,7 +256,7 @@ func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit
 			return out, "", m.err
 		}
 		fp := alert.Fingerprint(pos)
-		record, ok, err := s.member(i, fp)
+		record, ok, err := s.member(now, i, fp)
 		if err != nil {
 			return nil, "", err
 		}
@@ -264,14 +270,14 @@ func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit
 }
 
 // member reads one alert of an incident.
-func (s *Store) member(i *incident.Incident, fp alert.Fingerprint) (store.Record, bool, error) {
+func (s *Store) member(db pebble.Reader, i *incident.Incident, fp alert.Fingerprint) (store.Record, bool, error) {
 	var buf []byte
-	e, err := s.live(&buf, i.Key, fp)
+	e, err := readEntry(db, &buf, rowEntry, i.Key, fp)
 	if err != nil {
 		return store.Record{}, false, err
 	}
 	if e.Incident != i.ID {
-		if e, err = s.entry(&buf, rowArchivedEntry, i.ID, fp); err != nil {
+		if e, err = readEntry(db, &buf, rowArchivedEntry, i.ID, fp); err != nil {
 			return store.Record{}, false, err
 		}
 	} else {
@@ -280,7 +286,7 @@ func (s *Store) member(i *incident.Incident, fp alert.Fingerprint) (store.Record
 	if !e.Exists() || e.Incident != i.ID {
 		return store.Record{}, false, nil
 	}
-	content, err := s.content(e.content)
+	content, err := readContent(db, e.content)
 	return store.Record{Key: i.Key, Entry: e.Entry, Content: content}, true, err
 }
 
@@ -297,9 +303,9 @@ func (s *Store) Timeline(ctx context.Context, id incident.ID, behind uint64, lim
 	}
 	var out []incident.TimelineEntry
 	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
-		var t incident.TimelineEntry
-		if err := json.Unmarshal(it.Value(), &t); err != nil {
-			return nil, errors.Join(fmt.Errorf("store: timeline of %s: %w", id, err), it.Close())
+		t, err := parseTimeline(it.Value(), id, binary.BigEndian.Uint64(it.Key()[17:]))
+		if err != nil {
+			return nil, errors.Join(err, it.Close())
 		}
 		out = append(out, t)
 	}
@@ -351,7 +357,9 @@ func (s *Store) scan(behind store.Place, upper []byte, limit int, contents bool)
 	if !behind.Fingerprint.IsZero() {
 		lower = append(lower, 0)
 	}
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	now := s.db.NewSnapshot() // for entries and what they said: the one is deleted when the other changes
+	defer func() { _ = now.Close() }()
+	it, err := now.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, &store.UnavailableError{Cause: err}
 	}
@@ -369,7 +377,7 @@ func (s *Store) scan(behind store.Place, upper []byte, limit int, contents bool)
 		r.Entry = e.Entry
 		s.repeats.peek(r.Key, &r.Entry)
 		if contents {
-			if r.Content, err = s.content(e.content); err != nil {
+			if r.Content, err = readContent(now, e.content); err != nil {
 				return nil, errors.Join(err, it.Close())
 			}
 		}

@@ -86,6 +86,50 @@ type recent struct {
 	known map[[16]byte]struct{}
 	ring  [][16]byte
 	next  int
+	// doubted are those whose sync failed: only the next opening can tell.
+	doubted []proof
+}
+
+// proof tells whether a change was durable: then its incident has at least the version.
+type proof struct {
+	change   [16]byte
+	incident incident.ID
+	version  uint64
+}
+
+// proofOf is taken when the store has set the versions. A change without an
+// incident has none: done again, it says the same once more.
+func proofOf(change [16]byte, next *incident.Next) proof {
+	p := proof{change: change}
+	if len(next.Incidents) > 0 {
+		p.incident, p.version = next.Incidents[0].ID, next.Incidents[0].Version
+	}
+	return p
+}
+
+// doubt forgets changes until settle is asked about them.
+func (r *recent) doubt(list []proof) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range list {
+		delete(r.known, p.change)
+	}
+	r.doubted = append(r.doubted, list...)
+}
+
+// settle remembers the doubted changes that turn out to be durable.
+func (r *recent) settle(header func(incident.ID) (*incident.Incident, error)) error {
+	for _, p := range r.doubted {
+		i, err := header(p.incident)
+		if err != nil {
+			return err
+		}
+		if i != nil && i.Version >= p.version {
+			r.add(p.change)
+		}
+	}
+	r.doubted = nil
+	return nil
 }
 
 func (r *recent) purge() {

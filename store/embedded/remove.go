@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/go-json-experiment/json"
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -29,18 +30,32 @@ func (s *Store) Remove(ctx context.Context, id incident.ID) error {
 	lock := &s.locks[stripe(i.Key)]
 	lock.Lock()
 	defer lock.Unlock()
+	if i, err = s.header(id); err != nil { // as it is now that nobody changes it
+		return err
+	}
+	if i == nil {
+		return fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
+	}
+	s.jobMu.Lock()
+	defer s.jobMu.Unlock()
 	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	left, err := w.removeEntries(i)
-	if err := errors.Join(err, w.removeArchived(id)); err != nil {
+	if err := errors.Join(err, w.removeArchived(id), w.removeJobs(id)); err != nil {
 		return err
 	}
 	ks, err := s.keyState(i.Key)
 	if err != nil {
 		return err
 	}
-	if ks != nil && ks.Incident == id && left == 0 {
-		err = w.batch.Delete(idKey(rowKey, i.Key), nil)
+	if ks != nil && ks.Incident == id {
+		if left == 0 {
+			err = w.batch.Delete(idKey(rowKey, i.Key), nil)
+		} else {
+			bare := *ks
+			bare.Incident = incident.ID{}
+			err = w.putJSON(idKey(rowKey, i.Key), &bare)
+		}
 	}
 	for _, prefix := range [...][]byte{idKey(rowTimeline, id), idKey(rowArchivedEntry, id)} {
 		err = errors.Join(err, w.batch.DeleteRange(prefix, after(prefix), nil))
@@ -94,6 +109,25 @@ func (w *writing) removeArchived(id incident.ID) error {
 		if err == nil && e.content != 0 {
 			err = w.batch.Delete(contentKey(nil, e.content), nil)
 		}
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+	}
+	return it.Close()
+}
+
+// removeJobs removes the jobs whose subject is an incident, also the one that
+// is leased by whoever removes it. The caller holds jobMu.
+func (w *writing) removeJobs(id incident.ID) error {
+	prefix := append(append([]byte{rowJob}, id.String()...), 0)
+	it, err := w.s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return &store.UnavailableError{Cause: err}
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		var row job
+		err := json.Unmarshal(it.Value(), &row)
+		err = errors.Join(err, w.batch.Delete(it.Key(), nil), w.batch.Delete(jobDueKey(row.position(), it.Key()), nil))
 		if err != nil {
 			return errors.Join(err, it.Close())
 		}

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -137,6 +138,12 @@ func (s *Store) flushRepeats(all bool) error {
 		return err
 	}
 	defer leave()
+	return s.flushEntered(all)
+}
+
+// flushEntered is flushRepeats for those who are in already: entering twice
+// would wait for ever if somebody wants to replace the engine in between.
+func (s *Store) flushEntered(all bool) error {
 	if s.full.Load() {
 		return nil
 	}
@@ -176,17 +183,7 @@ func (s *Store) storeRepeats(key incident.Key, places []store.Place) error {
 		}
 	}
 	for id, n := range occurred {
-		known, err := s.header(id)
-		if err != nil {
-			return err
-		}
-		if id.IsZero() || known == nil {
-			continue
-		}
-		i := *known // its maps and lists stay as they are
-		i.Occurrences += n
-		w.after = append(w.after, func() { s.cache.putIncident(&i) })
-		if err := w.putJSON(idKey(rowIncident, id), &i); err != nil {
+		if err := w.addOccurrences(id, n); err != nil {
 			return err
 		}
 	}
@@ -197,5 +194,45 @@ func (s *Store) storeRepeats(key incident.Key, places []store.Place) error {
 		return errors.Join(s.fail(err), err)
 	}
 	w.settled()
+	return nil
+}
+
+// addOccurrences counts repeats in an incident that does not change otherwise.
+func (w *writing) addOccurrences(id incident.ID, n uint64) error {
+	known, err := w.s.header(id)
+	if err != nil || known == nil {
+		return err
+	}
+	i := *known // its maps and lists stay as they are
+	i.Occurrences += n
+	w.after = append(w.after, func() { w.s.cache.putIncident(&i) })
+	return w.putHeader(&i)
+}
+
+// countOccurrences counts the repeats that are stored with their entries in
+// the incidents that they came for. The step only knows of its own messages.
+func (w *writing) countOccurrences(key incident.Key, next *incident.Next) error {
+	if len(w.counted) == 0 {
+		return nil
+	}
+	occurred := map[incident.ID]uint64{}
+	for n := range next.Entries {
+		was := &next.Entries[n].Was
+		occurred[was.Incident] += w.counted[store.Place{Key: key, Fingerprint: was.Fingerprint}]
+	}
+	for n := range next.Remove {
+		was := &next.Remove[n]
+		occurred[was.Incident] += w.counted[store.Place{Key: key, Fingerprint: was.Fingerprint}]
+	}
+	for id, n := range occurred {
+		if id.IsZero() || n == 0 {
+			continue // what a threshold held is counted when it is adopted
+		}
+		if at := slices.IndexFunc(next.Incidents, func(i *incident.Incident) bool { return i.ID == id }); at >= 0 {
+			next.Incidents[at].Occurrences += n
+		} else if err := w.addOccurrences(id, n); err != nil {
+			return err
+		}
+	}
 	return nil
 }

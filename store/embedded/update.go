@@ -92,7 +92,7 @@ func (s *Store) settle(changes []incident.Change) ([]*incident.Change, error) {
 		}
 	}
 	if s.repeats.overfull() {
-		if err := s.flushRepeats(true); err != nil {
+		if err := s.flushEntered(true); err != nil {
 			return nil, err
 		}
 	}
@@ -111,8 +111,12 @@ func (s *Store) live(buf *[]byte, k incident.Key, fp alert.Fingerprint) (stored,
 
 // entry reads an entry from the engine.
 func (s *Store) entry(buf *[]byte, row byte, owner [16]byte, fp alert.Fingerprint) (stored, error) {
+	return readEntry(s.db, buf, row, owner, fp)
+}
+
+func readEntry(db pebble.Reader, buf *[]byte, row byte, owner [16]byte, fp alert.Fingerprint) (stored, error) {
 	*buf = entryKey((*buf)[:0], row, owner, fp)
-	v, closer, err := s.db.Get(*buf)
+	v, closer, err := db.Get(*buf)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return stored{Entry: incident.Entry{Fingerprint: fp}}, nil
 	}
@@ -176,6 +180,7 @@ func (s *Store) commit(changes []*incident.Change) error {
 	w.settled()
 	release()
 	if err := s.guard(w.batch.SyncWait); err != nil {
+		s.recent.doubt(w.decided)
 		return s.fail(err)
 	}
 	s.gate.end(ticket)
@@ -232,12 +237,11 @@ func (s *Store) header(id incident.ID) (*incident.Incident, error) {
 	if i := s.cache.incident(id); i != nil {
 		return i, nil
 	}
-	i := &incident.Incident{}
-	ok, err := s.getJSON(idKey(rowIncident, id), i)
+	v, ok, err := s.get(idKey(rowIncident, id))
 	if err != nil || !ok {
 		return nil, err
 	}
-	return i, nil
+	return parseIncident(v)
 }
 
 func (s *Store) keyState(k incident.Key) (*incident.KeyState, error) {
@@ -261,6 +265,7 @@ type writing struct {
 	// counted is how many gathered repeats the entries that were read include.
 	counted map[store.Place]uint64
 	entries []written
+	decided []proof
 	preview bool
 	// firing is by how much the firing alerts of each generation change.
 	firing map[incident.Generation]int64
@@ -283,7 +288,7 @@ func (w *writing) countIn(k incident.Key, e *incident.Entry) {
 // written is an entry that the batch writes.
 type written struct {
 	place store.Place
-	entry *stored
+	entry stored
 }
 
 func (s *Store) writing() *writing {
@@ -291,8 +296,8 @@ func (s *Store) writing() *writing {
 }
 
 func (w *writing) settled() {
-	for _, e := range w.entries {
-		w.s.hot.put(e.place, e.entry)
+	for i := range w.entries {
+		w.s.hot.put(w.entries[i].place, &w.entries[i].entry)
 	}
 	for _, f := range w.after {
 		f()
@@ -384,11 +389,13 @@ func (w *writing) more(c *incident.Change, st *incident.State, want incident.Wan
 }
 
 // content reads what an alert said, nil if nothing is stored.
-func (s *Store) content(number uint64) (*alert.Alert, error) {
+func (s *Store) content(number uint64) (*alert.Alert, error) { return readContent(s.db, number) }
+
+func readContent(db pebble.Reader, number uint64) (*alert.Alert, error) {
 	if number == 0 {
 		return nil, nil
 	}
-	v, ok, err := s.get(contentKey(nil, number))
+	v, ok, err := read(db, contentKey(nil, number))
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -399,7 +406,8 @@ func (s *Store) content(number uint64) (*alert.Alert, error) {
 func (w *writing) put(c *incident.Change, st *incident.State, next *incident.Next) error {
 	id := c.ID
 	w.after = append(w.after, func() { w.s.recent.add(id) })
-	if err := errors.Join(w.putArchive(c.Key, next), w.putEntries(c.Key, next)); err != nil {
+	defer func() { w.decided = append(w.decided, proofOf(c.ID, next)) }()
+	if err := errors.Join(w.putArchive(c.Key, next), w.putEntries(c.Key, next), w.countOccurrences(c.Key, next)); err != nil {
 		return err
 	}
 	if next.Key != nil {
@@ -418,7 +426,8 @@ func (w *writing) put(c *incident.Change, st *incident.State, next *incident.Nex
 	}
 	for n := range next.Timeline {
 		t := &next.Timeline[n]
-		if err := w.putJSON(timelineKey(t.Incident, t.Seq), t); err != nil {
+		w.value = appendTimeline(w.value[:0], t)
+		if err := w.batch.Set(timelineKey(t.Incident, t.Seq), w.value, nil); err != nil {
 			return err
 		}
 	}
@@ -460,6 +469,14 @@ func (w *writing) putArchive(key incident.Key, next *incident.Next) error {
 		if err != nil {
 			return err
 		}
+		// It may have been there before, if the incident was opened again since.
+		before, err := w.s.entry(&w.buf, rowArchivedEntry, e.Incident, e.Fingerprint)
+		if err == nil && before.content != 0 && before.content != known.content {
+			err = w.batch.Delete(contentKey(nil, before.content), nil)
+		}
+		if err != nil {
+			return err
+		}
 		w.value = appendEntry(w.value[:0], &stored{*e, known.content})
 		w.buf = entryKey(w.buf[:0], rowArchivedEntry, e.Incident, e.Fingerprint)
 		if err := w.batch.Set(w.buf, w.value, nil); err != nil {
@@ -470,6 +487,7 @@ func (w *writing) putArchive(key incident.Key, next *incident.Next) error {
 }
 
 func (w *writing) putEntries(key incident.Key, next *incident.Next) error {
+	w.entries = slices.Grow(w.entries, len(next.Entries))
 	for n := range next.Entries {
 		e := &next.Entries[n]
 		number, err := w.putContent(key, e, next)
@@ -512,9 +530,11 @@ func (w *writing) putContent(key incident.Key, e *incident.EntryWrite, next *inc
 		case content == nil && !kept:
 			return known.content, nil
 		case content == nil: // the archive has it now, so this one gets a copy
-			if content, err = w.s.content(known.content); err != nil {
+			said, ok, err := w.s.get(contentKey(nil, known.content))
+			if err != nil || !ok {
 				return 0, err
 			}
+			return w.putSaid(said)
 		case known.content != 0 && !kept:
 			if err := w.batch.Delete(contentKey(nil, known.content), nil); err != nil {
 				return 0, err
@@ -524,10 +544,14 @@ func (w *writing) putContent(key incident.Key, e *incident.EntryWrite, next *inc
 	if content == nil {
 		return 0, nil
 	}
-	number = w.s.contents.Add(1)
 	w.value = appendContent(w.value[:0], content)
+	return w.putSaid(w.value)
+}
+
+func (w *writing) putSaid(said []byte) (number uint64, err error) {
+	number = w.s.contents.Add(1)
 	w.buf = contentKey(w.buf[:0], number)
-	return number, w.batch.Set(w.buf, w.value, nil)
+	return number, w.batch.Set(w.buf, said, nil)
 }
 
 func archived(next *incident.Next, fp alert.Fingerprint) bool {
@@ -542,7 +566,7 @@ func (w *writing) putEntry(key incident.Key, e *stored) error {
 		return err
 	}
 	place := store.Place{Key: key, Fingerprint: e.Fingerprint}
-	w.entries = append(w.entries, written{place, e})
+	w.entries = append(w.entries, written{place, *e})
 	// The step saw the entry with its repeats counted in.
 	if n := w.counted[place]; n > 0 {
 		w.after = append(w.after, func() { w.s.repeats.subtract(place, n) })
@@ -596,11 +620,16 @@ func (w *writing) putIncident(old, i *incident.Incident) error {
 	} else {
 		i.Version = old.Version + 1
 	}
-	if err := errors.Join(w.reindex(old, i), w.countState(old, i), w.putJSON(idKey(rowIncident, i.ID), i)); err != nil {
+	if err := errors.Join(w.reindex(old, i), w.countState(old, i), w.putHeader(i)); err != nil {
 		return err
 	}
 	w.after = append(w.after, func() { w.s.cache.putIncident(i) })
 	return nil
+}
+
+func (w *writing) putHeader(i *incident.Incident) error {
+	w.value = appendIncident(w.value[:0], i)
+	return w.batch.Set(idKey(rowIncident, i.ID), w.value, nil)
 }
 
 func (w *writing) newReference(i *incident.Incident) (string, error) {

@@ -257,6 +257,12 @@ func match(template, path string) (map[string]string, bool) {
 	return params, true
 }
 
+// Documents reports whether the status is documented for a request.
+func (c *Checker) Documents(method, path string, status int) bool {
+	route, _ := c.find(method, path)
+	return route != nil && route.Operation.Responses.Status(status) != nil
+}
+
 // Missing lists the documented answers below a path prefix that were never
 // given, as "GET /path 200", but for those with a status in except.
 func (c *Checker) Missing(prefix string, except ...int) []string {

@@ -1,0 +1,409 @@
+package embedded
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// An incident's header is written with every request that touches it, which is
+// why it is not JSON. Field numbers are never used for something else.
+const (
+	incidentID             = 1
+	incidentReference      = 2
+	incidentTitle          = 3
+	incidentState          = 4
+	incidentPhase          = 5
+	incidentSeverity       = 6
+	incidentSeveritySet    = 7
+	incidentPriority       = 8
+	incidentImpact         = 9
+	incidentUrgency        = 10
+	incidentCategory       = 11
+	incidentLevel          = 12
+	incidentService        = 13
+	incidentTeam           = 14
+	incidentRunbook        = 15
+	incidentLabel          = 16 // name and value
+	incidentHost           = 17
+	incidentSource         = 18
+	incidentOpenedAt       = 19
+	incidentStartedAt      = 20
+	incidentTimeClamped    = 21
+	incidentAcknowledgedAt = 22
+	incidentAcknowledgedBy = 23
+	incidentResolvedAt     = 24
+	incidentResolvedBy     = 25
+	incidentClosedAt       = 26
+	incidentClosedBy       = 27
+	incidentRestoredAt     = 28
+	incidentCycleOpenedAt  = 29
+	incidentCycleSeverity  = 30
+	incidentCycle          = 31 // opened, acknowledged, by, resolved, by, severity
+	incidentReopens        = 32
+	incidentTotal          = 33
+	incidentFiring         = 34
+	incidentFiringSeverity = 35 // severity and count
+	incidentOccurrences    = 36
+	incidentLeftOut        = 37
+	incidentFlappingUntil  = 38
+	incidentKey            = 39
+	incidentRule           = 40
+	incidentRole           = 41 // role and person
+	incidentLink           = 42 // name and URL
+	incidentParent         = 43
+	incidentChild          = 44
+	incidentDrill          = 45
+	incidentDescription    = 46
+	incidentReporter       = 47
+	incidentTimelineLength = 48
+	incidentTimelineHash   = 49
+	incidentVersion        = 50
+	incidentChangedAt      = 51
+	incidentHasLabels      = 52 // an empty set of labels is not the same as none
+)
+
+// The fields of pairs and cycles.
+const (
+	pairName        = 1
+	pairValue       = 2
+	pairCount       = 3
+	cycleOpened     = 1
+	cycleAcked      = 2
+	cycleAckedBy    = 3
+	cycleResolved   = 4
+	cycleResolvedBy = 5
+	cycleSeverity   = 6
+)
+
+func appendIncident(b []byte, i *incident.Incident) []byte {
+	b = appendBytes(b, incidentID, i.ID[:])
+	for _, f := range [...]struct {
+		num  protowire.Number
+		text string
+	}{{incidentReference, i.Reference}, {incidentTitle, i.Title}, {incidentState, i.State}, {incidentPhase, i.Phase}, {incidentSeverity, i.Severity},
+		{incidentPriority, i.Priority}, {incidentImpact, i.Impact}, {incidentUrgency, i.Urgency}, {incidentCategory, i.Category}, {incidentLevel, i.Level},
+		{incidentService, i.Service}, {incidentTeam, i.Team}, {incidentRunbook, i.Runbook}, {incidentAcknowledgedBy, i.AcknowledgedBy},
+		{incidentResolvedBy, i.ResolvedBy}, {incidentClosedBy, i.ClosedBy}, {incidentCycleSeverity, i.CycleSeverity}, {incidentRule, i.Rule},
+		{incidentDescription, i.Description}, {incidentReporter, i.Reporter}, {incidentTimelineHash, i.TimelineHash}} {
+		b = appendString(b, f.num, f.text)
+	}
+	for _, f := range [...]struct {
+		num protowire.Number
+		at  time.Time
+	}{{incidentOpenedAt, i.OpenedAt}, {incidentStartedAt, i.StartedAt}, {incidentAcknowledgedAt, i.AcknowledgedAt}, {incidentResolvedAt, i.ResolvedAt},
+		{incidentClosedAt, i.ClosedAt}, {incidentRestoredAt, i.RestoredAt}, {incidentCycleOpenedAt, i.CycleOpenedAt},
+		{incidentFlappingUntil, i.FlappingUntil}, {incidentChangedAt, i.ChangedAt}} {
+		b = appendTime(b, f.num, f.at)
+	}
+	for _, f := range [...]struct {
+		num protowire.Number
+		n   uint64
+	}{{incidentReopens, uint64(i.Reopens)}, {incidentTotal, uint64(i.Alerts.Total)}, {incidentFiring, uint64(i.Alerts.Firing)},
+		{incidentOccurrences, i.Occurrences}, {incidentLeftOut, uint64(i.LeftOut)}, {incidentTimelineLength, i.TimelineLength}, {incidentVersion, i.Version}} {
+		b = appendUint(b, f.num, f.n)
+	}
+	b = appendBool(b, incidentSeveritySet, i.SeveritySet)
+	b = appendBool(b, incidentTimeClamped, i.TimeClamped)
+	b = appendBool(b, incidentDrill, i.Drill)
+	b = appendBool(b, incidentHasLabels, i.Labels != nil)
+	b = appendBytes(b, incidentKey, i.Key[:])
+	if !i.Parent.IsZero() {
+		b = appendBytes(b, incidentParent, i.Parent[:])
+	}
+	return append(appendIncidentLists(b, i), i.Unknown...)
+}
+
+func appendIncidentLists(b []byte, i *incident.Incident) []byte {
+	var part []byte
+	pair := func(num protowire.Number, name, value string, n int) {
+		part = appendString(appendString(part[:0], pairName, name), pairValue, value)
+		b = appendBytes(b, num, appendUint(part, pairCount, uint64(n)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(i.Labels)) {
+		pair(incidentLabel, name, i.Labels[name], 0)
+	}
+	for _, severity := range slices.Sorted(maps.Keys(i.Firing)) {
+		pair(incidentFiringSeverity, severity, "", i.Firing[severity])
+	}
+	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
+		pair(incidentRole, role, i.Roles[role], 0)
+	}
+	for _, l := range i.Links {
+		pair(incidentLink, l.Name, l.URL, 0)
+	}
+	for _, host := range i.Hosts {
+		b = appendBytes(b, incidentHost, host)
+	}
+	for _, source := range i.Sources {
+		b = appendBytes(b, incidentSource, source)
+	}
+	for _, c := range i.Cycles {
+		part = appendTime(appendTime(appendTime(part[:0], cycleOpened, c.OpenedAt), cycleAcked, c.AcknowledgedAt), cycleResolved, c.ResolvedAt)
+		part = appendString(appendString(appendString(part, cycleAckedBy, c.AcknowledgedBy), cycleResolvedBy, c.ResolvedBy), cycleSeverity, c.Severity)
+		b = appendBytes(b, incidentCycle, part)
+	}
+	for _, id := range i.Children {
+		b = appendBytes(b, incidentChild, id[:])
+	}
+	return b
+}
+
+func parseIncident(b []byte) (*incident.Incident, error) {
+	i := &incident.Incident{Firing: map[string]int{}, Roles: map[string]string{}, Links: []incident.Link{}, Children: []incident.ID{}}
+	var inner error
+	err := fields(b, func(f field) bool {
+		switch f.num {
+		case incidentID:
+			copy(i.ID[:], f.bytes)
+		case incidentKey:
+			copy(i.Key[:], f.bytes)
+		case incidentParent:
+			copy(i.Parent[:], f.bytes)
+		case incidentChild:
+			var id incident.ID
+			copy(id[:], f.bytes)
+			i.Children = append(i.Children, id)
+		case incidentHost:
+			i.Hosts = append(i.Hosts, string(f.bytes))
+		case incidentSource:
+			i.Sources = append(i.Sources, intern(f.bytes))
+		case incidentHasLabels:
+			if i.Labels == nil {
+				i.Labels = map[string]string{}
+			}
+		case incidentLabel, incidentFiringSeverity, incidentRole, incidentLink:
+			inner = parsePair(i, f)
+		case incidentCycle:
+			inner = parseCycle(i, f.bytes)
+		default:
+			if !parseIncidentText(i, f) && !parseIncidentTime(i, f) && !parseIncidentNumber(i, f) {
+				i.Unknown = append(i.Unknown, f.raw...)
+			}
+		}
+		return inner == nil
+	})
+	if err == nil {
+		err = inner
+	}
+	if err != nil {
+		return nil, fmt.Errorf("store: incident: %w", err)
+	}
+	return i, nil
+}
+
+func parseIncidentText(i *incident.Incident, f field) bool {
+	var text *string
+	switch f.num {
+	case incidentReference:
+		text = &i.Reference
+	case incidentTitle:
+		text = &i.Title
+	case incidentState:
+		text = &i.State
+	case incidentPhase:
+		text = &i.Phase
+	case incidentSeverity:
+		text = &i.Severity
+	case incidentPriority:
+		text = &i.Priority
+	case incidentImpact:
+		text = &i.Impact
+	case incidentUrgency:
+		text = &i.Urgency
+	case incidentCategory:
+		text = &i.Category
+	case incidentLevel:
+		text = &i.Level
+	case incidentService:
+		text = &i.Service
+	case incidentTeam:
+		text = &i.Team
+	case incidentRunbook:
+		text = &i.Runbook
+	case incidentAcknowledgedBy:
+		text = &i.AcknowledgedBy
+	case incidentResolvedBy:
+		text = &i.ResolvedBy
+	case incidentClosedBy:
+		text = &i.ClosedBy
+	case incidentCycleSeverity:
+		text = &i.CycleSeverity
+	case incidentRule:
+		text = &i.Rule
+	case incidentDescription:
+		text = &i.Description
+	case incidentReporter:
+		text = &i.Reporter
+	case incidentTimelineHash:
+		text = &i.TimelineHash
+	default:
+		return false
+	}
+	*text = string(f.bytes)
+	return true
+}
+
+func parseIncidentTime(i *incident.Incident, f field) bool {
+	var at *time.Time
+	switch f.num {
+	case incidentOpenedAt:
+		at = &i.OpenedAt
+	case incidentStartedAt:
+		at = &i.StartedAt
+	case incidentAcknowledgedAt:
+		at = &i.AcknowledgedAt
+	case incidentResolvedAt:
+		at = &i.ResolvedAt
+	case incidentClosedAt:
+		at = &i.ClosedAt
+	case incidentRestoredAt:
+		at = &i.RestoredAt
+	case incidentCycleOpenedAt:
+		at = &i.CycleOpenedAt
+	case incidentFlappingUntil:
+		at = &i.FlappingUntil
+	case incidentChangedAt:
+		at = &i.ChangedAt
+	default:
+		return false
+	}
+	*at = f.time()
+	return true
+}
+
+func parseIncidentNumber(i *incident.Incident, f field) bool {
+	switch f.num {
+	case incidentReopens:
+		i.Reopens = int(f.uint)
+	case incidentTotal:
+		i.Alerts.Total = int(f.uint)
+	case incidentFiring:
+		i.Alerts.Firing = int(f.uint)
+	case incidentOccurrences:
+		i.Occurrences = f.uint
+	case incidentLeftOut:
+		i.LeftOut = int(f.uint)
+	case incidentTimelineLength:
+		i.TimelineLength = f.uint
+	case incidentVersion:
+		i.Version = f.uint
+	case incidentSeveritySet:
+		i.SeveritySet = f.uint != 0
+	case incidentTimeClamped:
+		i.TimeClamped = f.uint != 0
+	case incidentDrill:
+		i.Drill = f.uint != 0
+	default:
+		return false
+	}
+	return true
+}
+
+func parsePair(i *incident.Incident, of field) error {
+	var name, value string
+	var n int
+	err := fields(of.bytes, func(f field) bool {
+		switch f.num {
+		case pairName:
+			name = string(f.bytes)
+		case pairValue:
+			value = string(f.bytes)
+		case pairCount:
+			n = int(f.uint)
+		}
+		return true
+	})
+	switch of.num {
+	case incidentLabel:
+		if i.Labels == nil {
+			i.Labels = map[string]string{}
+		}
+		i.Labels[name] = value
+	case incidentFiringSeverity:
+		i.Firing[name] = n
+	case incidentRole:
+		i.Roles[name] = value
+	case incidentLink:
+		i.Links = append(i.Links, incident.Link{Name: name, URL: value})
+	}
+	return err
+}
+
+func parseCycle(i *incident.Incident, b []byte) error {
+	var c incident.Cycle
+	err := fields(b, func(f field) bool {
+		switch f.num {
+		case cycleOpened:
+			c.OpenedAt = f.time()
+		case cycleAcked:
+			c.AcknowledgedAt = f.time()
+		case cycleAckedBy:
+			c.AcknowledgedBy = string(f.bytes)
+		case cycleResolved:
+			c.ResolvedAt = f.time()
+		case cycleResolvedBy:
+			c.ResolvedBy = string(f.bytes)
+		case cycleSeverity:
+			c.Severity = string(f.bytes)
+		}
+		return true
+	})
+	i.Cycles = append(i.Cycles, c)
+	return err
+}
+
+// The fields of timeline entries.
+const (
+	timelineAt         = 1
+	timelineRecordedAt = 2
+	timelineLate       = 3
+	timelineWho        = 4
+	timelineAction     = 5
+	timelineText       = 6
+	timelineCount      = 7
+	timelineHash       = 8
+)
+
+func appendTimeline(b []byte, t *incident.TimelineEntry) []byte {
+	b = appendTime(appendTime(b, timelineAt, t.At), timelineRecordedAt, t.RecordedAt)
+	b = appendBool(b, timelineLate, t.Late)
+	b = appendString(appendString(appendString(b, timelineWho, t.Who), timelineAction, t.Action), timelineText, t.Text)
+	b = appendUint(b, timelineCount, uint64(t.Count))
+	return appendString(b, timelineHash, t.Hash)
+}
+
+// parseTimeline reads the entry with the given place.
+func parseTimeline(b []byte, id incident.ID, seq uint64) (incident.TimelineEntry, error) {
+	t := incident.TimelineEntry{Incident: id, Seq: seq}
+	err := fields(b, func(f field) bool {
+		switch f.num {
+		case timelineAt:
+			t.At = f.time()
+		case timelineRecordedAt:
+			t.RecordedAt = f.time()
+		case timelineLate:
+			t.Late = f.uint != 0
+		case timelineWho:
+			t.Who = string(f.bytes)
+		case timelineAction:
+			t.Action = string(f.bytes)
+		case timelineText:
+			t.Text = string(f.bytes)
+		case timelineCount:
+			t.Count = int(f.uint)
+		case timelineHash:
+			t.Hash = string(f.bytes)
+		}
+		return true
+	})
+	if err != nil {
+		return t, fmt.Errorf("store: timeline of %s, entry %d: %w", id, seq, err)
+	}
+	return t, nil
+}
