@@ -126,14 +126,14 @@ func (d *door) commit(key incident.Key, next *incident.Next) {
 	for _, e := range next.Remove {
 		delete(d.entries[key], e.Fingerprint)
 	}
-	for _, p := range next.Patches {
-		d.patch(key, p.Fingerprint, p.Patch)
-	}
 	for _, i := range next.Incidents {
 		if i.Version++; d.incidents[i.ID] != nil && i.Version != d.incidents[i.ID].Version+1 {
 			d.t.Fatalf("incident %s: version %d after %d", i.ID, i.Version, d.incidents[i.ID].Version)
 		}
 		d.incidents[i.ID] = i
+	}
+	for _, p := range next.Patches { // a store gathers them, and counts them in later
+		d.patch(key, p.Fingerprint, p.Patch)
 	}
 	for _, t := range next.Timeline {
 		d.timeline[t.Incident] = append(d.timeline[t.Incident], t)

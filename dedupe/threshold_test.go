@@ -100,7 +100,7 @@ func TestThreshold(t *testing.T) {
 		"one alert that comes and goes": {three, []moment{
 			{1, []sent{fire("a", 1)}, verdicts(held)}, {2, []sent{resolve("a", 1, 2)}, verdicts(resolved)}, {4, []sent{fire("a", 4)}, verdicts(held)},
 			{5, []sent{resolve("a", 4, 5)}, verdicts(resolved)}, {7, []sent{fire("a", 7)}, verdicts(opened)}},
-			incident.Counts{Total: 1, Firing: 1}, 5, []string{"opened"}},
+			incident.Counts{Total: 1, Firing: 1}, 1, []string{"opened"}},
 		"is one pod": {pods, []moment{
 			{1, []sent{fire("a", 1)}, verdicts(held)}, {2, []sent{resolve("a", 1, 2)}, verdicts(resolved)}, {4, []sent{fire("a", 4)}, verdicts(held)},
 			{5, []sent{resolve("a", 4, 5)}, verdicts(resolved)}, {7, []sent{fire("a", 7)}, verdicts(held)}}, incident.Counts{}, 0, nil},
@@ -136,7 +136,9 @@ func TestWhatAThresholdBrings(t *testing.T) {
 	d := newDoor(t)
 	p := policy(func(p *Policy) {
 		p.Threshold = Threshold{Count: 3, Window: minutes(10)}
-		p.Labels = func(a *alert.Alert) alert.Labels { return alert.FromMap(map[string]string{"site": "here", "of": a.Labels.Get("pod")}) }
+		p.Labels = func(a *alert.Alert) alert.Labels {
+			return alert.FromMap(map[string]string{"site": "here", "of": a.Labels.Get("pod")})
+		}
 	})
 	send := func(minute int, s sent) {
 		d.now = at(minute)

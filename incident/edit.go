@@ -3,6 +3,7 @@ package incident
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -72,8 +73,10 @@ type Opening struct {
 // Open makes a new incident.
 func (p Policy) Open(o Opening, now time.Time) *Edit {
 	c := o.Class
+	// Alerts share memory with the request they came in; an incident outlives it.
+	c.Service, c.Team, c.Runbook = strings.Clone(c.Service), strings.Clone(c.Team), strings.Clone(c.Runbook)
 	i := &Incident{
-		ID: o.ID, Title: o.Title, State: Open, Phase: Investigating, Severity: c.Severity, Category: c.Category, Level: Levels()[0],
+		ID: o.ID, Title: strings.Clone(o.Title), State: Open, Phase: Investigating, Severity: c.Severity, Category: c.Category, Level: Levels()[0],
 		Service: c.Service, Team: c.Team, Runbook: c.Runbook, OpenedAt: now, CycleOpenedAt: now, CycleSeverity: c.Severity, ChangedAt: now,
 		Key: o.Key, Rule: o.Rule, Roles: map[string]string{}, Firing: map[string]int{}, Links: []Link{}, Children: []ID{},
 		Description: o.Description, Drill: o.Drill,
@@ -181,7 +184,7 @@ func (e *Edit) Join(m Member, known bool) {
 	e.started(m.Alert.StartsAt)
 	i.LeftOut = max(i.LeftOut, m.Alert.LeftOut)
 	if host := m.Alert.Host(); host != "" && len(i.Hosts) < hostsKept && !slices.Contains(i.Hosts, host) {
-		i.Hosts = append(i.Hosts, host)
+		i.Hosts = append(i.Hosts, strings.Clone(host))
 	}
 	if !slices.Contains(i.Sources, m.Alert.Source) {
 		i.Sources = append(i.Sources, m.Alert.Source)
@@ -202,7 +205,7 @@ func (e *Edit) Adopt(k Known, labels alert.Labels) {
 func (e *Edit) narrow(labels alert.Labels) {
 	i := e.Incident
 	if i.Labels == nil || i.Alerts.Total == 0 {
-		i.Labels = labels.Map()
+		i.Labels = labels.Clone().Map()
 		return
 	}
 	for name, value := range i.Labels {

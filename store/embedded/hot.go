@@ -19,6 +19,8 @@ const (
 	// hotKept bounds the entries that are kept in memory, about 200 bytes each.
 	hotKept  = 2_000_000
 	hotChunk = 1024
+	// oddKept bounds the entries of a shard whose times, or whatever else, do not fit a hotEntry.
+	oddKept = 1024
 	// hotChanges is how many changes of an entry are kept there.
 	hotChanges = 8
 )
@@ -41,11 +43,11 @@ type hotShard struct {
 	index  map[store.Place]uint32
 	chunks [][]hotEntry
 	free   []uint32
-	_      [32]byte
+	odd    map[store.Place]stored
 }
 
 // hotEntry is an incident.Entry. Times are in nanoseconds since 1970, noTime if
-// there is none; entries with times that do not fit are not kept here.
+// there is none; entries with times that do not fit are kept as they are, in odd.
 type hotEntry struct {
 	incident                                                   incident.ID
 	generation                                                 incident.Generation
@@ -63,7 +65,7 @@ func (h *hot) reset() {
 	for i := range h.shards {
 		sh := &h.shards[i]
 		sh.mu.Lock()
-		sh.index, sh.chunks, sh.free = map[store.Place]uint32{}, nil, nil
+		sh.index, sh.chunks, sh.free, sh.odd = map[store.Place]uint32{}, nil, nil, map[store.Place]stored{}
 		sh.mu.Unlock()
 	}
 	h.wordsMu.Lock()
@@ -102,7 +104,11 @@ func (h *hot) get(p store.Place) (e stored, found, known bool) {
 	sh.mu.RLock()
 	n, ok := sh.index[p]
 	if !ok {
+		e, found = sh.odd[p]
 		sh.mu.RUnlock()
+		if found {
+			return e, true, true
+		}
 		return stored{Entry: incident.Entry{Fingerprint: p.Fingerprint}}, false, h.complete.Load()
 	}
 	rec := sh.chunks[n/hotChunk][n%hotChunk]
@@ -120,9 +126,14 @@ func (h *hot) put(p store.Place, e *stored) {
 		if there {
 			sh.drop(p, n)
 		}
-		h.complete.Store(false)
+		if len(sh.odd) >= oddKept {
+			h.complete.Store(false)
+			clear(sh.odd)
+		}
+		sh.odd[p] = *e
 		return
 	}
+	delete(sh.odd, p)
 	if !there {
 		if len(sh.index) >= hotKept/hotShards {
 			h.complete.Store(false)
@@ -141,6 +152,7 @@ func (h *hot) remove(p store.Place) {
 	sh := h.shard(p)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	delete(sh.odd, p)
 	if n, ok := sh.index[p]; ok {
 		sh.drop(p, n)
 	}
