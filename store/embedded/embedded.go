@@ -93,9 +93,24 @@ type Store struct {
 	genMu       sync.RWMutex // held for reading by commits, for writing by SetGeneration
 	generations store.Generations
 
+	cost      cost
 	contents  atomic.Uint64 // the number of the latest content
 	lastNow   atomic.Int64
 	listening atomic.Int64
+}
+
+// cost counts what goes from and to the engine in updates, so that a test can
+// show that it does not grow with what is stored.
+type cost struct{ reads, writes, bytes atomic.Int64 }
+
+func (c *cost) read(size int) {
+	c.reads.Add(1)
+	c.bytes.Add(int64(size))
+}
+
+func (c *cost) write(b *pebble.Batch) {
+	c.writes.Add(int64(b.Count()))
+	c.bytes.Add(int64(b.Len()))
 }
 
 var _ store.Store = (*Store)(nil)
@@ -139,6 +154,8 @@ func Open(url string, o Options) (*Store, error) {
 		if err := writable(dir); err != nil {
 			return nil, err
 		}
+	} else if err := o.FS.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("store: cannot make the folder %s: %w", dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, s.fs())
 	if err != nil {
@@ -243,7 +260,11 @@ func (s *Store) lastContent() error {
 }
 
 // get reads a row; ok is false if there is none. The value is the caller's.
-func (s *Store) get(key []byte) (value []byte, ok bool, err error) { return read(s.db, key) }
+func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
+	value, ok, err = read(s.db, key)
+	s.cost.read(len(key) + len(value))
+	return value, ok, err
+}
 
 func read(db pebble.Reader, key []byte) (value []byte, ok bool, err error) {
 	v, closer, err := db.Get(key)

@@ -272,12 +272,12 @@ func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit
 // member reads one alert of an incident.
 func (s *Store) member(db pebble.Reader, i *incident.Incident, fp alert.Fingerprint) (store.Record, bool, error) {
 	var buf []byte
-	e, err := readEntry(db, &buf, rowEntry, i.Key, fp)
+	e, _, err := readEntry(db, &buf, rowEntry, i.Key, fp)
 	if err != nil {
 		return store.Record{}, false, err
 	}
 	if e.Incident != i.ID {
-		if e, err = readEntry(db, &buf, rowArchivedEntry, i.ID, fp); err != nil {
+		if e, _, err = readEntry(db, &buf, rowArchivedEntry, i.ID, fp); err != nil {
 			return store.Record{}, false, err
 		}
 	} else {

@@ -111,20 +111,22 @@ func (s *Store) live(buf *[]byte, k incident.Key, fp alert.Fingerprint) (stored,
 
 // entry reads an entry from the engine.
 func (s *Store) entry(buf *[]byte, row byte, owner [16]byte, fp alert.Fingerprint) (stored, error) {
-	return readEntry(s.db, buf, row, owner, fp)
+	e, size, err := readEntry(s.db, buf, row, owner, fp)
+	s.cost.read(len(*buf) + size)
+	return e, err
 }
 
-func readEntry(db pebble.Reader, buf *[]byte, row byte, owner [16]byte, fp alert.Fingerprint) (stored, error) {
+func readEntry(db pebble.Reader, buf *[]byte, row byte, owner [16]byte, fp alert.Fingerprint) (e stored, size int, err error) {
 	*buf = entryKey((*buf)[:0], row, owner, fp)
 	v, closer, err := db.Get(*buf)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return stored{Entry: incident.Entry{Fingerprint: fp}}, nil
+		return stored{Entry: incident.Entry{Fingerprint: fp}}, 0, nil
 	}
 	if err != nil {
-		return stored{}, &store.UnavailableError{Cause: err}
+		return stored{}, 0, &store.UnavailableError{Cause: err}
 	}
-	e, err := parseEntry(v, fp)
-	return e, errors.Join(err, closer.Close())
+	e, err = parseEntry(v, fp)
+	return e, len(v), errors.Join(err, closer.Close())
 }
 
 // commit decides the changes under the locks of their keys, applies them as
@@ -170,6 +172,7 @@ func (s *Store) commit(changes []*incident.Change) error {
 		}
 		return w.batch.Close()
 	}
+	s.cost.write(w.batch)
 	s.failpoint("before-commit")
 	ticket := s.gate.begin()
 	err := s.guard(func() error { return s.db.ApplyNoSyncWait(w.batch, pebble.Sync) })

@@ -38,15 +38,15 @@ func costOfBatch(f *fixture) {
 		for from := 0; from < size; from += batch {
 			var messages []message
 			for m := from; m < min(from+batch, size); m++ {
-				messages = append(messages, message{n: 1_000_000 + m, text: "as it was"})
+				messages = append(messages, message{n: 1_000_000 + m, text: "as it was", host: "one"})
 			}
 			f.update(f.send(key, messages...))
 		}
 		// Some new, some that say something else, some that end: the numbers have one length.
 		mixed := []message{}
 		for m := range 5 {
-			mixed = append(mixed, message{n: 2_000_000 + m, text: "new"},
-				message{n: 1_000_000 + m, text: "as it is"}, message{n: 1_000_005 + m, resolved: true})
+			mixed = append(mixed, message{n: 2_000_000 + m, text: "new", host: "one"},
+				message{n: 1_000_000 + m, text: "as it is", host: "one"}, message{n: 1_000_005 + m, resolved: true, host: "one"})
 		}
 		measured[n] = f.costOf(c, f.send(key, mixed...))
 		f.Logf("%d alerts in the incident: one update of %d read %d rows, wrote %d, %d bytes in all",

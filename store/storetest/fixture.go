@@ -103,6 +103,7 @@ type message struct {
 	text     string // what it says; another text is another content
 	service  string
 	team     string
+	host     string // one of its own if empty
 }
 
 func (m *message) alert() *alert.Alert {
@@ -111,7 +112,7 @@ func (m *message) alert() *alert.Alert {
 		status = alert.Resolved
 	}
 	return &alert.Alert{Status: status, Source: "suite", Identity: fmt.Sprintf("identity-%d", m.n),
-		Labels:      alert.FromMap(map[string]string{"alertname": "Suite", "host": fmt.Sprintf("host-%05d", m.n)}),
+		Labels:      alert.FromMap(map[string]string{"alertname": "Suite", "host": cmp.Or(m.host, fmt.Sprintf("host-%05d", m.n))}),
 		Annotations: alert.FromMap(map[string]string{"summary": m.text})}
 }
 

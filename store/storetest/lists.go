@@ -98,7 +98,7 @@ func filters(f *fixture) {
 						}
 					}
 					q := store.Query{States: st, Severities: sv, Services: se, Teams: te}
-					f.wantList(fmt.Sprintf("%q", q), q, 7, want)
+					f.wantList(fmt.Sprintf("%+v", q), q, 7, want)
 				}
 			}
 		}
@@ -247,9 +247,6 @@ func pagingByState(f *fixture) {
 				var changes []incident.Change
 				for m := range 4 {
 					i := all[(n*4+m)%len(all)]
-					if m > 0 && (n*4+m)%len(all) == 0 {
-						break
-					}
 					changes = append(changes, f.edit(i.ID, func(e *incident.Edit) error {
 						if e.Incident.State == incident.Open {
 							return e.Resolve("ann", "")
@@ -336,7 +333,6 @@ func referencesUnique(f *fixture) {
 	check()
 	f.reopen()
 	removed := f.list(store.Query{}, 1)[0]
-	f.update(f.edit(removed.ID, resolve), f.edit(removed.ID, note("")))
 	f.must(f.Remove(f.ctx(), removed.ID))
 	for n := range 100 {
 		f.open(keyOf(30_000+n), message{n: n})
