@@ -17,6 +17,8 @@ import (
 const (
 	// poll is how often due jobs are looked for.
 	poll = time.Second
+	// reconcileRounds is after how many polls older generations are looked at.
+	reconcileRounds = 30
 	// leaseTime is how long a job may take before it counts as abandoned.
 	leaseTime = time.Minute
 	// jobsAtOnce is how many jobs one poll claims.
@@ -29,20 +31,25 @@ const (
 func (p *Pipeline) Run(ctx context.Context) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	waiting := false
 	for round := 0; ; round++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		if err := p.RunDue(ctx); err != nil && ctx.Err() == nil {
+		err := p.RunDue(ctx)
+		if err == nil && round%reconcileRounds == 0 && len(p.rules.Load().elders) > 0 {
+			err = p.reconcile(ctx)
+		}
+		switch { // an outage is two lines, not one a second
+		case ctx.Err() != nil:
+		case err != nil && !waiting:
 			p.log.WarnContext(ctx, "jobs wait for the store", "err", err)
+		case err == nil && waiting:
+			p.log.InfoContext(ctx, "jobs go on")
 		}
-		if round%30 == 0 && len(p.rules.Load().elders) > 0 {
-			if err := p.reconcile(ctx); err != nil && ctx.Err() == nil {
-				p.log.WarnContext(ctx, "older generations wait", "err", err)
-			}
-		}
+		waiting = err != nil
 	}
 }
 

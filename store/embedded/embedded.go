@@ -59,8 +59,6 @@ type Options struct {
 	Exit func(message string)
 	// Failpoint is called at named points of a commit, for tests that kill there.
 	Failpoint func(point string)
-	// flushAfter bounds how late repeats are counted; 0 means 30 s.
-	flushAfter time.Duration
 }
 
 // stripes is how many locks the keys share.
@@ -140,9 +138,6 @@ func Open(url string, o Options) (*Store, error) {
 	}
 	if o.Reserve == 0 {
 		o.Reserve = 64 << 20
-	}
-	if o.flushAfter == 0 {
-		o.flushAfter = 30 * time.Second
 	}
 	if o.Exit == nil {
 		o.Exit = func(string) { os.Exit(1) }
@@ -407,7 +402,7 @@ func (s *Store) Run(ctx context.Context) error {
 		}
 		s.watchSpace()
 		if err := s.flushRepeats(false); err != nil {
-			s.log.Warn("repeats are not counted yet", "err", err)
+			s.log.Debug("repeats are not counted yet", "err", err)
 		}
 	}
 }

@@ -16,6 +16,8 @@ const (
 	repeatShards = 64
 	// repeatsKept bounds the entries whose repeats wait to be stored.
 	repeatsKept = 200_000
+	// repeatsWait is how late repeats are stored at the latest.
+	repeatsWait = 30 * time.Second
 	// repeatsAtOnce is how many are stored in one batch.
 	repeatsAtOnce = 500
 )
@@ -55,7 +57,7 @@ func (r *repeats) add(k incident.Key, e *incident.Entry, p incident.Patch, now t
 	defer sh.mu.Unlock()
 	have := sh.m[place]
 	if have == nil {
-		wait := 30 * time.Second
+		wait := repeatsWait
 		if !e.ValidUntil.IsZero() {
 			wait = min(wait, max(e.ValidUntil.Sub(now)/2, 0))
 		}
