@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
@@ -52,7 +53,7 @@ func (g *Gateway) Explain(ctx context.Context, source, format string, body []byt
 func notUnderstood(err error) error {
 	var body *ingest.BodyError
 	if errors.As(err, &body) {
-		return &router.InputError{Field: cmp.Or(body.Field, "body"), Reason: body.Reason}
+		return &router.InputError{Field: cmp.Or(body.Field, "body"), Reason: strings.TrimPrefix(body.Reason, body.Field+": ")}
 	}
 	return err
 }

@@ -92,6 +92,7 @@ type Store struct {
 	generations store.Generations
 
 	cost      cost
+	backupMu  sync.Mutex    // held by the one backup that is being made
 	contents  atomic.Uint64 // the number of the latest content
 	lastNow   atomic.Int64
 	listening atomic.Int64
@@ -157,6 +158,9 @@ func Open(url string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("store: folder %s is in use by another process: %w", dir, err)
 	}
 	s.lock = lock
+	if err := s.tidy(); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -176,6 +180,15 @@ func writable(dir string) error {
 		return fmt.Errorf("store: cannot write into the folder %s: %w", dir, err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// tidy looks for what a process that was killed left in the folder.
+func (s *Store) tidy() error {
+	fs := s.fs()
+	if _, err := fs.Stat(fs.PathJoin(s.dir, restoringFolder)); err == nil {
+		return fmt.Errorf("store: a restore into the folder %s did not finish: empty it and restore again", s.dir)
+	}
+	return fs.RemoveAll(fs.PathJoin(s.dir, backupFolder))
 }
 
 // fs is the file system without our watch over its free space.
@@ -230,8 +243,7 @@ func (s *Store) checkSchema() error {
 	case err != nil:
 		return err
 	case ok && (found.Name != "tocsin" || found.Major > SchemaMajor):
-		return fmt.Errorf("store: %s was written by a newer version (schema %d.%d, this one knows %d.x): run that version, or restore a backup made before it",
-			s.dir, found.Major, found.Minor, SchemaMajor)
+		return newerError(s.dir, found)
 	case ok && found.Major == SchemaMajor && found.Minor >= SchemaMinor:
 		return nil
 	}
@@ -240,6 +252,11 @@ func (s *Store) checkSchema() error {
 		return err
 	}
 	return s.set([]byte{rowSchema}, data)
+}
+
+func newerError(dir string, found schema) error {
+	return fmt.Errorf("store: %s was written by a newer version (schema %d.%d, this one knows %d.x): run that version, or restore a backup made before it",
+		dir, found.Major, found.Minor, SchemaMajor)
 }
 
 // lastContent finds the number that the next content comes after.

@@ -3,7 +3,6 @@ package embedded
 import (
 	"bytes"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -94,5 +93,3 @@ func (s *subject) Rows(t *testing.T) []storetest.Row {
 	return rows
 }
 
-// testStart is the time that tests of this package begin at.
-var testStart = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
