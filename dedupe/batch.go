@@ -124,6 +124,7 @@ type working struct {
 	content *alert.Alert
 	write   bool
 	moved   bool
+	bounced bool
 }
 
 // tally gathers what a batch does to one incident, so that the timeline says it once.
@@ -140,7 +141,8 @@ func (s *stepping) event(ev *Event) Outcome {
 		return s.record(ev)
 	}
 	j := s.b.Policy.Judge(w.is, ev, s.st.Now)
-	if ev.KnownOnly && (j.Verdict == alert.Opened || j.Verdict == alert.Recorded) {
+	if ev.KnownOnly && (w.bounced || j.Verdict == alert.Opened || j.Verdict == alert.Recorded) {
+		w.bounced = true // and so does all that comes after it: one alert's messages keep their order
 		return Outcome{Bounced: true}
 	}
 	if ev.Alert == nil && !j.Write {
@@ -407,6 +409,7 @@ func (s *stepping) end(w *working, was incident.Entry, ev *Event) {
 		t.expired++
 	case ev.Moved:
 		t.moved++
+		t.Incident.Alerts.Total-- // an episode is in one incident: from now on the one it goes to
 		return
 	default:
 		t.resolved++
@@ -470,7 +473,6 @@ func (s *stepping) finish() incident.Next {
 			switch {
 			case w.moved:
 				// Nothing of it stays: here it neither fires nor has it ended.
-				s.leaveOld(w.is)
 				s.next.Remove = append(s.next.Remove, w.was)
 			case w.write:
 				s.next.Entries = append(s.next.Entries, incident.EntryWrite{Entry: w.is, Was: w.was, Content: w.content})

@@ -311,8 +311,8 @@ func TestMoved(t *testing.T) {
 		t.Error("the entry is still there")
 	}
 	i = d.the()
-	if want := []string{"opened", "moved 1", "resolved"}; i.State != incident.Resolved || !slices.Equal(d.said(i.ID), want) || len(d.archive[i.ID]) != 1 {
-		t.Errorf("got %s, %q, %d archived; want resolved, %q, 1", i.State, d.said(i.ID), len(d.archive[i.ID]), want)
+	if want := []string{"opened", "moved 1", "resolved"}; i.State != incident.Resolved || !slices.Equal(d.said(i.ID), want) || len(d.archive[i.ID]) != 0 || i.Alerts.Total != 0 {
+		t.Errorf("got %s, %q, %d archived, %+v; want resolved, %q, no alerts", i.State, d.said(i.ID), len(d.archive[i.ID]), i.Alerts, want)
 	}
 }
 

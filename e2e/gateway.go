@@ -18,6 +18,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tocsin-gateway/tocsin/web/webtest"
 )
 
 // startTimeout is how long a gateway may take until it is ready.
@@ -157,7 +159,21 @@ func do(ctx context.Context, method, address string, body []byte) (status int, a
 	}
 	defer resp.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil {
+		err = documented(req, body, resp, answer)
+	}
 	return resp.StatusCode, answer, err
+}
+
+var checker = sync.OnceValues(webtest.New)
+
+// documented holds an answer against the OpenAPI document.
+func documented(req *http.Request, body []byte, resp *http.Response, answer []byte) error {
+	c, err := checker()
+	if err != nil {
+		return err
+	}
+	return c.Check(req, body, resp.StatusCode, resp.Header, answer)
 }
 
 func getJSON(ctx context.Context, address string, into any) error {

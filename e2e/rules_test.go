@@ -39,15 +39,15 @@ func TestConservationRule(t *testing.T) {
 					value -= left
 					left = 0
 				}
-				fmt.Fprintf(&test, "  - series: '%s'\n    values: '%d+0x40'\n", s.name, value)
+				fmt.Fprintf(&test, "  - series: '%s'\n    values: '%d+0x60'\n", s.name, value)
 			}
-			test.WriteString("  alert_rule_test:\n  - eval_time: 30m\n    alertname: TocsinAlertsDoNotAddUp\n    exp_alerts:")
+			test.WriteString("  alert_rule_test:\n  - eval_time: 50m\n    alertname: TocsinDoesNotAddUp\n    exp_alerts:")
 			if drop == 0 {
 				test.WriteString(" []\n")
 			} else {
 				fmt.Fprintf(&test, "\n    - exp_labels: {severity: critical, instance: 'tocsin:9095', source: alertmanager}\n"+
-					"      exp_annotations:\n        summary: '%d alerts of source alertmanager have no verdict'\n"+
-					"        description: 'Tocsin received alerts and cannot say what became of them. See docs/operations.md, \"It does not add up\".'\n", drop)
+					"      exp_annotations:\n        summary: '%d alerts of the source alertmanager were received, and nobody knows what became of them'\n"+
+					"        description: 'For half an hour more alerts were received than have a verdict. Keep the logs and report it as a bug.'\n", drop)
 			}
 			file := filepath.Join(t.TempDir(), "test.yml")
 			if err := os.WriteFile(file, []byte(test.String()), 0o600); err != nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config/secret"
+	"github.com/tocsin-gateway/tocsin/web/webtest"
 )
 
 func init() { gin.SetMode(gin.ReleaseMode) }
@@ -76,6 +77,7 @@ func opened(alerts []alert.Alert) []alert.Outcome {
 
 // gateway is a Handler in an engine, as cmd puts it there.
 type gateway struct {
+	t testing.TB
 	*Handler
 	sink     *fakeSink
 	registry *prometheus.Registry
@@ -84,7 +86,7 @@ type gateway struct {
 
 func newGateway(t testing.TB, sources map[string]SourceConfig, change func(*Options)) *gateway {
 	t.Helper()
-	g := &gateway{sink: &fakeSink{}, registry: prometheus.NewRegistry(), engine: gin.New()}
+	g := &gateway{t: t, sink: &fakeSink{}, registry: prometheus.NewRegistry(), engine: gin.New()}
 	g.engine.RedirectTrailingSlash = false
 	o := Options{
 		Sink:       g.sink,
@@ -111,9 +113,22 @@ func newGateway(t testing.TB, sources map[string]SourceConfig, change func(*Opti
 
 func (g *gateway) do(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	g.engine.ServeHTTP(w, r)
+	var h http.Handler = g.engine
+	checker, err := documented()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	// The checker reads bodies whole, which the tests of endless ones do not want;
+	// and what is no documented request has no documented answer.
+	if r.ContentLength >= 0 && r.ContentLength < int64(64*MiB) && checker.Documents(r.Method, r.URL.Path, http.StatusOK) {
+		h = checker.Handler(g.t, h)
+	}
+	h.ServeHTTP(w, r)
 	return w
 }
+
+// documented holds answers against the OpenAPI document.
+var documented = sync.OnceValues(webtest.New)
 
 func (g *gateway) post(path, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))

@@ -148,12 +148,21 @@ func TestAtMostFourGenerations(t *testing.T) {
 			t.Fatalf("change %d: %d older generations, want at most %d", n+1, live, eldersKept)
 		}
 		// Something fires under each of them.
-		g.send(g.firing("A", fmt.Sprint("g", n), "zone", "x", "replica", "1"))
+		g.send(g.firing(fmt.Sprint("G", n), "2", "zone", "x", "replica", "1"))
 		g.expect(verdicts(alert.Duplicate), g.again(a))
 		checkStore(t, g.st)
 	}
-	if i := g.incident(first.Incident); i.State != incident.Resolved || !slices.Contains(g.said(i.ID), "moved 1") {
-		t.Errorf("the first incident: %s, %q; want it resolved, its alert moved", i.State, g.said(i.ID))
+	if i := g.incident(first.Incident); !slices.Contains(g.said(i.ID), "moved 1") {
+		t.Errorf("the first incident: %s, %q; want its alert moved", i.State, g.said(i.ID))
+	}
+	places := 0
+	for _, r := range g.entries() {
+		if r.Content.Labels.Get("pod") == "1" && r.Entry.Firing {
+			places++
+		}
+	}
+	if places != 1 {
+		t.Errorf("the alert fires in %d places, want 1", places)
 	}
 	g.wait(time.Minute)
 	o := g.expect(verdicts(alert.ResolvedAlert), g.over(a))[0]
@@ -216,7 +225,7 @@ func TestMovedAndEnded(t *testing.T) {
 			default:
 				mover.at = map[int]func(){2: func() { mover.dead = true }}
 			}
-			err := moving.move(ctx, rules, r, to)
+			_, err := moving.move(ctx, rules, r, to)
 			if mover.dead {
 				if err == nil {
 					t.Error("the move did not notice that the store is gone")
@@ -262,7 +271,7 @@ func (s *steps) Update(ctx context.Context, changes []incident.Change) error {
 func TestSuppressedAlertsPinNoGeneration(t *testing.T) {
 	g := newGateway(t, baseRules)
 	ctx := context.Background()
-	o := g.send(g.firing("A", "1", "zone", "x"))[0]
+	o := g.send(g.firing("A", "1", "zone", "x", "replica", "1"))[0]
 	quiet := func(s *Settings) {
 		s.Classify.Rules = append(s.Classify.Rules, Rule{Name: "quiet", Matchers: []string{`alertname="A"`}, Suppress: true})
 	}
@@ -296,9 +305,16 @@ type someAlert struct {
 }
 
 // TestGenerationsUnderLoad: while requests come, the configuration changes again
-// and again. Every message still finds its alert.
+// and again. Every message still finds its alert. In the second run alerts are
+// moved meanwhile: then a verdict may be that of a repeat, but never a wrong state.
 func TestGenerationsUnderLoad(t *testing.T) {
-	const workers, each, rounds = 4, 30, 60
+	for _, moving := range []bool{false, true} {
+		t.Run(map[bool]string{false: "reloads", true: "reloads and moves"}[moving], func(t *testing.T) { underLoad(t, moving) })
+	}
+}
+
+func underLoad(t *testing.T, moving bool) {
+	const workers, each, rounds = 4, 30, 80
 	st := open(t, "mem:", embedded.Options{})
 	all := generations()
 	p := pipeline(t, st, all[0])
@@ -316,7 +332,7 @@ func TestGenerationsUnderLoad(t *testing.T) {
 		group.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(w), 1))
 			for range rounds {
-				if err := sendSome(ctx, p, random, known[w], now); err != nil {
+				if err := sendSome(ctx, p, random, known[w], now, moving); err != nil {
 					t.Errorf("worker %d: %v", w, err)
 					return
 				}
@@ -326,13 +342,13 @@ func TestGenerationsUnderLoad(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() { group.Wait(); close(done) }()
-	reloads := reloadWhile(t, ctx, p, all, &sent, done)
+	reloads := reloadWhile(t, ctx, p, all, &sent, moving, done)
 	<-done
 	if t.Failed() {
 		return
 	}
-	if reloads < 10 {
-		t.Errorf("only %d reloads happened meanwhile", reloads)
+	if reloads < len(all) {
+		t.Errorf("only %d reloads happened meanwhile, want every change", reloads)
 	}
 	checkFiring(t, st, known)
 	if err := p.Set(ctx, all[0]); err != nil {
@@ -375,7 +391,7 @@ func TestGenerationsUnderLoad(t *testing.T) {
 
 // reloadWhile changes the configuration after every few requests, and lets
 // older generations die after some of the changes, until done.
-func reloadWhile(t *testing.T, ctx context.Context, p *Pipeline, all []Settings, sent *atomic.Int64, done <-chan struct{}) (reloads int) {
+func reloadWhile(t *testing.T, ctx context.Context, p *Pipeline, all []Settings, sent *atomic.Int64, moving bool, done <-chan struct{}) (reloads int) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	last := int64(0)
@@ -393,7 +409,7 @@ func reloadWhile(t *testing.T, ctx context.Context, p *Pipeline, all []Settings,
 		if err := p.Set(ctx, all[reloads%len(all)]); err != nil {
 			t.Error(err)
 		}
-		if reloads%3 == 0 {
+		if moving && reloads%3 == 0 {
 			if err := p.reconcile(ctx); err != nil && !strings.Contains(err.Error(), "generations") {
 				t.Error(err)
 			}
@@ -402,7 +418,7 @@ func reloadWhile(t *testing.T, ctx context.Context, p *Pipeline, all []Settings,
 }
 
 // sendSome sends one request about some alerts, and checks what became of each.
-func sendSome(ctx context.Context, p *Pipeline, random *rand.Rand, known []*someAlert, now func() time.Time) error {
+func sendSome(ctx context.Context, p *Pipeline, random *rand.Rand, known []*someAlert, now func() time.Time, moving bool) error {
 	var batch []alert.Alert
 	var want [][]alert.Verdict
 	for _, n := range random.Perm(len(known))[:5] {
@@ -431,7 +447,8 @@ func sendSome(ctx context.Context, p *Pipeline, random *rand.Rand, known []*some
 		return err
 	}
 	for n, o := range out {
-		if !slices.Contains(want[n], o.Verdict) || o.Incident == "" || o.Reference == "" {
+		repeat := moving && batch[n].Status == alert.Firing && (o.Verdict == alert.Duplicate || o.Verdict == alert.Updated)
+		if !repeat && !slices.Contains(want[n], o.Verdict) || o.Incident == "" || o.Reference == "" {
 			return fmt.Errorf("got %+v, want one of %v, for %+v", o, want[n], batch[n])
 		}
 	}
@@ -462,13 +479,9 @@ func checkFiring(t *testing.T, st store.Store, known [][]*someAlert) {
 			}
 		}
 	}
-	open := map[incident.Key]int{}
 	for _, i := range incidents(t, st) {
 		if i.IsOpen() && i.Alerts.Firing == 0 {
 			t.Errorf("incident %s is open, but nothing of it fires", i.Reference)
-		}
-		if i.IsOpen() {
-			open[i.Key]++
 		}
 	}
 }

@@ -105,23 +105,13 @@ const epochTries = 5
 // Accept makes the alerts durable and says what became of each. An error means
 // that some may not be durable: the sender is to send all again.
 func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error) {
-	for range epochTries {
-		run := p.request(alerts)
-		err := run.accept(ctx)
-		p.hashers.Put(run.h)
-		if errors.Is(err, store.ErrEpoch) {
-			if err := p.refresh(ctx); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		run.count(source)
-		return run.outcomes, nil
+	q := p.request(alerts)
+	defer p.hashers.Put(q.h)
+	if err := q.accept(ctx); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("router: the configuration changed %d times while a request was handled: %w", epochTries, store.ErrUnavailable)
+	q.count(source)
+	return q.outcomes, nil
 }
 
 func (p *Pipeline) request(alerts []alert.Alert) *request {
@@ -138,16 +128,28 @@ type request struct {
 	alerts   []alert.Alert
 	outcomes []alert.Outcome
 	classes  []incident.Classification
-	unknown  int
-	batches  []*placed
-	byKey    map[incident.Key]*placed
-	// where is the place of each alert, zero while it has none.
+	// unknown are the alerts whose severity is the default; nil while there is none.
+	unknown []bool
+	batches []*placed
+	byKey   map[incident.Key]*placed
+	// where is the place of each alert.
 	where []store.Place
+	// twice are the alerts that are in two places because they are being moved.
+	twice map[int]twice
 	// trace, if set, is told every decision about the n-th alert, incidents is
 	// filled with what they would become, and nothing is committed.
 	trace     func(n int, d Decision)
 	incidents map[string]*incident.Incident
 }
+
+// twice says how far an alert is that is in two places.
+type twice byte
+
+const (
+	once     twice = iota // it is in one place
+	asked                 // no place has answered
+	answered              // one has, and that will do
+)
 
 // placedAtOnce is how many alerts of a request usually belong to one key.
 const placedAtOnce = 8
@@ -158,45 +160,62 @@ type placed struct {
 	from []int
 }
 
+// accept places the alerts and commits them. What could not stay where an older
+// generation had it, and all if the list of generations changed, is placed again.
 func (q *request) accept(ctx context.Context) error {
-	q.start(len(q.alerts))
-	for n := range q.alerts {
-		q.place(n)
-	}
-	if len(q.rules.elders) > 0 {
-		if err := q.placeWithElders(ctx); err != nil {
+	var todo []bool // nil is all
+	for range epochTries {
+		q.start(len(q.alerts))
+		if err := q.placeAll(ctx, todo); err != nil {
 			return err
 		}
+		again, err := q.update(ctx)
+		switch {
+		case errors.Is(err, store.ErrEpoch) && q.trace == nil:
+			if err := q.p.refresh(ctx); err != nil {
+				return err
+			}
+			q.rules = q.p.rules.Load()
+			continue
+		case err != nil:
+			return err
+		case again == nil:
+			return q.name(ctx)
+		}
+		todo = again
 	}
-	bounced, err := q.update(ctx)
-	if err != nil || len(bounced) == 0 {
-		return errors.Join(err, q.name(ctx))
+	return fmt.Errorf("router: the configuration changed %d times while a request was handled: %w", epochTries, store.ErrUnavailable)
+}
+
+// placeAll puts all alerts, or those that todo has, where they belong.
+func (q *request) placeAll(ctx context.Context, todo []bool) error {
+	if len(q.rules.elders) > 0 {
+		return q.placeWithElders(ctx, todo)
 	}
-	// What left its older place meanwhile goes where the current generation says.
-	q.start(len(bounced))
-	unknown := q.unknown
-	for _, n := range bounced {
-		q.place(n)
+	for n := range q.alerts {
+		if todo == nil || todo[n] {
+			place, ev := q.place(n)
+			q.put(n, place, ev)
+		}
 	}
-	q.unknown = unknown // they were counted before
-	if _, err := q.update(ctx); err != nil {
-		return err
-	}
-	return q.name(ctx)
+	return nil
 }
 
 func (q *request) start(n int) {
-	q.batches, q.byKey = q.batches[:0], make(map[incident.Key]*placed, min(n, 32))
+	q.batches, q.byKey, q.twice = q.batches[:0], make(map[incident.Key]*placed, min(n, 32)), nil
 }
 
-// place puts an alert where the current generation says.
-func (q *request) place(n int) {
+// place says where the current generation puts an alert.
+func (q *request) place(n int) (dedupe.Place, dedupe.Event) {
 	a, class := &q.alerts[n], &q.classes[n]
 	c := &q.rules.current
 	var known bool
 	*class, known = c.classifier.Classify(a, q.tracer(n))
 	if !known {
-		q.unknown++
+		if q.unknown == nil {
+			q.unknown = make([]bool, len(q.alerts))
+		}
+		q.unknown[n] = true
 	}
 	if after := q.rules.Sources[a.Source].ResolveAfter; after > 0 && a.Status == alert.Firing && a.ValidUntil.IsZero() {
 		a.ValidUntil = a.ReceivedAt.Add(after)
@@ -211,7 +230,7 @@ func (q *request) place(n int) {
 	ev := dedupe.Event{Alert: a, Fingerprint: fp, Generation: c.id, Class: *class, KnownOnly: class.SuppressedBy != ""}
 	place := c.correlator.Key(q.h, a, class, fp)
 	ev.Content = q.h.Content(id, a)
-	q.put(n, place, ev)
+	return place, ev
 }
 
 func (q *request) put(n int, place dedupe.Place, ev dedupe.Event) {
@@ -251,9 +270,9 @@ func (q *request) tracer(n int) func(Decision) {
 	return func(d Decision) { q.trace(n, d) }
 }
 
-// update runs the batches through the store's door. It returns the alerts that
-// do not belong where an older generation put them.
-func (q *request) update(ctx context.Context) (bounced []int, err error) {
+// update runs the batches through the store's door. Again are the alerts that
+// do not belong where an older generation had them, nil if there are none.
+func (q *request) update(ctx context.Context) (again []bool, err error) {
 	if len(q.batches) == 0 {
 		return nil, nil
 	}
@@ -287,18 +306,30 @@ func (q *request) update(ctx context.Context) (bounced []int, err error) {
 		for i, o := range b.Outcomes {
 			n := b.from[i]
 			switch {
+			case q.twice[n] == answered: // it has its answer from its other place
 			case !o.Bounced:
+				if q.twice[n] != once {
+					q.twice[n] = answered
+				}
 				q.outcomes[n] = alert.Outcome{Fingerprint: b.Events[i].Fingerprint, Verdict: o.Verdict}
 				q.outcomes[n].Incident = name(o.Incident)
 			case b.Events[i].Generation != q.rules.current.id:
-				bounced = append(bounced, n)
+				if again == nil {
+					again = make([]bool, len(q.alerts))
+				}
+				again[n] = true
 			}
 			if q.trace != nil && !o.Bounced {
 				q.trace(n, Decision{Stage: "dedupe", Text: explainVerdict[o.Verdict]})
 			}
 		}
 	}
-	return bounced, nil
+	for n, state := range q.twice {
+		if again != nil && state == answered {
+			again[n] = false // it belongs to the other place
+		}
+	}
+	return again, nil
 }
 
 // limited returns what is kept of a. The whole stays as it is, because the
@@ -375,86 +406,11 @@ func (q *request) name(ctx context.Context) error {
 }
 
 func (q *request) count(source string) {
-	if q.unknown > 0 {
-		q.p.metrics.unknownSeverity.WithLabelValues(source).Add(float64(q.unknown))
-	}
-}
-
-// placeWithElders moves events to where an older generation has them.
-func (q *request) placeWithElders(ctx context.Context) error {
-	type candidate struct {
-		n      int
-		elder  *placer
-		place  dedupe.Place
-		fp     alert.Fingerprint
-		at     int // its entry, and that of the current place before the first of an alert
-		newest int
-	}
-	var all []candidate
-	var places []store.Place
-	for n := range q.alerts {
-		a := &q.alerts[n]
-		newest := len(places)
-		places = append(places, q.where[n])
-		for i := range q.rules.elders {
-			e := &q.rules.elders[i]
-			class, _ := e.classifier.Classify(a, nil)
-			fp := q.h.Fingerprint(e.of(a.Source), a)
-			place := e.correlator.Key(q.h, a, &class, fp)
-			all = append(all, candidate{n, e, place, fp, len(places), newest})
-			places = append(places, store.Place{Key: place.Key, Fingerprint: fp})
+	for _, unknown := range q.unknown {
+		if unknown {
+			q.p.metrics.unknownSeverity.WithLabelValues(source).Inc()
 		}
 	}
-	entries, err := q.p.store.Entries(ctx, places)
-	if err != nil {
-		return err
-	}
-	moved := map[int]candidate{}
-	now := q.p.store.Now()
-	for _, c := range all {
-		known := entries[c.at]
-		if !known.Exists() || places[c.at] == places[c.newest] {
-			continue
-		}
-		stays := known.Firing
-		if !entries[c.newest].Exists() && !stays {
-			// A late copy of what ended there ends there too.
-			ev := dedupe.Event{Alert: &q.alerts[c.n], Fingerprint: c.fp, Content: known.Content}
-			v := q.rules.policyOf(c.place.Rule()).Judge(known, &ev, now).Verdict
-			stays = v == alert.Duplicate || v == alert.Stale
-		}
-		if was, ok := moved[c.n]; stays && (!ok || !entries[was.at].Firing) {
-			moved[c.n] = c
-		}
-	}
-	if len(moved) == 0 {
-		return nil
-	}
-	was := q.batches
-	q.batches = nil
-	q.start(len(q.alerts))
-	for _, b := range was {
-		for i, n := range b.from {
-			// While an alert is moved it fires in both places, and ends in both.
-			c, ok := moved[n]
-			if ends := q.alerts[n].Status == alert.Resolved && entries[c.newest].Firing; !ok || ends {
-				q.put(n, b.Place, b.Events[i])
-			}
-		}
-	}
-	for n := range q.alerts {
-		c, ok := moved[n]
-		if !ok {
-			continue
-		}
-		a := &q.alerts[n]
-		if q.trace != nil {
-			q.trace(n, Decision{Stage: "generation", Text: "fires under the older configuration " + c.elder.id.String() + " and stays there"})
-		}
-		q.put(n, c.place, dedupe.Event{Alert: a, Fingerprint: c.fp, Generation: c.elder.id, Class: q.classes[n],
-			Content: q.h.Content(c.elder.of(a.Source), a), KnownOnly: true})
-	}
-	return nil
 }
 
 // Now is the store's clock.

@@ -26,10 +26,13 @@ const eldersKept = 3
 func (p *Pipeline) reconcile(ctx context.Context) error {
 	rules := p.rules.Load()
 	if p.scanned.Load() != rules.epoch {
-		if err := p.scan(ctx, rules); err != nil {
+		complete, err := p.scan(ctx, rules)
+		if err != nil {
 			return err
 		}
-		p.scanned.Store(rules.epoch)
+		if complete {
+			p.scanned.Store(rules.epoch)
+		}
 	}
 	if _, err := p.store.SetGeneration(ctx, store.Generation{ID: rules.current.id, Text: rules.Identity.Text()}); err != nil {
 		return err
@@ -37,8 +40,10 @@ func (p *Pipeline) reconcile(ctx context.Context) error {
 	return p.refresh(ctx)
 }
 
-// scan settles all entries of older generations.
-func (p *Pipeline) scan(ctx context.Context, rules *rules) error {
+// scan settles all entries of older generations. Complete says that none has
+// to be looked at again.
+func (p *Pipeline) scan(ctx context.Context, rules *rules) (complete bool, err error) {
+	complete = true
 	oldest := map[incident.Generation]bool{}
 	for i := 0; i < len(rules.elders)-eldersKept; i++ {
 		oldest[rules.elders[i].id] = true
@@ -49,7 +54,7 @@ func (p *Pipeline) scan(ctx context.Context, rules *rules) error {
 	for {
 		records, err := p.store.ScanEntries(ctx, behind, entriesAtOnce)
 		if err != nil {
-			return err
+			return false, err
 		}
 		same := renaming{rules: rules}
 		for _, r := range records {
@@ -63,16 +68,18 @@ func (p *Pipeline) scan(ctx context.Context, rules *rules) error {
 			case to.Key == r.Key && to.fp == r.Entry.Fingerprint:
 				same.add(r)
 			case oldest[r.Entry.Generation]:
-				if err := p.move(ctx, rules, r, to); err != nil {
-					return err
+				done, err := p.move(ctx, rules, r, to)
+				if err != nil {
+					return false, err
 				}
+				complete = complete && done
 			}
 		}
 		if err := p.store.Update(ctx, same.changes); err != nil {
-			return err
+			return false, err
 		}
 		if len(records) < entriesAtOnce {
-			return nil
+			return complete, nil
 		}
 	}
 }
@@ -124,26 +131,33 @@ func (n *renaming) step(st incident.State) (incident.Next, error) {
 // move makes the alert fire in its new place first, and then ends it in the
 // old one: a kill between leaves it in both, and the next run ends it. If it
 // ended in the old place meanwhile, it ends in the new one too. An alert that
-// the current rules suppress has no new place.
-func (p *Pipeline) move(ctx context.Context, rules *rules, r store.Record, to destination) error {
+// the current rules suppress has no new place. Done is false for one that
+// changed since it was read.
+func (p *Pipeline) move(ctx context.Context, rules *rules, r store.Record, to destination) (done bool, err error) {
+	here := []store.Place{{Key: r.Key, Fingerprint: r.Entry.Fingerprint}}
+	now, err := p.store.Entries(ctx, here)
+	if err != nil || !now[0].Firing || now[0].Content != r.Entry.Content {
+		return err == nil && !now[0].Firing, err
+	}
 	a := *r.Content
-	a.Status, a.StartsAt, a.EndsAt, a.ReceivedAt, a.ValidUntil = alert.Firing, r.Entry.Start, time.Time{}, r.Entry.LastSeen, r.Entry.ValidUntil
+	a.Status, a.StartsAt, a.EndsAt, a.ReceivedAt, a.ValidUntil = alert.Firing, now[0].Start, time.Time{}, now[0].LastSeen, now[0].ValidUntil
 	if to.class.SuppressedBy == "" {
 		if err := p.put(ctx, rules, &a, to); err != nil {
-			return err
+			return false, err
 		}
 	}
 	old := &dedupe.Batch{Place: dedupe.PlaceOf(r.Key), Policy: rules.policyOf(""), Events: []dedupe.Event{{Fingerprint: r.Entry.Fingerprint, Moved: true}}}
-	err := p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: r.Key, Fingerprints: old.Fingerprints(), Epoch: rules.epoch, Step: old.Step}})
+	err = p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: r.Key, Fingerprints: old.Fingerprints(), Epoch: rules.epoch, Step: old.Step}})
 	if err != nil || old.Outcomes[0].Verdict == alert.ResolvedAlert || to.class.SuppressedBy != "" {
-		return err
+		return err == nil, err
 	}
-	left, err := p.store.Entries(ctx, []store.Place{{Key: r.Key, Fingerprint: r.Entry.Fingerprint}})
+	left, err := p.store.Entries(ctx, here)
 	if err != nil || !left[0].Exists() {
-		return err // gone: another process has moved it
+		return err == nil, err // gone: another process has moved it
 	}
 	a.Status, a.EndsAt, a.ReceivedAt, a.ValidUntil = alert.Resolved, left[0].End, left[0].EndSeen, time.Time{}
-	return p.put(ctx, rules, &a, to)
+	err = p.put(ctx, rules, &a, to)
+	return err == nil, err
 }
 
 // put commits one alert where the current generation puts it.

@@ -27,12 +27,13 @@ body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;paddin
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.35rem .8rem .35rem 0;border-bottom:1px solid #8884;vertical-align:top}
 td.n,th.n{text-align:right}
+caption{text-align:left;padding-bottom:.5rem}
 .critical{font-weight:700}
 .muted{opacity:.7}
 code{font-size:.95em}
 </style></head><body>
 <h1>Tocsin</h1>
-{{if .Rows}}<table><caption class="muted">The newest {{len .Rows}} incidents, newest first</caption>
+{{if .Rows}}<table><caption class="muted">Incidents, the newest first</caption>
 <thead><tr><th>Reference</th><th>State</th><th>Severity</th><th>Priority</th><th>Title</th><th class="n">Alerts firing</th><th>Opened</th></tr></thead><tbody>
 {{range .Rows}}<tr><td><a href="/api/v1/incidents/{{.Reference}}">{{.Reference}}</a></td><td>{{.State}}</td><td{{if eq .Severity "critical"}} class="critical"{{end}}>{{.Severity}}</td><td>{{.Priority}}</td><td>{{.Title}}</td><td class="n">{{.Alerts.Firing}} of {{.Alerts.Total}}</td><td>{{ago $.Now .OpenedAt}} ago</td></tr>
 {{end}}</tbody></table>

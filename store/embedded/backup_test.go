@@ -356,37 +356,58 @@ func TestVerifyFinds(t *testing.T) {
 		do   func(s *Store) (key, value []byte) // nil deletes
 		want string
 	}{
-		"an incident's alerts":        {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.Alerts.Firing-- }) }, "counts"},
-		"an incident's state":         {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.State = "closed" }) }, "index"},
-		"an incident's reference":     {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.Reference = "INC-20261121-0001" }) }, "reference"},
-		"an incident's last entry":    {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.TimelineHash = "" }) }, "timeline"},
-		"an incident's length":        {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.TimelineLength++ }) }, "timeline"},
-		"an incident without sense":   {func(s *Store) (k, v []byte) { return idKey(rowIncident, id(s)), []byte{0xff} }, "incident"},
-		"an incident that is gone":    {func(s *Store) (k, v []byte) { return gone(idKey(rowIncident, id(s))) }, "does not exist"},
-		"a timeline entry":            {func(s *Store) (k, v []byte) { return timelineKey(id(s), 2), appendTimeline(nil, &incident.TimelineEntry{Text: "x"}) }, "chain"},
-		"a timeline entry gone":       {func(s *Store) (k, v []byte) { return gone(timelineKey(id(s), 2)) }, "belongs"},
-		"a timeline of nothing":       {func(s *Store) (k, v []byte) { return timelineKey(incident.ID{1}, 1), appendTimeline(nil, &incident.TimelineEntry{}) }, "does not exist"},
-		"an alert that is gone":       {func(s *Store) (k, v []byte) { return gone(entryOf(0)) }, "counts"},
-		"an alert without sense":      {func(s *Store) (k, v []byte) { return entryOf(0), []byte{0xff} }, "entry"},
-		"a content that is gone":      {func(s *Store) (k, v []byte) { return gone(contentKey(nil, 1)) }, "content"},
-		"a content of nobody":         {func(s *Store) (k, v []byte) { return contentKey(nil, 1 << 40), []byte{} }, "belongs to no alert"},
-		"an index entry gone":         {func(s *Store) (k, v []byte) { return gone(append(indexPrefix(fieldAll, ""), position(header(s))...)) }, "index"},
-		"an index entry too many":     {func(s *Store) (k, v []byte) { return append(indexPrefix(fieldState, "closed"), position(header(s))...), []byte{} }, "index"},
-		"an index entry of nothing":   {func(s *Store) (k, v []byte) { return append(indexPrefix(fieldAll, ""), make([]byte, positionSize)...), []byte{} }, "index"},
-		"a reference gone":            {func(s *Store) (k, v []byte) { return gone(append([]byte{rowReference}, header(s).Reference...)) }, "reference"},
-		"a reference of another":      {func(s *Store) (k, v []byte) { i := incident.ID{1}; return append([]byte{rowReference}, header(s).Reference...), i[:] }, "reference"},
+		"an incident's alerts": {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.Alerts.Firing-- }) }, "counts"},
+		"an incident's state":  {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.State = "closed" }) }, "index"},
+		"an incident's reference": {func(s *Store) (k, v []byte) {
+			return change(s, func(i *incident.Incident) { i.Reference = "INC-20261121-0001" })
+		}, "reference"},
+		"an incident's last entry":  {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.TimelineHash = "" }) }, "timeline"},
+		"an incident's length":      {func(s *Store) (k, v []byte) { return change(s, func(i *incident.Incident) { i.TimelineLength++ }) }, "timeline"},
+		"an incident without sense": {func(s *Store) (k, v []byte) { return idKey(rowIncident, id(s)), []byte{0xff} }, "incident"},
+		"an incident that is gone":  {func(s *Store) (k, v []byte) { return gone(idKey(rowIncident, id(s))) }, "does not exist"},
+		"a timeline entry": {func(s *Store) (k, v []byte) {
+			return timelineKey(id(s), 2), appendTimeline(nil, &incident.TimelineEntry{Text: "x"})
+		}, "chain"},
+		"a timeline entry gone": {func(s *Store) (k, v []byte) { return gone(timelineKey(id(s), 2)) }, "belongs"},
+		"a timeline of nothing": {func(s *Store) (k, v []byte) {
+			return timelineKey(incident.ID{1}, 1), appendTimeline(nil, &incident.TimelineEntry{Text: "x"})
+		}, "does not exist"},
+		"an alert that is gone":  {func(s *Store) (k, v []byte) { return gone(entryOf(0)) }, "counts"},
+		"an alert without sense": {func(s *Store) (k, v []byte) { return entryOf(0), []byte{0xff} }, "entry"},
+		"a content that is gone": {func(s *Store) (k, v []byte) { return gone(contentKey(nil, 1)) }, "content"},
+		"a content of nobody":    {func(s *Store) (k, v []byte) { return contentKey(nil, 1<<40), []byte{} }, "belongs to no alert"},
+		"an index entry gone":    {func(s *Store) (k, v []byte) { return gone(append(indexPrefix(fieldAll, ""), position(header(s))...)) }, "index"},
+		"an index entry too many": {func(s *Store) (k, v []byte) {
+			return append(indexPrefix(fieldState, "closed"), position(header(s))...), []byte{}
+		}, "index"},
+		"an index entry of nothing": {func(s *Store) (k, v []byte) {
+			return append(indexPrefix(fieldAll, ""), make([]byte, positionSize)...), []byte{}
+		}, "index"},
+		"a reference gone": {func(s *Store) (k, v []byte) { return gone(append([]byte{rowReference}, header(s).Reference...)) }, "reference"},
+		"a reference of another": {func(s *Store) (k, v []byte) {
+			i := incident.ID{1}
+			return append([]byte{rowReference}, header(s).Reference...), i[:]
+		}, "reference"},
 		"a number that was given out": {func(s *Store) (k, v []byte) { return gone(numberKey("20261121", header(s).ID.Shard())) }, "again"},
-		"a job without a time":        {func(s *Store) (k, v []byte) { return gone(jobDueKey(testStart.Add(60*60e9), jobName("subject 0", "expiry", ""))) }, "job"},
-		"a time without a job":        {func(s *Store) (k, v []byte) { return gone(jobName("subject 0", "expiry", "")) }, "job"},
-		"a job without sense":         {func(s *Store) (k, v []byte) { return jobName("subject 0", "expiry", ""), []byte("{") }, "job"},
-		"a key of another":            {func(s *Store) (k, v []byte) { return idKey(rowKey, sum("key", 0)), []byte(`{"key":"00000000000000000000000000000000"}`) }, "key"},
-		"a counter":                   {func(s *Store) (k, v []byte) { return []byte(string(rowCounter) + "incidents\x00open\x00warning"), appendNumber(nil, 99) }, "counter"},
-		"a counter gone":              {func(s *Store) (k, v []byte) { return gone([]byte(string(rowCounter) + "incidents\x00open\x00warning")) }, "counter"},
-		"the count of firing alerts":  {func(s *Store) (k, v []byte) { return []byte(string(rowCounter) + firingCounter(testGeneration)), appendNumber(nil, 1) }, "counter"},
-		"a document without sense":    {func(s *Store) (k, v []byte) { return documentKey("token", "a"), []byte("{") }, "row"},
-		"a list of generations":       {func(s *Store) (k, v []byte) { return []byte{rowGenerations}, []byte("{") }, "row"},
-		"a row of no kind":            {func(s *Store) (k, v []byte) { return []byte("?what"), []byte{} }, "no kind"},
-		"a key of another size":       {func(s *Store) (k, v []byte) { return []byte("e123"), []byte{} }, "bytes"},
+		"a job without a time": {func(s *Store) (k, v []byte) {
+			return gone(jobDueKey(testStart.Add(60*60e9), jobName("subject 0", "expiry", "")))
+		}, "job"},
+		"a time without a job": {func(s *Store) (k, v []byte) { return gone(jobName("subject 0", "expiry", "")) }, "job"},
+		"a job without sense":  {func(s *Store) (k, v []byte) { return jobName("subject 0", "expiry", ""), []byte("{") }, "job"},
+		"a key of another": {func(s *Store) (k, v []byte) {
+			return idKey(rowKey, sum("key", 0)), []byte(`{"key":"00000000000000000000000000000000"}`)
+		}, "key"},
+		"a counter": {func(s *Store) (k, v []byte) {
+			return []byte(string(rowCounter) + "incidents\x00open\x00warning"), appendNumber(nil, 99)
+		}, "counter"},
+		"a counter gone": {func(s *Store) (k, v []byte) { return gone([]byte(string(rowCounter) + "incidents\x00open\x00warning")) }, "counter"},
+		"the count of firing alerts": {func(s *Store) (k, v []byte) {
+			return []byte(string(rowCounter) + firingCounter(testGeneration)), appendNumber(nil, 1)
+		}, "counter"},
+		"a document without sense": {func(s *Store) (k, v []byte) { return documentKey("token", "a"), []byte("{") }, "row"},
+		"a list of generations":    {func(s *Store) (k, v []byte) { return []byte{rowGenerations}, []byte("{") }, "row"},
+		"a row of no kind":         {func(s *Store) (k, v []byte) { return []byte("?what"), []byte{} }, "no kind"},
+		"a key of another size":    {func(s *Store) (k, v []byte) { return []byte("e123"), []byte{} }, "bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

@@ -208,6 +208,7 @@ func (s *Store) open() error {
 		BytesPerSync: 1 << 20, WALBytesPerSync: 0, MaxOpenFiles: 500,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 	}
+	o.EventListener = &pebble.EventListener{DataCorruption: s.damaged} // else the engine ends the process
 	// What was just written is soon written again: compressing it is wasted.
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
@@ -251,7 +252,9 @@ func (s *Store) checkSchema() error {
 	if err != nil {
 		return err
 	}
-	return s.set([]byte{rowSchema}, data)
+	// The log that a new folder begins with is of an old format, in which the
+	// engine cannot tell damage from a torn write. A flush begins another one.
+	return errors.Join(s.set([]byte{rowSchema}, data), s.db.Flush())
 }
 
 func newerError(dir string, found schema) error {
@@ -413,14 +416,19 @@ func (s *Store) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if s.broken.Load() != nil {
-			s.reopen()
-			continue
-		}
-		s.watchSpace()
-		if err := s.flushRepeats(false); err != nil {
-			s.log.Debug("repeats are not counted yet", "err", err)
-		}
+		s.round()
+	}
+}
+
+// round is what Run does each time.
+func (s *Store) round() {
+	if s.broken.Load() != nil {
+		s.reopen()
+		return
+	}
+	s.watchSpace()
+	if err := s.flushRepeats(false); err != nil {
+		s.log.Debug("repeats are not counted yet", "err", err)
 	}
 }
 
@@ -458,6 +466,12 @@ func (s *Store) Close() error {
 		closed = s.guard(s.db.Close)
 	}
 	return errors.Join(flushed, closed, s.lock.Close())
+}
+
+// damaged is told of a file that is not what was written. Whoever reads of it
+// gets an error, the rest of the store works on.
+func (s *Store) damaged(info pebble.DataCorruptionInfo) {
+	s.log.Error("a file of the store is damaged: stop tocsin, run tocsin store verify, and restore a backup", "file", info.Path, "err", info.Details)
 }
 
 // engineLog passes the engine's messages on; it is quiet about its routine.

@@ -92,4 +92,3 @@ func (s *subject) Rows(t *testing.T) []storetest.Row {
 	}
 	return rows
 }
-

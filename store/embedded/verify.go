@@ -64,7 +64,7 @@ func verifyArchive(tar, dir string) (Report, error) {
 	if len(problems) > 0 {
 		return Report{Problems: problems}, nil // the engine would be asked to read what is not its own
 	}
-	return verifyRows(dir, &m)
+	return verifyRows(vfs.Default, dir, &m)
 }
 
 func verifyFolder(dir string) (Report, error) {
@@ -75,7 +75,7 @@ func verifyFolder(dir string) (Report, error) {
 	if len(problems) > 0 {
 		return Report{Problems: problems}, nil
 	}
-	return verifyRows(dir, m)
+	return verifyRows(vfs.Default, dir, m)
 }
 
 // openReadOnly opens the engine on a folder that it must not change.
@@ -83,7 +83,8 @@ func openReadOnly(fs vfs.FS, dir string) (*pebble.DB, error) {
 	cache := pebble.NewCache(64 << 20)
 	defer cache.Unref()
 	db, err := pebble.Open(dir, &pebble.Options{FS: fs, ReadOnly: true, ErrorIfNotExists: true, Merger: merger, Cache: cache,
-		FormatMajorVersion: pebble.FormatNewest, Logger: silent{}, MaxOpenFiles: 500})
+		FormatMajorVersion: pebble.FormatNewest, Logger: silent{}, MaxOpenFiles: 500,
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}}}) // it comes back as an error too
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", dir, err)
 	}
@@ -98,8 +99,8 @@ func (silent) Errorf(string, ...any) {}
 
 func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-func verifyRows(dir string, m *manifest) (report Report, err error) {
-	db, err := openReadOnly(vfs.Default, dir)
+func verifyRows(fs vfs.FS, dir string, m *manifest) (report Report, err error) {
+	db, err := openReadOnly(fs, dir)
 	if err != nil {
 		return Report{}, fmt.Errorf("store: verify: %w", err)
 	}
