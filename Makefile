@@ -15,10 +15,10 @@ build: ## build bin/tocsin as it is shipped: static, with its version
 	scripts/build bin/tocsin
 
 run: ## build and serve on 127.0.0.1:9095, state in ./data
-	$(GO) run -tags $(TAGS) ./cmd/tocsin serve
+	CGO_ENABLED=0 $(GO) run -tags $(TAGS) ./cmd/tocsin serve
 
 demo: ## play a bad day and show the incidents it becomes
-	$(GO) run -tags $(TAGS) ./cmd/tocsin demo
+	CGO_ENABLED=0 $(GO) run -tags $(TAGS) ./cmd/tocsin demo
 
 test: ## every check; installs the Debian packages that it needs
 	scripts/test

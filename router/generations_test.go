@@ -95,6 +95,54 @@ func TestAReloadStrandsNothing(t *testing.T) {
 	}
 }
 
+// TestOneRequestOverAReload: an alert that ends, begins and ends again within one
+// request, while it fires under an older generation: its messages keep their order.
+func TestOneRequestOverAReload(t *testing.T) {
+	for name, c := range map[string]struct {
+		times  int // how often it ends and begins again
+		ends   bool
+		firing int
+	}{"begins again": {1, false, 1}, "and ends": {1, true, 0}, "twice": {2, false, 1}, "twice, and ends": {2, true, 0}, "only ends": {0, true, 0}} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t, baseRules)
+			a := g.firing("A", "1", "zone", "x", "replica", "1")
+			first := g.send(a)[0]
+			if err := g.Set(context.Background(), settings(baseRules, changedBy)); err != nil {
+				t.Fatal(err)
+			}
+			var request []alert.Alert
+			var want []alert.Verdict
+			end := func() {
+				g.wait(time.Second)
+				request, want = append(request, g.over(a)), append(want, alert.ResolvedAlert)
+			}
+			for n := range c.times {
+				end()
+				g.wait(time.Second)
+				a = g.firing("A", "1", "zone", "x", "replica", "1")
+				request, want = append(request, a), append(want, []alert.Verdict{alert.Opened, alert.Joined}[n])
+			}
+			if c.ends {
+				end()
+			}
+			out := g.expect(want, request...)
+			if out[0].Incident != first.Incident {
+				t.Errorf("its end: got %+v, want it in %s", out[0], first.Reference)
+			}
+			firing := 0
+			for _, r := range g.entries() {
+				if r.Entry.Firing {
+					firing++
+				}
+			}
+			if firing != c.firing {
+				t.Errorf("it fires in %d places, want %d", firing, c.firing)
+			}
+			checkStore(t, g.st)
+		})
+	}
+}
+
 // TestWhatStaysInPlaceTakesTheName: a change that does not touch an alert's
 // place lets the old generation die while the alert fires.
 func TestWhatStaysInPlaceTakesTheName(t *testing.T) {
@@ -245,6 +293,37 @@ func TestMovedAndEnded(t *testing.T) {
 			checkStore(t, g.st)
 		})
 	}
+}
+
+// TestNotMovedWhileItChanges: what was said since the alert was read is not lost;
+// the alert is moved the next time.
+func TestNotMovedWhileItChanges(t *testing.T) {
+	g := newGateway(t, baseRules)
+	ctx := context.Background()
+	a := g.firing("A", "1", "zone", "x", "replica", "1")
+	g.send(a)
+	if err := g.Set(ctx, settings(baseRules, changedBy)); err != nil {
+		t.Fatal(err)
+	}
+	read := g.entries()[0]
+	a.Annotations = alert.Labels{{Name: "summary", Value: "new"}}
+	g.expect(verdicts(alert.Updated), a)
+	rules := g.rules.Load()
+	to := rules.destination(&dedupe.Hasher{}, read.Content)
+	if done, err := g.move(ctx, rules, read, to); done || err != nil || len(g.entries()) != 1 {
+		t.Errorf("as it was read: got done %v (%v), %d entries; want it left alone", done, err, len(g.entries()))
+	}
+	read = g.entries()[0]
+	to = rules.destination(&dedupe.Hasher{}, read.Content)
+	if done, err := g.move(ctx, rules, read, to); !done || err != nil {
+		t.Errorf("as it is: got done %v (%v)", done, err)
+	}
+	all := g.entries()
+	if len(all) != 1 || all[0].Key != to.Key || all[0].Content.Annotations.Get("summary") != "new" {
+		t.Errorf("moved: got %+v", all)
+	}
+	g.expect(verdicts(alert.Duplicate), g.again(a))
+	checkStore(t, g.st)
 }
 
 // steps is a store under which something happens before its n-th commit.

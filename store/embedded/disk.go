@@ -2,8 +2,11 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
+	"time"
 )
 
 var errDiskFull = errors.New("the disk is full: nothing is accepted until there is space again")
@@ -16,9 +19,41 @@ func (s *Store) diskFull() {
 	if !s.full.Swap(true) {
 		s.log.Error("disk full, nothing more is accepted", "folder", s.dir)
 	}
-	if err := os.Remove(s.ballast); err != nil && !errors.Is(err, os.ErrNotExist) {
+	switch err := os.Remove(s.ballast); {
+	case errors.Is(err, os.ErrNotExist):
+		time.Sleep(fullPause) // nothing to give: the engine tries again at once, for ever
+	case err != nil:
 		s.log.Error("ballast", "err", err)
 	}
+}
+
+const fullPause = 100 * time.Millisecond
+
+// room makes sure that there is space to open the engine: it writes what its
+// logs hold into new files first, and would wait for space for ever.
+func (s *Store) room() error {
+	if s.opts.FS != nil {
+		return nil
+	}
+	logs, err := filepath.Glob(filepath.Join(s.dir, "*.log"))
+	if err != nil {
+		return err // unreachable: the pattern is right
+	}
+	need := s.opts.Reserve / 8
+	for _, name := range logs {
+		if stat, err := os.Stat(name); err == nil {
+			need += uint64(stat.Size())
+		}
+	}
+	free, err := freeSpace(s.dir)
+	if err == nil && free < need {
+		_ = os.Remove(s.ballast) // that is what it is for
+		free, err = freeSpace(s.dir)
+	}
+	if err != nil || free >= need {
+		return err
+	}
+	return fmt.Errorf("store: the disk of the folder %s is full: %d bytes are free, opening needs %d", s.dir, free, need)
 }
 
 // watchSpace stops accepting while there is less free space than the reserve,

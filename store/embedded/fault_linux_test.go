@@ -223,6 +223,11 @@ func TestDiskFull(t *testing.T) {
 				}
 			}
 			mustClose(t, s)
+			_ = os.Remove(s.ballast) // there may be none any more
+			free := fill(t, dir)
+			_, err := Open("file:"+dir, Options{Reserve: 8 << 20})
+			wantError(t, "opening on a full disk", err, dir, "full")
+			free()
 			s = mustOpen(t, "file:"+dir, Options{Now: frozen, Reserve: 8 << 20})
 			wantPresent(t, s, acknowledged, n)
 			mustClose(t, s)

@@ -1,0 +1,213 @@
+package tocsin_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tocsin-gateway/tocsin"
+
+// picture says which of our packages each may import; what is not listed is
+// forbidden. "x/..." is x and all below it. A package takes the first line that
+// fits it. The order is that of an alert's way: each line knows the ones above it.
+var picture = []struct {
+	pkg string
+	may []string
+}{
+	// What a source told us. It knows nothing of ours.
+	{"alert", nil},
+	// Secrets that do not show themselves.
+	{"config/secret", nil},
+	// What we made of it: pure.
+	{"incident", []string{"alert"}},
+	// Is it news, and whose incident is it: pure.
+	{"dedupe", []string{"incident", "alert"}},
+	// Wire format → alerts.
+	{"ingest", []string{"alert", "config/secret"}},
+	// The door to all state, and the backends behind it.
+	{"store/failpoint", nil},
+	{"store/...", []string{"store", "incident", "alert"}},
+	// The way of an alert through the stages. Of the store it knows the door only.
+	{"router", []string{"dedupe", "incident", "alert", "store"}},
+	// The API and the console; its tests' validator is for everybody's tests.
+	{"web/webtest", []string{"web"}},
+	{"web", []string{"router", "incident", "alert", "store", "config/secret"}},
+	// The file: it composes what the packages own.
+	{"config", []string{"ingest", "router", "dedupe", "incident", "store", "web", "config/secret"}},
+	// All of it put together, on any store.
+	{"gateway", []string{"config", "config/secret", "web", "ingest", "router", "dedupe", "incident", "alert", "store"}},
+	// The same engine on a virtual clock.
+	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
+	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
+	{"bench", []string{"demo"}},
+	{"demo", []string{"bench"}},
+	{"e2e", []string{"web/webtest"}},
+	// Wiring.
+	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest", "router", "simulate", "store/...", "web"}},
+}
+
+// libraries says where a library may be imported.
+var libraries = []struct {
+	library string
+	only    []string
+}{
+	{"github.com/gin-gonic/gin", []string{"cmd/...", "ingest", "web/...", "gateway", "simulate", "bench"}},
+	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
+	{"github.com/prometheus/client_golang", []string{"ingest", "router", "store", "web/...", "gateway", "simulate", "cmd/..."}},
+	{"net/http", []string{"ingest", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	// The heart reads nothing and writes nothing.
+	{"os", []string{"config/...", "ingest", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"log/slog", []string{"config/...", "ingest", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+}
+
+// fits reports whether the pattern covers the package.
+func fits(pattern, pkg string) bool {
+	if parent, all := strings.CutSuffix(pattern, "/..."); all {
+		return pkg == parent || strings.HasPrefix(pkg, parent+"/")
+	}
+	return pkg == pattern
+}
+
+func anyFits(patterns []string, pkg string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return fits(p, pkg) })
+}
+
+// imports reads what the packages of this module import, without their tests.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	graph := map[string][]string{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if base := d.Name(); name != "." && (base == "testdata" || base[0] == '.' || base[0] == '_') {
+				return fs.SkipDir
+			}
+			return nil
+		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := path.Dir(filepath.ToSlash(name))
+		if graph[pkg] == nil {
+			graph[pkg] = []string{}
+		}
+		for _, i := range file.Imports {
+			target, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(graph[pkg], target) {
+				graph[pkg] = append(graph[pkg], target)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return graph
+}
+
+// TestImportPicture: each package imports only what the picture in the design says.
+func TestImportPicture(t *testing.T) {
+	graph := imports(t)
+	for pkg, targets := range graph {
+		line := slices.IndexFunc(picture, func(l struct {
+			pkg string
+			may []string
+		}) bool {
+			return fits(l.pkg, pkg)
+		})
+		if line < 0 {
+			if pkg != "." {
+				t.Errorf("package %s is not in the picture", pkg)
+			}
+			continue
+		}
+		for _, target := range targets {
+			if ours, ok := strings.CutPrefix(target, module+"/"); ok && !anyFits(picture[line].may, ours) {
+				t.Errorf("%s imports %s; it may import %q", pkg, ours, picture[line].may)
+			}
+		}
+	}
+	for _, l := range picture {
+		if !slices.ContainsFunc(sortedKeys(graph), func(pkg string) bool { return fits(l.pkg, pkg) }) {
+			t.Errorf("the picture has %s, but there is no such package", l.pkg)
+		}
+	}
+}
+
+// TestLibrariesAtTheEdge: what talks to the world stays where the design has it.
+func TestLibrariesAtTheEdge(t *testing.T) {
+	for pkg, targets := range imports(t) {
+		for _, target := range targets {
+			for _, l := range libraries {
+				if (target == l.library || strings.HasPrefix(target, l.library+"/")) && pkg != "." && !anyFits(l.only, pkg) {
+					t.Errorf("%s imports %s, which is only for %q", pkg, target, l.only)
+				}
+			}
+		}
+	}
+}
+
+// TestNoImportGoesInACircle, and so each package can be read on its own.
+func TestNoImportGoesInACircle(t *testing.T) {
+	graph := imports(t)
+	const onTheWay, done = 1, 2
+	state := map[string]int{}
+	var visit func(pkg string, way []string)
+	visit = func(pkg string, way []string) {
+		way = append(slices.Clip(way), pkg)
+		switch state[pkg] {
+		case onTheWay:
+			t.Errorf("a circle: %s", strings.Join(way, " → "))
+			return
+		case done:
+			return
+		}
+		state[pkg] = onTheWay
+		for _, target := range graph[pkg] {
+			if ours, ok := strings.CutPrefix(target, module+"/"); ok {
+				visit(ours, way)
+			}
+		}
+		state[pkg] = done
+	}
+	for _, pkg := range sortedKeys(graph) {
+		visit(pkg, nil)
+	}
+}
+
+func sortedKeys(graph map[string][]string) []string {
+	keys := make([]string, 0, len(graph))
+	for k := range graph {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// TestThePictureBites: the rules above find what they are for.
+func TestThePictureBites(t *testing.T) {
+	for _, c := range []struct {
+		pattern, pkg string
+		want         bool
+	}{{"store", "store", true}, {"store", "store/embedded", false}, {"store/...", "store", true}, {"store/...", "store/embedded", true},
+		{"store/...", "storehouse", false}, {"web", "web/webtest", false}} {
+		if got := fits(c.pattern, c.pkg); got != c.want {
+			t.Errorf("%s fits %s: got %v, want %v", c.pattern, c.pkg, got, c.want)
+		}
+	}
+}
