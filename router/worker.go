@@ -80,9 +80,25 @@ func (p *Pipeline) runJob(ctx context.Context, l store.Lease) error {
 		p.log.ErrorContext(ctx, "job failed", "kind", l.Kind, "subject", l.Subject, "attempt", l.Attempts, "err", err)
 		return p.store.Retry(ctx, l, p.store.Now().Add(delay), err.Error())
 	case !again.IsZero():
-		return p.store.Retry(ctx, l, again, "")
+		// Armed like any other, so that whoever armed it meanwhile, for earlier or
+		// for later, is not overruled: the earliest time holds.
+		if err := p.arm(ctx, l.Job, again); err != nil {
+			return err
+		}
 	}
 	return p.store.Done(ctx, l)
+}
+
+// arm arms the job of a key for the given time, or an earlier one that is armed already.
+func (p *Pipeline) arm(ctx context.Context, j incident.Job, due time.Time) error {
+	var key incident.Key
+	if err := key.UnmarshalText([]byte(j.Subject)); err != nil {
+		return err // unreachable: only jobs of keys come again
+	}
+	j.Due, j.NoLater = due, true
+	return p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: key, Step: func(incident.State) (incident.Next, error) {
+		return incident.Next{Jobs: []incident.Job{j}}, nil
+	}}})
 }
 
 // do looks at the job's subject as it is now. Again is when to look next, zero

@@ -66,7 +66,7 @@ func (m image) fs(t *testing.T) *vfs.MemFS {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Write(data); err != nil {
+		if _, err := f.Write(bytes.Clone(data)); err != nil { // it may change what it is given
 			t.Fatal(err)
 		}
 		if err := f.Close(); err != nil {
