@@ -58,6 +58,12 @@ type Config struct {
 // LoadFile reads the file at path. The error is a *MistakesError if the file
 // could be read.
 func LoadFile(path string) (*Config, error) {
+	// Opening a pipe would wait for somebody to write into it.
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("config: %s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)

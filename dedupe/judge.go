@@ -40,7 +40,7 @@ type Judgement struct {
 // Whether the alert fires afterwards does not depend on the order in which its
 // messages came: it does if the latest start said is after the latest end said.
 // Three things bend that rule, each towards an alarm too many rather than too
-// few: an end in the sender's future counts as now; a firing that comes later
+// few: a time in the sender's future counts as now; a firing that comes later
 // than the late window after the end is meant, even if its start is old (an
 // Alertmanager that lost its Prometheus for a while resolves and then sends the
 // old start again); and an end that only we inferred is undone by any firing.
@@ -85,7 +85,7 @@ func (p *Policy) fire(j *Judgement, ev *Event) {
 			e.Start = start
 		}
 		// Later than the end in any case, or a repeat of that end would end it again.
-		e.Last = start
+		e.Last = happened(start, a)
 		if !e.Last.After(e.End) && !e.End.IsZero() {
 			e.Last = e.End.Add(1)
 		}
@@ -97,14 +97,11 @@ func (p *Policy) fire(j *Judgement, ev *Event) {
 		if start.IsZero() {
 			start = e.Start
 		}
-		if start.Before(e.Start) && !(start.Before(e.End) || start.Equal(e.End)) || start.After(e.Last) {
-			j.Write = true
-			if start.Before(e.Start) {
-				e.Start = start
-			}
-			if start.After(e.Last) {
-				e.Last = start
-			}
+		if start.Before(e.Start) && start.After(e.End) {
+			e.Start, j.Write = start, true
+		}
+		if at := happened(start, a); start.After(e.Start) && at.After(e.Last) {
+			e.Last, j.Write = at, true
 		}
 		if e.Content != ev.Content {
 			j.Verdict, j.Write = alert.Updated, true
@@ -131,37 +128,44 @@ func (p *Policy) begins(e *incident.Entry, a *alert.Alert) bool {
 		return a.ValidUntil.IsZero() || a.ValidUntil.After(e.End)
 	case a.StartsAt.IsZero():
 		return a.ReceivedAt.After(e.EndSeen)
-	case a.StartsAt.After(e.End):
+	case a.StartsAt.After(e.End) && !a.StartsAt.Equal(e.Last):
 		return true
-	case farAhead(e.End, a) && !farAhead(a.StartsAt, a):
-		return a.ReceivedAt.After(e.EndSeen)
 	}
 	return a.ReceivedAt.After(e.EndSeen.Add(p.LateWindow))
 }
 
-// farAhead reports whether t is so far in the future of a's arrival that no
-// clock explains it, only a mistake. Such a time orders nothing: or an alert
-// that once said the year 9999 could never end.
-func farAhead(t time.Time, a *alert.Alert) bool { return t.After(a.ReceivedAt.Add(24 * time.Hour)) }
+// happened is the moment that a time of a sender stands for when messages are
+// put in order: nothing has happened after its message arrived. Without this a
+// sender whose clock ran ahead, by seconds or until the year 9999, could say
+// that an alert fires but no more that it has ended.
+func happened(t time.Time, a *alert.Alert) time.Time {
+	if t.After(a.ReceivedAt) {
+		return a.ReceivedAt
+	}
+	return t
+}
 
 func (p *Policy) resolve(j *Judgement, ev *Event) {
 	a, e := ev.Alert, &j.Entry
-	end := a.EndsAt
-	if end.IsZero() || end.After(a.ReceivedAt) {
+	end := happened(a.EndsAt, a)
+	if end.IsZero() {
 		end = a.ReceivedAt
 	}
-	if a.StartsAt.After(end) {
+	if start := happened(a.StartsAt, a); start.After(end) {
 		// The sender's times are at odds; that this episode ended is what it means.
-		end = a.StartsAt
+		end = start
 	}
 	switch {
 	case !e.Exists() || e.End.IsZero() && !e.Firing:
 		j.Verdict, j.Write = alert.Recorded, true
-		e.Start, e.End, e.EndSeen = a.StartsAt, end, a.ReceivedAt
+		e.Start, e.Last, e.End, e.EndSeen = a.StartsAt, a.StartsAt, end, a.ReceivedAt
 		e.Content, e.Generation, e.Severity = ev.Content, ev.Generation, ev.Class.Severity
-	case e.Firing && (!end.Before(e.Last) || farAhead(e.Last, a)):
+	case e.Firing && !end.Before(e.Last):
 		j.Verdict, j.Write = alert.ResolvedAlert, true
 		e.Firing, e.ValidUntil = false, time.Time{}
+		if a.StartsAt.After(e.Last) {
+			e.Last = a.StartsAt // as sent, to know a late copy of that firing
+		}
 		e.End, e.EndSeen = end, a.ReceivedAt
 		p.changed(e, a.ReceivedAt)
 	case e.Firing:

@@ -41,7 +41,8 @@ type Entry struct {
 	Incident ID
 	// Severity is the classified one.
 	Severity string
-	// Start is the earliest start said of the current episode, Last the latest.
+	// Start is the earliest start said of the current episode, Last the latest,
+	// which while it fires is never after its message arrived.
 	Start, Last time.Time
 	// End is the latest end that is known, zero if none is; EndSeen is when we heard of it.
 	End, EndSeen time.Time

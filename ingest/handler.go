@@ -69,6 +69,8 @@ type source struct {
 	series *series
 	// lastLetter is the id of the newest dead letter, so as to log it once.
 	lastLetter atomic.Pointer[string]
+	// lastLogged is when a dead letter was last in the log, in seconds since 1970.
+	lastLogged atomic.Int64
 }
 
 // table holds the sources of one configuration.

@@ -12,6 +12,10 @@ import (
 // must not write a million letters.
 const ownLetters = 16
 
+// letterLogPause is how long after a line in the log about a dead letter of a
+// source there is no other, in seconds.
+const letterLogPause = 10
+
 // letters writes the dead letters of one request.
 type letters struct {
 	h        *Handler
@@ -75,8 +79,11 @@ func (l *letters) store(ctx context.Context, d DeadLetter) error {
 		return fmt.Errorf("ingest: dead letter %s: %w", d.ID, err)
 	}
 	l.source.series.deadLetters.Inc()
-	// A sender repeats what is refused every few minutes; one line is enough.
-	if last := l.source.lastLetter.Swap(&d.ID); last == nil || *last != d.ID {
+	// A sender repeats what is refused every few minutes, and one that is broken
+	// has a new mistake in each request: all of them are letters, not all are lines.
+	last := l.source.lastLetter.Swap(&d.ID)
+	if at := l.received.Unix(); (last == nil || *last != d.ID) && at-l.source.lastLogged.Load() >= letterLogPause {
+		l.source.lastLogged.Store(at)
 		l.h.log.WarnContext(ctx, "dead letter", "source", d.Source, "letter", d.ID, "reason", d.Reason)
 	}
 	return nil

@@ -213,6 +213,7 @@ func (i *incidents) printList(list []jsontext.Value, more bool) error {
 // printJSON writes v for scripts.
 func (i *incidents) printJSON(v any) error {
 	b, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.EscapeForHTML(true))
+	b = escapeOdd(b)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -34,6 +35,9 @@ import (
 const (
 	// connections bounds the connections that are open at a time.
 	connections = 16384
+	// adminTokenLength is the least length of a configured admin token, which unlike
+	// those that we make may be guessed.
+	adminTokenLength = 16
 	// drainTime is how long requests that have begun may take to finish.
 	drainTime = 20 * time.Second
 )
@@ -43,7 +47,7 @@ type server struct {
 	streams
 	configFile, listen, storeURL, externalURL, webConfig string
 	adminToken, adminTokenFile                           string
-	allowUnauthenticated                                 bool
+	allowUnauthenticated, tls                            bool
 	logging                                              promslog.Config
 }
 
@@ -78,6 +82,9 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	admin, err := v.admin(c)
+	if err == nil && admin != "" && len(admin) < adminTokenLength {
+		err = fmt.Errorf("admin token: shorter than %d characters; make one with: head -c 32 /dev/urandom | base64", adminTokenLength)
+	}
 	if err != nil {
 		return err
 	}
@@ -137,7 +144,11 @@ func (v *server) admin(c *config.Config) (string, error) {
 		}
 		return "", fmt.Errorf("admin token: %s is empty", v.adminTokenFile)
 	}
-	return firstOf(v.adminToken, c.Web.AdminToken.Reveal()), nil
+	token := strings.TrimSpace(firstOf(v.adminToken, c.Web.AdminToken.Reveal()))
+	if token == "" && v.adminToken != "" {
+		return "", errors.New("admin token: TOCSIN_ADMIN_TOKEN holds nothing but space")
+	}
+	return token, nil
 }
 
 // mayListen refuses to be reachable from elsewhere without authentication.
@@ -203,11 +214,19 @@ func (v *server) reloads(ctx context.Context, g *gateway.Gateway) error {
 }
 
 func (v *server) console(addr net.Addr) string {
-	scheme := "http"
-	if v.webConfig != "" {
+	if v.externalURL != "" {
+		return v.externalURL
+	}
+	scheme, host := "http", addr.String()
+	if v.tls {
 		scheme = "https"
 	}
-	return firstOf(v.externalURL, scheme+"://"+addr.String()+"/")
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil { // all addresses are none to click on
+			host = net.JoinHostPort(name, strconv.Itoa(tcp.Port))
+		}
+	}
+	return scheme + "://" + host + "/"
 }
 
 func firstOf(values ...string) string {

@@ -157,3 +157,19 @@ func moment(now time.Time, t *time.Time) string {
 	}
 	return t.UTC().Format("2006-01-02 15:04:05Z") + " (" + age(now, t) + " ago)"
 }
+
+// escapeOdd writes the characters of a JSON text that a terminal may obey, such
+// as U+009B, as \uXXXX. It is the same JSON.
+func escapeOdd(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if r >= utf8.RuneSelf && r <= 0xffff && odd(r) {
+			out = fmt.Appendf(out, `\u%04x`, r)
+		} else {
+			out = append(out, text[:size]...)
+		}
+		text = text[size:]
+	}
+	return out
+}

@@ -21,11 +21,14 @@ func (v *server) webProtected() (bool, error) {
 	var c struct {
 		Users map[string]string `yaml:"basic_auth_users"`
 		TLS   struct {
-			ClientAuth string `yaml:"client_auth_type"`
+			Certificate string `yaml:"cert_file"`
+			Inline      string `yaml:"cert"`
+			ClientAuth  string `yaml:"client_auth_type"`
 		} `yaml:"tls_server_config"`
 	}
 	if err := yaml.Unmarshal(b, &c); err != nil {
 		return false, fmt.Errorf("web configuration: %s: %w", v.webConfig, err)
 	}
+	v.tls = c.TLS.Certificate != "" || c.TLS.Inline != ""
 	return len(c.Users) > 0 || c.TLS.ClientAuth == "RequireAndVerifyClientCert", nil
 }

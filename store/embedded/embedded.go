@@ -71,14 +71,15 @@ type Store struct {
 	log  *slog.Logger
 
 	// mu guards db against being replaced; everybody who uses db holds it for reading.
-	mu      sync.RWMutex
-	openMu  sync.Mutex // held while the engine is opened again; taken before mu
-	db      *pebble.DB
-	lock    *pebble.Lock
-	broken  atomic.Pointer[error]
-	full    atomic.Bool
-	closed  bool
-	ballast string
+	mu       sync.RWMutex
+	openMu   sync.Mutex // held while the engine is opened again; taken before mu
+	db       *pebble.DB
+	lock     *pebble.Lock
+	broken   atomic.Pointer[error]
+	applying sync.RWMutex // held for reading while a commit is handed to the engine
+	full     atomic.Bool
+	closed   bool
+	ballast  string
 
 	locks   [stripes]sync.Mutex
 	gate    gate
@@ -125,6 +126,9 @@ func Open(url string, o Options) (*Store, error) {
 			return nil, errors.New("store: file: needs a folder, such as file:data")
 		}
 	case "mem":
+		if url != "mem:" {
+			return nil, fmt.Errorf("store: %q: the store in memory is mem:, with nothing behind it", url)
+		}
 		dir, o.FS = "mem", vfs.NewMem()
 		if err := o.FS.MkdirAll(dir, 0o700); err != nil {
 			return nil, err // unreachable: it is memory
@@ -147,6 +151,7 @@ func Open(url string, o Options) (*Store, error) {
 	s := &Store{dir: dir, opts: o, log: o.Logger.With("component", "store"), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
 	s.repeats.init()
 	s.recent.purge()
+	s.gate.reset()
 	if o.FS == nil {
 		if err := writable(dir); err != nil {
 			return nil, err
@@ -207,7 +212,7 @@ func (s *Store) open() error {
 	cache := pebble.NewCache(64 << 20)
 	defer cache.Unref()
 	o := &pebble.Options{
-		FS: vfs.OnDiskFull(s.fs(), s.diskFull), Lock: s.lock, Cache: cache, Merger: merger, Logger: engineLog{s}, FormatMajorVersion: pebble.FormatNewest,
+		FS: logWatch{vfs.OnDiskFull(s.fs(), s.diskFull), s.logFailed}, Lock: s.lock, Cache: cache, Merger: merger, Logger: engineLog{s}, FormatMajorVersion: pebble.FormatNewest,
 		// Many unsorted files before they are merged: entries are read from memory
 		// (see hot), and merging more at a time cost a sixth less of all CPU time per
 		// new alert than the engine's defaults.
@@ -388,21 +393,7 @@ func (s *Store) set(key, value []byte) error {
 	return s.write(b, pebble.Sync)
 }
 
-// write applies b. The waiting for the disk is ours, because on a failed sync
-// that it waits for itself the engine ends the process.
-func (s *Store) write(b *pebble.Batch, o *pebble.WriteOptions) error {
-	return s.guard(func() error {
-		if !o.GetSync() {
-			return s.db.Apply(b, o)
-		}
-		if err := s.db.ApplyNoSyncWait(b, o); err != nil {
-			return err
-		}
-		return b.SyncWait()
-	})
-}
-
-// guard turns a panic of the engine, which is how it reports a failed log, into an error.
+// guard turns a panic of the engine into an error.
 func (s *Store) guard(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

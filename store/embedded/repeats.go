@@ -192,7 +192,7 @@ func (s *Store) storeRepeats(key incident.Key, places []store.Place) error {
 	if w.batch.Empty() {
 		return nil
 	}
-	if err := s.guard(func() error { return s.db.Apply(w.batch, pebble.NoSync) }); err != nil {
+	if err := s.write(w.batch, pebble.NoSync); err != nil {
 		return errors.Join(s.fail(err), err)
 	}
 	w.settled()

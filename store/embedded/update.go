@@ -175,14 +175,13 @@ func (s *Store) commit(changes []*incident.Change) error {
 	s.cost.write(w.batch)
 	s.failpoint("before-commit")
 	ticket := s.gate.begin()
-	err := s.guard(func() error { return s.db.ApplyNoSyncWait(w.batch, pebble.Sync) })
-	if err != nil {
+	if err := s.commitBatch(w.batch, pebble.Sync); err != nil {
 		release()
 		return s.fail(err)
 	}
 	w.settled()
 	release()
-	if err := s.guard(w.batch.SyncWait); err != nil {
+	if err := w.batch.SyncWait(); err != nil {
 		s.recent.doubt(w.decided)
 		return s.fail(err)
 	}
