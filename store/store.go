@@ -72,7 +72,7 @@ type Store interface {
 	Done(ctx context.Context, l Lease) error
 	// Retry gives a claimed job back with a new due time, unless it was armed again meanwhile.
 	Retry(ctx context.Context, l Lease, due time.Time, cause string) error
-	// Jobs counts the jobs by kind and state (waiting, leased), and says how late the latest is.
+	// Jobs counts the jobs by kind and state (waiting, due), and says how late the latest is.
 	Jobs(ctx context.Context) ([]JobCount, error)
 
 	// Document reads one document. ErrNotFound if there is none.

@@ -71,15 +71,16 @@ type Store struct {
 	log  *slog.Logger
 
 	// mu guards db against being replaced; everybody who uses db holds it for reading.
-	mu       sync.RWMutex
-	openMu   sync.Mutex // held while the engine is opened again; taken before mu
-	db       *pebble.DB
-	lock     *pebble.Lock
-	broken   atomic.Pointer[error]
-	applying sync.RWMutex // held for reading while a commit is handed to the engine
-	full     atomic.Bool
-	closed   bool
-	ballast  string
+	mu        sync.RWMutex
+	openMu    sync.Mutex // held while the engine is opened again; taken before mu
+	notOpened string     // why it could not be opened again the last time; under openMu
+	db        *pebble.DB
+	lock      *pebble.Lock
+	broken    atomic.Pointer[error]
+	applying  sync.RWMutex // held for reading while a commit is handed to the engine
+	full      atomic.Bool
+	closed    bool
+	ballast   string
 
 	locks   [stripes]sync.Mutex
 	gate    gate
@@ -439,9 +440,13 @@ func (s *Store) reopen() {
 		return
 	}
 	if err := s.guard(s.open); err != nil {
-		s.log.Error("cannot open the store again yet", "err", err)
+		if text := err.Error(); text != s.notOpened { // it is tried every second
+			s.notOpened = text
+			s.log.Error("cannot open the store again yet", "err", err)
+		}
 		return
 	}
+	s.notOpened = ""
 	s.log.Info("store opened again")
 }
 
