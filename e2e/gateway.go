@@ -45,6 +45,7 @@ func startGateway(ctx context.Context, binary, dir, listen string, environment .
 	g := &gateway{process: p}
 	select {
 	case g.addr = <-p.listen:
+		gateways.Store(g.addr, true)
 	case <-p.exited:
 		return nil, p.failure()
 	case <-time.After(startTimeout):
@@ -165,10 +166,16 @@ func do(ctx context.Context, method, address string, body []byte) (status int, a
 	return resp.StatusCode, answer, err
 }
 
+// gateways are the addresses of the gateways that were started.
+var gateways sync.Map
+
 var checker = sync.OnceValues(webtest.New)
 
 // documented holds an answer against the OpenAPI document.
 func documented(req *http.Request, body []byte, resp *http.Response, answer []byte) error {
+	if _, ok := gateways.Load(req.URL.Host); !ok {
+		return nil // the answer of a Prometheus or an Alertmanager
+	}
 	c, err := checker()
 	if err != nil {
 		return err

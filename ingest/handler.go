@@ -276,7 +276,7 @@ func (h *Handler) ingest(r *http.Request, s *source, body []byte, answer *result
 	}
 	count.settle()
 	if h.failing.Load() && h.failing.Swap(false) {
-		h.log.InfoContext(ctx, "alerts are accepted again", "source", s.Name)
+		h.log.InfoContext(ctx, "alerts are accepted again", "alert_source", s.Name)
 	}
 	if count.verdicts[alert.Spooled] > 0 {
 		return http.StatusAccepted, nil
@@ -317,7 +317,7 @@ func (h *Handler) decode(s *source, r Request) (batches iter.Seq[Batch], err err
 	defer func() {
 		// unreachable: no body is known that makes a decoder panic.
 		if p := recover(); p != nil {
-			h.log.Error("decoder panicked", "source", s.Name, "panic", p)
+			h.log.Error("decoder panicked", "alert_source", s.Name, "panic", p)
 			err = bodyError("", "the decoder failed on this body; please report this")
 		}
 	}()
@@ -358,7 +358,7 @@ func foreignType(contentType string) bool {
 // sender that has gone away is no failure of ours.
 func (h *Handler) failed(ctx context.Context, s *source, err error) *refusal {
 	if ctx.Err() == nil && !h.failing.Swap(true) {
-		h.log.ErrorContext(ctx, "alerts are not accepted", "source", s.Name, "err", err)
+		h.log.ErrorContext(ctx, "alerts are not accepted", "alert_source", s.Name, "err", err)
 	}
 	return unavailable("not durable, send it again")
 }

@@ -84,7 +84,7 @@ func (l *letters) store(ctx context.Context, d DeadLetter) error {
 	last := l.source.lastLetter.Swap(&d.ID)
 	if at := l.received.Unix(); (last == nil || *last != d.ID) && at-l.source.lastLogged.Load() >= letterLogPause {
 		l.source.lastLogged.Store(at)
-		l.h.log.WarnContext(ctx, "dead letter", "source", d.Source, "letter", d.ID, "reason", d.Reason)
+		l.h.log.WarnContext(ctx, "dead letter", "alert_source", d.Source, "letter", d.ID, "reason", d.Reason)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func (p *Pipeline) putLetter(ctx context.Context, l Letter) error {
 	switch {
 	case errors.Is(err, incident.ErrNotFound):
 		if l.Count, l.FirstAt = 1, l.LastAt; p.lettersFull(ctx) {
-			p.log.WarnContext(ctx, "too many dead letters, this one is not kept", "source", l.Source, "reason", l.Reason)
+			p.log.WarnContext(ctx, "too many dead letters, this one is not kept", "alert_source", l.Source, "reason", l.Reason)
 			return nil
 		}
 	case err != nil:

@@ -78,7 +78,7 @@ func (a *API) createToken(c *gin.Context) {
 		return
 	}
 	a.tokens.reload(c.Request.Context())
-	a.log.InfoContext(c.Request.Context(), "token created", "token", t.ID, "name", t.Name, "role", string(t.Role), "source", t.Source, "by", identityOf(c))
+	a.log.InfoContext(c.Request.Context(), "token created", "token", t.ID, "name", t.Name, "role", string(t.Role), "alert_source", t.Source, "by", identityOf(c))
 	a.answer(c, http.StatusCreated, CreatedTokenJSON{ViewToken(t), value.Reveal()})
 }
 

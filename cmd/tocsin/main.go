@@ -41,9 +41,10 @@ var errSaid = errors.New("said already")
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	app := kingpin.New("tocsin", "An alert-ingestion gateway: takes alerts from every monitoring tool, loses none, and turns them into the few incidents that matter.")
 	app.DefaultEnvars()
-	app.HelpFlag.Short('h')
+	app.HelpFlag.Short('h').NoEnvar()
 	app.UsageWriter(out).ErrorWriter(errOut)
 	app.Version(version.Print("tocsin"))
+	app.VersionFlag.NoEnvar() // TOCSIN_VERSION is a likely name for something else
 	exit := -1
 	app.Terminate(func(code int) {
 		if exit < 0 {

@@ -15,7 +15,7 @@ func registerStore(app *kingpin.Application, s streams) map[string]func(context.
 	cmd := app.Command("store", "Back up, verify and restore the state.")
 	backup := cmd.Command("backup", "Write a backup of a running gateway, or of a folder that none uses, to a tar file.")
 	to := backup.Arg("file", "The tar file to write.").Required().String()
-	url := backup.Flag("store.url", "Back up this store instead of that of a running gateway.").String()
+	url := backup.Flag("store.url", "Back up this store instead of that of a running gateway.").NoEnvar().String()
 	remote := newClient(backup, s)
 	verify := cmd.Command("verify", "Check a backup, or the folder of a gateway that does not run: checksums, timelines, counts and indexes.")
 	what := verify.Arg("path", "The tar file or folder.").Required().String()

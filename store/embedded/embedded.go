@@ -135,7 +135,7 @@ func Open(url string, o Options) (*Store, error) {
 			return nil, err // unreachable: it is memory
 		}
 	default:
-		return nil, fmt.Errorf("store: %q is not a store this version knows: use file:DIR or mem:", url)
+		return nil, fmt.Errorf("store: %q is not a store this version knows: use file:DIR, or mem: for one in memory", url)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

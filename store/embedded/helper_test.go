@@ -3,10 +3,7 @@ package embedded
 import (
 	"crypto/sha256"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -161,35 +158,5 @@ func wantError(t *testing.T, what string, err error, words ...string) {
 		if !strings.Contains(err.Error(), w) {
 			t.Errorf("%s: got error %q, want one that says %q", what, err, w)
 		}
-	}
-}
-
-// copyFolder copies the files of a folder as they are at the moment, as a crash
-// would leave them if the disk had written all that it was given.
-func copyFolder(t *testing.T, from, to string) {
-	t.Helper()
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == from || d.Name() == "LOCK" {
-			return err
-		}
-		if d.IsDir() {
-			return fs.SkipDir
-		}
-		in, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer in.Close()
-		out, err := os.Create(filepath.Join(to, d.Name()))
-		if err != nil {
-			return err
-		}
-		if _, err := io.Copy(out, in); err != nil {
-			return err
-		}
-		return out.Close()
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 }

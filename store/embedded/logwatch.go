@@ -78,9 +78,9 @@ func (s *Store) logFailed(cause error) {
 	_ = s.fail(cause) // who commits is told by the engine
 	drained := make(chan struct{})
 	go func() {
-		defer close(drained)
-		s.applying.Lock()
-		s.applying.Unlock() //nolint:staticcheck // nothing is to be done in between: it was had
+		s.applying.Lock() // nobody commits any more
+		close(drained)
+		s.applying.Unlock()
 	}()
 	select {
 	case <-drained:
