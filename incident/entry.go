@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/tocsin-gateway/tocsin/alert"
 )
 
@@ -108,6 +110,8 @@ type Held struct {
 	Value uint64 `json:"value,omitzero"`
 	// From is the incident of its episode before, which its entry was archived with.
 	From ID `json:"from,omitzero"`
+	// Unknown holds members that a newer version wrote.
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // KeyState is what is known of a key beside its entries.
@@ -122,4 +126,6 @@ type KeyState struct {
 	Held []Held `json:"held,omitempty"`
 	// ChangedAt is when the store last changed this; its clock never runs behind it.
 	ChangedAt time.Time `json:"changed_at,omitzero"`
+	// Unknown holds members that a newer version wrote.
+	Unknown jsontext.Value `json:",embed"`
 }

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 )
@@ -148,6 +150,8 @@ type JobCount struct {
 type Generation struct {
 	ID   incident.Generation `json:"id"`
 	Text []byte              `json:"text"`
+	// Unknown holds members that a newer version wrote.
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Generations are the live ones, the current one last.
@@ -156,6 +160,8 @@ type Generations struct {
 	List  []Generation `json:"list"`
 	// Firing counts the firing alerts of each.
 	Firing map[incident.Generation]int64 `json:"-"`
+	// Unknown holds members that a newer version wrote.
+	Unknown jsontext.Value `json:",embed"`
 }
 
 // Current is the newest generation, zero if there is none yet.

@@ -34,7 +34,7 @@ func (s *Store) Generations(ctx context.Context) (store.Generations, error) {
 
 // withFiring returns the list with its counts. The caller holds genMu.
 func (s *Store) withFiring() (store.Generations, error) {
-	out := store.Generations{Epoch: s.generations.Epoch, List: slices.Clone(s.generations.List), Firing: map[incident.Generation]int64{}}
+	out := store.Generations{Unknown: s.generations.Unknown, Epoch: s.generations.Epoch, List: slices.Clone(s.generations.List), Firing: map[incident.Generation]int64{}}
 	for _, g := range out.List {
 		v, closer, err := s.db.Get(append([]byte{rowCounter}, firingCounter(g.ID)...))
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -70,7 +70,7 @@ func (s *Store) SetGeneration(ctx context.Context, g store.Generation) (store.Ge
 	if slices.EqualFunc(list, was.List, func(a, b store.Generation) bool { return a.ID == b.ID }) {
 		return was, nil
 	}
-	next := store.Generations{Epoch: was.Epoch + 1, List: list}
+	next := store.Generations{Unknown: was.Unknown, Epoch: was.Epoch + 1, List: list}
 	data, err := json.Marshal(next)
 	if err != nil {
 		return was, err

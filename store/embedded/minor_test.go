@@ -10,6 +10,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
 )
 
 // TestNewerMinor lets a newer version add fields and kinds of rows. This one
@@ -156,5 +157,43 @@ func touch(t *testing.T, s *Store, id incident.ID) {
 	}
 	if i, err := s.Incident(t.Context(), id.String()); err != nil || i.State != incident.Resolved {
 		t.Fatal(i, err)
+	}
+}
+
+// TestNewerMinorKeys: what a newer version wrote about a key, its held alerts
+// and the generations is passed on.
+func TestNewerMinorKeys(t *testing.T) {
+	s := mustOpen(t, "mem:", Options{Now: frozen})
+	defer mustClose(t, s)
+	const future = `"from_the_future":[1,{"a":2}]`
+	key := incident.Key(sum("key", 9))
+	for row, value := range map[string]string{
+		string(idKey(rowKey, key)):                     `{"key":"` + key.String() + `","rule":"r","by":[],"held":[{"fingerprint":"` + strings.Repeat("0", 32) + `","at":"2026-11-21T03:00:00Z",` + future + `}],` + future + `}`,
+		string([]byte{rowGenerations}):                 `{"epoch":3,"list":[{"id":"0000000000000001","text":"",` + future + `}],` + future + `}`,
+		"m" + firingCounter(incident.Generation{7: 1}): string(appendNumber(nil, 1)), // so that it is not forgotten
+	} {
+		if err := s.db.Set([]byte(row), []byte(value), pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.loadGenerations(); err != nil {
+		t.Fatal(err)
+	}
+	change := incident.Change{ID: sum("change", 9), Key: key, Step: func(st incident.State) (incident.Next, error) {
+		ks := *st.Key
+		ks.Rule = "changed"
+		return incident.Next{Key: &ks}, nil
+	}}
+	if err := s.Update(t.Context(), []incident.Change{change}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.SetGeneration(t.Context(), store.Generation{ID: incident.Generation{7: 2}}); err != nil {
+		t.Fatal(err)
+	}
+	if v := string(value(t, s, idKey(rowKey, key))); strings.Count(v, future) != 2 || !strings.Contains(v, `"changed"`) {
+		t.Errorf("the key: got %s, want it changed, with two unknown members", v)
+	}
+	if v := string(value(t, s, []byte{rowGenerations})); strings.Count(v, future) != 2 || !strings.Contains(v, "0000000000000002") {
+		t.Errorf("the generations: got %s, want a second one, with two unknown members", v)
 	}
 }
