@@ -33,6 +33,9 @@ var picture = []struct {
 	{"ingest", []string{"alert", "config/secret"}},
 	// The door to all state, and the backends behind it.
 	{"store/failpoint", nil},
+	{"store/embedded", []string{"store", "store/row", "store/repeats", "incident", "alert"}},
+	{"store/redis", []string{"store", "store/row", "store/repeats", "incident", "alert"}},
+	{"store/redis/redistest", nil},
 	{"store/...", []string{"store", "incident", "alert"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
@@ -60,6 +63,7 @@ var libraries = []struct {
 }{
 	{"github.com/gin-gonic/gin", []string{"cmd/...", "ingest", "web/...", "gateway", "simulate", "bench"}},
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
+	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "router", "store", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 	// The heart reads nothing and writes nothing.

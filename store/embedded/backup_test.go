@@ -17,6 +17,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // filled is a store with numbered changes, an archive, documents, jobs and repeats.
@@ -348,7 +349,7 @@ func TestVerifyFinds(t *testing.T) {
 	change := func(s *Store, do func(*incident.Incident)) (key, value []byte) {
 		i := header(s).Clone()
 		do(i)
-		return idKey(rowIncident, i.ID), appendIncident(nil, i)
+		return idKey(rowIncident, i.ID), row.AppendIncident(nil, i)
 	}
 	entryOf := func(n int) []byte { return entryKey(nil, rowEntry, sum("key", n%keys), sum("alert", n)) }
 	gone := func(key []byte) (k, v []byte) { return key, nil }
@@ -366,11 +367,11 @@ func TestVerifyFinds(t *testing.T) {
 		"an incident without sense": {func(s *Store) (k, v []byte) { return idKey(rowIncident, id(s)), []byte{0xff} }, "incident"},
 		"an incident that is gone":  {func(s *Store) (k, v []byte) { return gone(idKey(rowIncident, id(s))) }, "does not exist"},
 		"a timeline entry": {func(s *Store) (k, v []byte) {
-			return timelineKey(id(s), 2), appendTimeline(nil, &incident.TimelineEntry{Text: "x"})
+			return timelineKey(id(s), 2), row.AppendTimeline(nil, &incident.TimelineEntry{Text: "x"})
 		}, "chain"},
 		"a timeline entry gone": {func(s *Store) (k, v []byte) { return gone(timelineKey(id(s), 2)) }, "belongs"},
 		"a timeline of nothing": {func(s *Store) (k, v []byte) {
-			return timelineKey(incident.ID{1}, 1), appendTimeline(nil, &incident.TimelineEntry{Text: "x"})
+			return timelineKey(incident.ID{1}, 1), row.AppendTimeline(nil, &incident.TimelineEntry{Text: "x"})
 		}, "does not exist"},
 		"an alert that is gone":  {func(s *Store) (k, v []byte) { return gone(entryOf(0)) }, "counts"},
 		"an alert without sense": {func(s *Store) (k, v []byte) { return entryOf(0), []byte{0xff} }, "entry"},

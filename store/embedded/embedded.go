@@ -28,6 +28,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/repeats"
 )
 
 // SchemaMajor and SchemaMinor are the version of the stored rows. A version
@@ -87,7 +88,7 @@ type Store struct {
 	recent  recent
 	cache   *headers
 	hot     hot
-	repeats repeats
+	repeats *repeats.Buffer
 	numbers numbers
 	jobMu   sync.Mutex // held while jobs are read and written; taken after the locks of keys
 
@@ -150,7 +151,7 @@ func Open(url string, o Options) (*Store, error) {
 		o.Exit = func(string) { os.Exit(1) }
 	}
 	s := &Store{dir: dir, opts: o, log: o.Logger.With("component", "store"), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
-	s.repeats.init()
+	s.repeats = repeats.New()
 	s.recent.purge()
 	s.gate.reset()
 	if o.FS == nil {

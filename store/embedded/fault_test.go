@@ -504,9 +504,9 @@ func TestPowerLoss(t *testing.T) {
 func TestRepeatsWhileReplaced(t *testing.T) {
 	s := mustOpen(t, "mem:", Options{Now: frozen})
 	place := store.Place{}
-	for n := 0; !s.repeats.overfull(); n++ {
+	for n := 0; !s.repeats.Overfull(); n++ {
 		place.Fingerprint[0], place.Fingerprint[1], place.Fingerprint[2] = 0, byte(n), byte(n>>8)
-		s.repeats.add(incident.Key{}, &incident.Entry{Fingerprint: place.Fingerprint}, incident.Patch{Count: 1}, testStart)
+		s.repeats.Add(incident.Key{}, &incident.Entry{Fingerprint: place.Fingerprint}, incident.Patch{Count: 1}, testStart)
 	}
 	c := numbered(1)
 	c.Fingerprints = nil

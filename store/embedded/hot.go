@@ -12,6 +12,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 const (
@@ -43,7 +44,7 @@ type hotShard struct {
 	index  map[store.Place]uint32
 	chunks [][]hotEntry
 	free   []uint32
-	odd    map[store.Place]stored
+	odd    map[store.Place]row.Entry
 }
 
 // hotEntry is an incident.Entry. Times are in nanoseconds since 1970, noTime if
@@ -65,7 +66,7 @@ func (h *hot) reset() {
 	for i := range h.shards {
 		sh := &h.shards[i]
 		sh.mu.Lock()
-		sh.index, sh.chunks, sh.free, sh.odd = map[store.Place]uint32{}, nil, nil, map[store.Place]stored{}
+		sh.index, sh.chunks, sh.free, sh.odd = map[store.Place]uint32{}, nil, nil, map[store.Place]row.Entry{}
 		sh.mu.Unlock()
 	}
 	h.wordsMu.Lock()
@@ -84,7 +85,7 @@ func (h *hot) load(db *pebble.DB) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		k := it.Key()
 		place := store.Place{Key: incident.Key(k[1:17]), Fingerprint: alert.Fingerprint(k[17:])}
-		e, err := parseEntry(it.Value(), place.Fingerprint)
+		e, err := row.ParseEntry(it.Value(), place.Fingerprint)
 		if err != nil {
 			return errors.Join(err, it.Close())
 		}
@@ -99,7 +100,7 @@ func (h *hot) shard(p store.Place) *hotShard { return &h.shards[p.Fingerprint[1]
 
 // get returns an entry. If it is not here, known says whether that means that
 // it does not exist.
-func (h *hot) get(p store.Place) (e stored, found, known bool) {
+func (h *hot) get(p store.Place) (e row.Entry, found, known bool) {
 	sh := h.shard(p)
 	sh.mu.RLock()
 	n, ok := sh.index[p]
@@ -109,14 +110,14 @@ func (h *hot) get(p store.Place) (e stored, found, known bool) {
 		if found {
 			return e, true, true
 		}
-		return stored{Entry: incident.Entry{Fingerprint: p.Fingerprint}}, false, h.complete.Load()
+		return row.Entry{Entry: incident.Entry{Fingerprint: p.Fingerprint}}, false, h.complete.Load()
 	}
 	rec := sh.chunks[n/hotChunk][n%hotChunk]
 	sh.mu.RUnlock()
 	return h.unpack(&rec, p.Fingerprint), true, true
 }
 
-func (h *hot) put(p store.Place, e *stored) {
+func (h *hot) put(p store.Place, e *row.Entry) {
 	rec, ok := h.pack(e)
 	sh := h.shard(p)
 	sh.mu.Lock()
@@ -177,8 +178,8 @@ func (sh *hotShard) take() uint32 {
 	return uint32(used)
 }
 
-func (h *hot) pack(e *stored) (hotEntry, bool) {
-	r := hotEntry{number: e.content, incident: e.Incident, generation: e.Generation, content: e.Content, count: e.Count, firing: e.Firing, expired: e.Expired}
+func (h *hot) pack(e *row.Entry) (hotEntry, bool) {
+	r := hotEntry{number: e.Number, incident: e.Incident, generation: e.Generation, content: e.Content, count: e.Count, firing: e.Firing, expired: e.Expired}
 	ok := len(e.Unknown) == 0 && len(e.Changes) <= hotChanges
 	put := func(to *int64, t time.Time) {
 		switch year := t.Year(); {
@@ -209,8 +210,8 @@ func (h *hot) pack(e *stored) (hotEntry, bool) {
 	return r, ok && fits[0] && fits[1]
 }
 
-func (h *hot) unpack(r *hotEntry, fp alert.Fingerprint) stored {
-	e := stored{content: r.number, Entry: incident.Entry{Fingerprint: fp, Incident: r.incident, Generation: r.generation, Content: r.content, Count: r.count, Firing: r.firing, Expired: r.expired,
+func (h *hot) unpack(r *hotEntry, fp alert.Fingerprint) row.Entry {
+	e := row.Entry{Number: r.number, Entry: incident.Entry{Fingerprint: fp, Incident: r.incident, Generation: r.generation, Content: r.content, Count: r.count, Firing: r.firing, Expired: r.expired,
 		Start: unpackTime(r.start), Last: unpackTime(r.last), End: unpackTime(r.end), EndSeen: unpackTime(r.endSeen),
 		ValidUntil: unpackTime(r.validUntil), FirstSeen: unpackTime(r.firstSeen), LastSeen: unpackTime(r.lastSeen)}}
 	if r.changed > 0 {

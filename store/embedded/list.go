@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // scanLimit bounds the rows that one page looks at; a page may end early with a cursor.
@@ -281,12 +282,12 @@ func (s *Store) member(db pebble.Reader, i *incident.Incident, fp alert.Fingerpr
 			return store.Record{}, false, err
 		}
 	} else {
-		s.repeats.peek(i.Key, &e.Entry)
+		s.repeats.Peek(i.Key, &e.Entry)
 	}
 	if !e.Exists() || e.Incident != i.ID {
 		return store.Record{}, false, nil
 	}
-	content, err := readContent(db, e.content)
+	content, err := readContent(db, e.Number)
 	return store.Record{Key: i.Key, Entry: e.Entry, Content: content}, true, err
 }
 
@@ -303,7 +304,7 @@ func (s *Store) Timeline(ctx context.Context, id incident.ID, behind uint64, lim
 	}
 	var out []incident.TimelineEntry
 	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
-		t, err := parseTimeline(it.Value(), id, binary.BigEndian.Uint64(it.Key()[17:]))
+		t, err := row.ParseTimeline(it.Value(), id, binary.BigEndian.Uint64(it.Key()[17:]))
 		if err != nil {
 			return nil, errors.Join(err, it.Close())
 		}
@@ -326,7 +327,7 @@ func (s *Store) Entries(ctx context.Context, places []store.Place) ([]incident.E
 		if err != nil {
 			return nil, err
 		}
-		s.repeats.peek(p.Key, &e.Entry)
+		s.repeats.Peek(p.Key, &e.Entry)
 		out[n] = e.Entry
 	}
 	return out, nil
@@ -370,14 +371,14 @@ func (s *Store) scan(behind store.Place, upper []byte, limit int, contents bool)
 			continue // unreachable: every key of this kind has one length
 		}
 		r := store.Record{Key: incident.Key(k[1:17])}
-		e, err := parseEntry(it.Value(), alert.Fingerprint(k[17:]))
+		e, err := row.ParseEntry(it.Value(), alert.Fingerprint(k[17:]))
 		if err != nil {
 			return nil, errors.Join(err, it.Close())
 		}
 		r.Entry = e.Entry
-		s.repeats.peek(r.Key, &r.Entry)
+		s.repeats.Peek(r.Key, &r.Entry)
 		if contents {
-			if r.Content, err = readContent(now, e.content); err != nil {
+			if r.Content, err = readContent(now, e.Number); err != nil {
 				return nil, errors.Join(err, it.Close())
 			}
 		}

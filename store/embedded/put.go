@@ -11,6 +11,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // put writes what a step decided.
@@ -37,7 +38,7 @@ func (w *writing) put(c *incident.Change, st *incident.State, next *incident.Nex
 	}
 	for n := range next.Timeline {
 		t := &next.Timeline[n]
-		w.value = appendTimeline(w.value[:0], t)
+		w.value = row.AppendTimeline(w.value[:0], t)
 		if err := w.batch.Set(timelineKey(t.Incident, t.Seq), w.value, nil); err != nil {
 			return err
 		}
@@ -47,7 +48,7 @@ func (w *writing) put(c *incident.Change, st *incident.State, next *incident.Nex
 		key, now := c.Key, st.Now
 		w.after = append(w.after, func() {
 			e := incident.Entry{Fingerprint: p.Fingerprint, LastSeen: p.Patch.LastSeen, ValidUntil: p.Patch.ValidUntil}
-			w.s.repeats.add(key, &e, p.Patch, now)
+			w.s.repeats.Add(key, &e, p.Patch, now)
 		})
 	}
 	for _, o := range next.Observations {
@@ -82,13 +83,13 @@ func (w *writing) putArchive(key incident.Key, next *incident.Next) error {
 		}
 		// It may have been there before, if the incident was opened again since.
 		before, err := w.s.entry(&w.buf, rowArchivedEntry, e.Incident, e.Fingerprint)
-		if err == nil && before.content != 0 && before.content != known.content {
-			err = w.batch.Delete(contentKey(nil, before.content), nil)
+		if err == nil && before.Number != 0 && before.Number != known.Number {
+			err = w.batch.Delete(contentKey(nil, before.Number), nil)
 		}
 		if err != nil {
 			return err
 		}
-		w.value = appendEntry(w.value[:0], &stored{*e, known.content})
+		w.value = row.AppendEntry(w.value[:0], &row.Entry{Entry: *e, Number: known.Number})
 		w.buf = entryKey(w.buf[:0], rowArchivedEntry, e.Incident, e.Fingerprint)
 		if err := w.batch.Set(w.buf, w.value, nil); err != nil {
 			return err
@@ -105,7 +106,7 @@ func (w *writing) putEntries(key incident.Key, next *incident.Next) error {
 		if err != nil {
 			return err
 		}
-		if err := w.putEntry(key, &stored{e.Entry, number}); err != nil {
+		if err := w.putEntry(key, &row.Entry{Entry: e.Entry, Number: number}); err != nil {
 			return err
 		}
 		w.countFiring(&e.Was, &e.Entry)
@@ -116,15 +117,15 @@ func (w *writing) putEntries(key incident.Key, next *incident.Next) error {
 		if err != nil {
 			return err
 		}
-		if known.content != 0 && !archived(next, e.Fingerprint) {
-			err = w.batch.Delete(contentKey(nil, known.content), nil)
+		if known.Number != 0 && !archived(next, e.Fingerprint) {
+			err = w.batch.Delete(contentKey(nil, known.Number), nil)
 		}
 		if err := errors.Join(err, w.batch.Delete(entryKey(nil, rowEntry, key, e.Fingerprint), nil)); err != nil {
 			return err
 		}
 		w.countFiring(e, &incident.Entry{})
 		place := store.Place{Key: key, Fingerprint: e.Fingerprint}
-		w.after = append(w.after, func() { w.s.repeats.drop(place); w.s.hot.remove(place) })
+		w.after = append(w.after, func() { w.s.repeats.Drop(place); w.s.hot.remove(place) })
 	}
 	return nil
 }
@@ -139,15 +140,15 @@ func (w *writing) putContent(key incident.Key, e *incident.EntryWrite, next *inc
 		}
 		switch kept := archived(next, e.Entry.Fingerprint); {
 		case content == nil && !kept:
-			return known.content, nil
+			return known.Number, nil
 		case content == nil: // the archive has it now, so this one gets a copy
-			said, ok, err := w.s.get(contentKey(nil, known.content))
+			said, ok, err := w.s.get(contentKey(nil, known.Number))
 			if err != nil || !ok {
 				return 0, err
 			}
 			return w.putSaid(said)
-		case known.content != 0 && !kept:
-			if err := w.batch.Delete(contentKey(nil, known.content), nil); err != nil {
+		case known.Number != 0 && !kept:
+			if err := w.batch.Delete(contentKey(nil, known.Number), nil); err != nil {
 				return 0, err
 			}
 		}
@@ -155,7 +156,7 @@ func (w *writing) putContent(key incident.Key, e *incident.EntryWrite, next *inc
 	if content == nil {
 		return 0, nil
 	}
-	w.value = appendContent(w.value[:0], content)
+	w.value = row.AppendContent(w.value[:0], content)
 	return w.putSaid(w.value)
 }
 
@@ -170,8 +171,8 @@ func archived(next *incident.Next, fp alert.Fingerprint) bool {
 }
 
 // putEntry writes an entry with the repeats that were gathered for it.
-func (w *writing) putEntry(key incident.Key, e *stored) error {
-	w.value = appendEntry(w.value[:0], e)
+func (w *writing) putEntry(key incident.Key, e *row.Entry) error {
+	w.value = row.AppendEntry(w.value[:0], e)
 	w.buf = entryKey(w.buf[:0], rowEntry, key, e.Fingerprint)
 	if err := w.batch.Set(w.buf, w.value, nil); err != nil {
 		return err
@@ -180,7 +181,7 @@ func (w *writing) putEntry(key incident.Key, e *stored) error {
 	w.entries = append(w.entries, written{place, *e})
 	// The step saw the entry with its repeats counted in.
 	if n := w.counted[place]; n > 0 {
-		w.after = append(w.after, func() { w.s.repeats.subtract(place, n) })
+		w.after = append(w.after, func() { w.s.repeats.Subtract(place, n) })
 	}
 	return nil
 }
@@ -239,7 +240,7 @@ func (w *writing) putIncident(old, i *incident.Incident) error {
 }
 
 func (w *writing) putHeader(i *incident.Incident) error {
-	w.value = appendIncident(w.value[:0], i)
+	w.value = row.AppendIncident(w.value[:0], i)
 	return w.batch.Set(idKey(rowIncident, i.ID), w.value, nil)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // Remove implements store.Store. The alerts of the key that still name the
@@ -81,7 +82,7 @@ func (w *writing) removeEntries(i *incident.Incident) (left int, err error) {
 		return 0, &store.UnavailableError{Cause: err}
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		e, err := parseEntry(it.Value(), [16]byte(it.Key()[len(prefix):]))
+		e, err := row.ParseEntry(it.Value(), [16]byte(it.Key()[len(prefix):]))
 		if err != nil {
 			return 0, errors.Join(err, it.Close())
 		}
@@ -105,9 +106,9 @@ func (w *writing) removeArchived(id incident.ID) error {
 		return &store.UnavailableError{Cause: err}
 	}
 	for ok := it.First(); ok; ok = it.Next() {
-		e, err := parseEntry(it.Value(), [16]byte(it.Key()[len(prefix):]))
-		if err == nil && e.content != 0 {
-			err = w.batch.Delete(contentKey(nil, e.content), nil)
+		e, err := row.ParseEntry(it.Value(), [16]byte(it.Key()[len(prefix):]))
+		if err == nil && e.Number != 0 {
+			err = w.batch.Delete(contentKey(nil, e.Number), nil)
 		}
 		if err != nil {
 			return errors.Join(err, it.Close())

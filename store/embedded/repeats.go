@@ -3,8 +3,6 @@ package embedded
 import (
 	"errors"
 	"slices"
-	"sync"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -12,125 +10,8 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
-const (
-	repeatShards = 64
-	// repeatsKept bounds the entries whose repeats wait to be stored.
-	repeatsKept = 200_000
-	// repeatsWait is how late repeats are stored at the latest.
-	repeatsWait = 30 * time.Second
-	// repeatsAtOnce is how many are stored in one batch.
-	repeatsAtOnce = 500
-)
-
-// repeats gathers what duplicates change, counts and validity, until it is
-// worth a write. A kill loses that much of the counts, never state.
-type repeats struct {
-	shards [repeatShards]repeatShard
-}
-
-type repeatShard struct {
-	mu sync.Mutex
-	m  map[store.Place]*repeat
-	_  [40]byte // each on a cache line of its own
-}
-
-type repeat struct {
-	incident.Patch
-	due time.Time
-}
-
-func (r *repeats) init() {
-	for i := range r.shards {
-		r.shards[i].m = map[store.Place]*repeat{}
-	}
-}
-
-func (r *repeats) shard(p store.Place) *repeatShard {
-	return &r.shards[p.Fingerprint[0]%repeatShards]
-}
-
-// add gathers p for the entry e, which is as it was read.
-func (r *repeats) add(k incident.Key, e *incident.Entry, p incident.Patch, now time.Time) {
-	place := store.Place{Key: k, Fingerprint: e.Fingerprint}
-	sh := r.shard(place)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	have := sh.m[place]
-	if have == nil {
-		wait := repeatsWait
-		if !e.ValidUntil.IsZero() {
-			wait = min(wait, max(e.ValidUntil.Sub(now)/2, 0))
-		}
-		have = &repeat{due: now.Add(wait)}
-		sh.m[place] = have
-	}
-	have.Count += p.Count
-	if p.LastSeen.After(have.LastSeen) {
-		have.LastSeen = p.LastSeen
-	}
-	if p.ValidUntil.After(have.ValidUntil) {
-		have.ValidUntil = p.ValidUntil
-	}
-}
-
-// peek applies what is gathered for e to it, and returns how many repeats that are.
-func (r *repeats) peek(k incident.Key, e *incident.Entry) uint64 {
-	if !e.Exists() {
-		return 0
-	}
-	place := store.Place{Key: k, Fingerprint: e.Fingerprint}
-	sh := r.shard(place)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	have := sh.m[place]
-	if have == nil {
-		return 0
-	}
-	e.Apply(have.Patch)
-	return have.Count
-}
-
-// subtract takes back repeats that were stored.
-func (r *repeats) subtract(place store.Place, n uint64) {
-	sh := r.shard(place)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if have := sh.m[place]; have != nil {
-		if have.Count -= min(n, have.Count); have.Count == 0 {
-			delete(sh.m, place)
-		}
-	}
-}
-
-func (r *repeats) drop(place store.Place) {
-	sh := r.shard(place)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	delete(sh.m, place)
-}
-
-func (r *repeats) overfull() bool {
-	sh := &r.shards[0] // fingerprints are hashes: all shards are about as full
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return len(sh.m) > repeatsKept/repeatShards
-}
-
-// due lists the places whose repeats are to be stored, by key.
-func (r *repeats) due(now time.Time, all bool) map[incident.Key][]store.Place {
-	out := map[incident.Key][]store.Place{}
-	for i := range r.shards {
-		sh := &r.shards[i]
-		sh.mu.Lock()
-		for place, p := range sh.m {
-			if all || !p.due.After(now) {
-				out[place.Key] = append(out[place.Key], place)
-			}
-		}
-		sh.mu.Unlock()
-	}
-	return out
-}
+// repeatsAtOnce is how many repeats are stored in one batch.
+const repeatsAtOnce = 500
 
 // flushRepeats stores the repeats that are due, or all. They need no sync: a
 // later commit's takes them along.
@@ -149,7 +30,7 @@ func (s *Store) flushEntered(all bool) error {
 	if s.full.Load() {
 		return nil
 	}
-	for key, places := range s.repeats.due(s.opts.Now(), all) {
+	for key, places := range s.repeats.Due(s.opts.Now(), all) {
 		for len(places) > 0 {
 			n := min(len(places), repeatsAtOnce)
 			if err := s.storeRepeats(key, places[:n]); err != nil {
@@ -173,9 +54,9 @@ func (s *Store) storeRepeats(key incident.Key, places []store.Place) error {
 		if err != nil {
 			return err
 		}
-		n := s.repeats.peek(key, &e.Entry)
+		n := s.repeats.Peek(key, &e.Entry)
 		if n == 0 {
-			s.repeats.drop(place)
+			s.repeats.Drop(place)
 			continue
 		}
 		w.counted[place] = n

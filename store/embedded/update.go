@@ -10,6 +10,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // maxRuns bounds how often one step may ask for more.
@@ -70,7 +71,7 @@ func (s *Store) settle(changes []incident.Change) ([]*incident.Change, error) {
 			if !e.Exists() {
 				break // it is news: no need to look at the rest
 			}
-			s.repeats.peek(c.Key, &e.Entry)
+			s.repeats.Peek(c.Key, &e.Entry)
 			entries = append(entries, e.Entry)
 		}
 		if len(entries) < len(c.Fingerprints) {
@@ -84,11 +85,11 @@ func (s *Store) settle(changes []incident.Change) ([]*incident.Change, error) {
 		}
 		for n, p := range patches {
 			if p.Count > 0 {
-				s.repeats.add(c.Key, &entries[n], p, now)
+				s.repeats.Add(c.Key, &entries[n], p, now)
 			}
 		}
 	}
-	if s.repeats.overfull() {
+	if s.repeats.Overfull() {
 		if err := s.flushEntered(true); err != nil {
 			return nil, err
 		}
@@ -97,7 +98,7 @@ func (s *Store) settle(changes []incident.Change) ([]*incident.Change, error) {
 }
 
 // live reads an entry of a key; one that does not exist is zero but for the fingerprint.
-func (s *Store) live(buf *[]byte, k incident.Key, fp alert.Fingerprint) (stored, error) {
+func (s *Store) live(buf *[]byte, k incident.Key, fp alert.Fingerprint) (row.Entry, error) {
 	place := store.Place{Key: k, Fingerprint: fp}
 	e, _, known := s.hot.get(place)
 	if known {
@@ -107,22 +108,22 @@ func (s *Store) live(buf *[]byte, k incident.Key, fp alert.Fingerprint) (stored,
 }
 
 // entry reads an entry from the engine.
-func (s *Store) entry(buf *[]byte, row byte, owner [16]byte, fp alert.Fingerprint) (stored, error) {
-	e, size, err := readEntry(s.db, buf, row, owner, fp)
+func (s *Store) entry(buf *[]byte, kind byte, owner [16]byte, fp alert.Fingerprint) (row.Entry, error) {
+	e, size, err := readEntry(s.db, buf, kind, owner, fp)
 	s.cost.read(len(*buf) + size)
 	return e, err
 }
 
-func readEntry(db pebble.Reader, buf *[]byte, row byte, owner [16]byte, fp alert.Fingerprint) (e stored, size int, err error) {
-	*buf = entryKey((*buf)[:0], row, owner, fp)
+func readEntry(db pebble.Reader, buf *[]byte, kind byte, owner [16]byte, fp alert.Fingerprint) (e row.Entry, size int, err error) {
+	*buf = entryKey((*buf)[:0], kind, owner, fp)
 	v, closer, err := db.Get(*buf)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return stored{Entry: incident.Entry{Fingerprint: fp}}, 0, nil
+		return row.Entry{Entry: incident.Entry{Fingerprint: fp}}, 0, nil
 	}
 	if err != nil {
-		return stored{}, 0, &store.UnavailableError{Cause: err}
+		return row.Entry{}, 0, &store.UnavailableError{Cause: err}
 	}
-	e, err = parseEntry(v, fp)
+	e, err = row.ParseEntry(v, fp)
 	return e, len(v), errors.Join(err, closer.Close())
 }
 
@@ -240,7 +241,7 @@ func (s *Store) header(id incident.ID) (*incident.Incident, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return parseIncident(v)
+	return row.ParseIncident(v)
 }
 
 func (s *Store) keyState(k incident.Key) (*incident.KeyState, error) {
@@ -266,5 +267,5 @@ func readContent(db pebble.Reader, number uint64) (*alert.Alert, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	return parseContent(v)
+	return row.ParseContent(v)
 }

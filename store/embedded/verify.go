@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // Report is what Verify found.
@@ -202,7 +203,7 @@ func (v *verifier) row(key, value []byte) {
 		v.jobDue(key)
 	case rowContent:
 		v.written = append(v.written, binary.BigEndian.Uint64(key[1:]))
-		if _, err := parseContent(value); err != nil {
+		if _, err := row.ParseContent(value); err != nil {
 			v.problem("row %q: %v", key, err)
 		}
 	case rowDocument:
@@ -250,7 +251,7 @@ func (v *verifier) header(id incident.ID) *incident.Incident {
 	if err != nil || !ok {
 		return nil
 	}
-	i, err := parseIncident(data)
+	i, err := row.ParseIncident(data)
 	if err != nil {
 		return nil
 	}
@@ -264,7 +265,7 @@ func (v *verifier) has(key []byte) bool {
 
 func (v *verifier) incident(key, value []byte) {
 	v.Incidents++
-	i, err := parseIncident(value)
+	i, err := row.ParseIncident(value)
 	if err != nil {
 		v.problem("incident %x: %v", key[1:], err)
 		return
@@ -288,7 +289,7 @@ func (v *verifier) incident(key, value []byte) {
 	last, ok, err := read(v.db, timelineKey(i.ID, i.TimelineLength))
 	if err != nil || ok != (i.TimelineLength > 0) {
 		v.problem("incident %s: the last of %d timeline entries is missing", i.Reference, i.TimelineLength)
-	} else if t, err := parseTimeline(last, i.ID, i.TimelineLength); ok && (err != nil || t.Hash != i.TimelineHash) {
+	} else if t, err := row.ParseTimeline(last, i.ID, i.TimelineLength); ok && (err != nil || t.Hash != i.TimelineHash) {
 		v.problem("incident %s: the last timeline entry is not the one that the incident names", i.Reference)
 	}
 	if v.has(timelineKey(i.ID, i.TimelineLength+1)) {
@@ -369,12 +370,12 @@ func (v *verifier) key(key, value []byte) {
 func (v *verifier) entry(key, value []byte) {
 	v.Alerts++
 	owner := incident.Key(key[1:17])
-	e, err := parseEntry(value, alert.Fingerprint(key[17:]))
+	e, err := row.ParseEntry(value, alert.Fingerprint(key[17:]))
 	if err != nil {
 		v.problem("row %q: %v", key, err)
 		return
 	}
-	v.uses(e.content)
+	v.uses(e.Number)
 	if e.Firing {
 		v.counts[firingCounter(e.Generation)]++
 	}
@@ -394,12 +395,12 @@ func (v *verifier) entry(key, value []byte) {
 func (v *verifier) archived(key, value []byte) {
 	v.Alerts++
 	id := incident.ID(key[1:17])
-	e, err := parseEntry(value, alert.Fingerprint(key[17:]))
+	e, err := row.ParseEntry(value, alert.Fingerprint(key[17:]))
 	if err != nil {
 		v.problem("row %q: %v", key, err)
 		return
 	}
-	v.uses(e.content)
+	v.uses(e.Number)
 	i := v.header(id)
 	if i == nil {
 		v.problem("archived alert %s belongs to the incident %s, which does not exist", e.Fingerprint, id)
@@ -481,7 +482,7 @@ func (v *verifier) entryOfTimeline(key, value []byte) {
 		}
 	}
 	v.seq++
-	t, err := parseTimeline(value, id, seq)
+	t, err := row.ParseTimeline(value, id, seq)
 	switch {
 	case err != nil:
 		v.problem("row %q: %v", key, err)

@@ -8,6 +8,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // writing is one batch on its way.
@@ -34,7 +35,7 @@ func (w *writing) countIn(k incident.Key, e *incident.Entry) {
 	if !e.Exists() {
 		return
 	}
-	if n := w.s.repeats.peek(k, e); n > 0 {
+	if n := w.s.repeats.Peek(k, e); n > 0 {
 		w.counted[store.Place{Key: k, Fingerprint: e.Fingerprint}] = n
 	}
 }
@@ -42,7 +43,7 @@ func (w *writing) countIn(k incident.Key, e *incident.Entry) {
 // written is an entry that the batch writes.
 type written struct {
 	place store.Place
-	entry stored
+	entry row.Entry
 }
 
 func (s *Store) writing() *writing {
@@ -126,7 +127,7 @@ func (w *writing) more(c *incident.Change, st *incident.State, want incident.Wan
 			return err
 		}
 		w.countIn(c.Key, &e.Entry)
-		content, err := w.s.content(e.content)
+		content, err := w.s.content(e.Number)
 		if err != nil {
 			return err
 		}

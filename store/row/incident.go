@@ -1,4 +1,4 @@
-package embedded
+package row
 
 import (
 	"fmt"
@@ -81,7 +81,8 @@ const (
 	cycleSeverity   = 6
 )
 
-func appendIncident(b []byte, i *incident.Incident) []byte {
+// AppendIncident appends the stored form of i to b.
+func AppendIncident(b []byte, i *incident.Incident) []byte {
 	b = appendBytes(b, incidentID, i.ID[:])
 	for _, f := range [...]struct {
 		num  protowire.Number
@@ -154,7 +155,8 @@ func appendIncidentLists(b []byte, i *incident.Incident) []byte {
 	return b
 }
 
-func parseIncident(b []byte) (*incident.Incident, error) {
+// ParseIncident reads an incident.
+func ParseIncident(b []byte) (*incident.Incident, error) {
 	i := &incident.Incident{Firing: map[string]int{}, Roles: map[string]string{}, Links: []incident.Link{}, Children: []incident.ID{}}
 	var inner error
 	err := fields(b, func(f field) bool {
@@ -370,7 +372,8 @@ const (
 	timelineHash       = 8
 )
 
-func appendTimeline(b []byte, t *incident.TimelineEntry) []byte {
+// AppendTimeline appends the stored form of t to b, which its place is no part of.
+func AppendTimeline(b []byte, t *incident.TimelineEntry) []byte {
 	b = appendTime(appendTime(b, timelineAt, t.At), timelineRecordedAt, t.RecordedAt)
 	b = appendBool(b, timelineLate, t.Late)
 	b = appendString(appendString(appendString(b, timelineWho, t.Who), timelineAction, t.Action), timelineText, t.Text)
@@ -378,8 +381,8 @@ func appendTimeline(b []byte, t *incident.TimelineEntry) []byte {
 	return appendString(b, timelineHash, t.Hash)
 }
 
-// parseTimeline reads the entry with the given place.
-func parseTimeline(b []byte, id incident.ID, seq uint64) (incident.TimelineEntry, error) {
+// ParseTimeline reads the entry with the given place.
+func ParseTimeline(b []byte, id incident.ID, seq uint64) (incident.TimelineEntry, error) {
 	t := incident.TimelineEntry{Incident: id, Seq: seq}
 	err := fields(b, func(f field) bool {
 		switch f.num {

@@ -1,4 +1,6 @@
-package embedded
+// Package row is the stored form of entries, contents, incidents and timelines,
+// which all backends share.
+package row
 
 import (
 	"fmt"
@@ -34,16 +36,16 @@ const (
 	entryContentNumber = 17
 )
 
-// stored is an entry with the number of its content, 0 if it has none.
-// Contents are kept in the order of writing: they are by far the most bytes,
-// and what is written in order the engine need not sort again and again.
-type stored struct {
+// Entry is an entry with the number of its content, 0 if it has none or if the
+// backend finds contents by something else.
+type Entry struct {
 	incident.Entry
-	content uint64
+	Number uint64
 }
 
-func appendEntry(b []byte, e *stored) []byte {
-	b = appendUint(b, entryContentNumber, e.content)
+// AppendEntry appends the stored form of e to b.
+func AppendEntry(b []byte, e *Entry) []byte {
+	b = appendUint(b, entryContentNumber, e.Number)
 	b = appendString(b, entrySource, e.Source)
 	b = appendBytes(b, entryGeneration, e.Generation[:])
 	b = appendBool(b, entryFiring, e.Firing)
@@ -69,8 +71,9 @@ func appendEntry(b []byte, e *stored) []byte {
 	return append(b, e.Unknown...)
 }
 
-func parseEntry(b []byte, fp alert.Fingerprint) (stored, error) {
-	e := stored{Entry: incident.Entry{Fingerprint: fp}}
+// ParseEntry reads the entry of the given alert.
+func ParseEntry(b []byte, fp alert.Fingerprint) (Entry, error) {
+	e := Entry{Entry: incident.Entry{Fingerprint: fp}}
 	err := fields(b, func(f field) bool {
 		switch f.num {
 		case entrySource:
@@ -96,7 +99,7 @@ func parseEntry(b []byte, fp alert.Fingerprint) (stored, error) {
 		case entryValidUntil:
 			e.ValidUntil = f.time()
 		case entryContentNumber:
-			e.content = f.uint
+			e.Number = f.uint
 		case entryContent:
 			e.Content = f.uint
 		case entryFirstSeen:
@@ -137,7 +140,8 @@ const (
 	contentSource       = 16
 )
 
-func appendContent(b []byte, a *alert.Alert) []byte {
+// AppendContent appends the stored form of what an alert said to b.
+func AppendContent(b []byte, a *alert.Alert) []byte {
 	b = appendUint(b, contentKind, uint64(a.Kind))
 	b = appendUint(b, contentStatus, uint64(a.Status))
 	b = appendString(b, contentIdentity, a.Identity)
@@ -161,8 +165,8 @@ func appendContent(b []byte, a *alert.Alert) []byte {
 	return appendString(b, contentSource, a.Source)
 }
 
-// parseContent copies b once; the alert's texts share that copy.
-func parseContent(b []byte) (*alert.Alert, error) {
+// ParseContent copies b once; the alert's texts share that copy.
+func ParseContent(b []byte) (*alert.Alert, error) {
 	text := string(b)
 	a := &alert.Alert{}
 	var last *alert.Labels

@@ -1,0 +1,139 @@
+// Package repeats gathers what duplicates change in entries until it is worth a
+// write, for any backend.
+package repeats
+
+import (
+	"sync"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+const (
+	shards = 64
+	// kept bounds the entries whose repeats wait to be stored.
+	kept = 200_000
+	// wait is how late repeats are stored at the latest.
+	wait = 30 * time.Second
+)
+
+// Buffer gathers repeats: counts and validity. A kill loses that much of the
+// counts, never state. Its methods may be called from any goroutine.
+type Buffer struct {
+	shards [shards]shard
+}
+
+type shard struct {
+	mu sync.Mutex
+	m  map[store.Place]*repeat
+	_  [40]byte // each on a cache line of its own
+}
+
+type repeat struct {
+	incident.Patch
+	due time.Time
+}
+
+// New returns an empty Buffer.
+func New() *Buffer {
+	b := &Buffer{}
+	for i := range b.shards {
+		b.shards[i].m = map[store.Place]*repeat{}
+	}
+	return b
+}
+
+func (b *Buffer) shard(p store.Place) *shard { return &b.shards[p.Fingerprint[0]%shards] }
+
+// Add gathers p for the entry e, which is as it was read. Half of a validity
+// may pass before it is to be stored.
+func (b *Buffer) Add(k incident.Key, e *incident.Entry, p incident.Patch, now time.Time) {
+	place := store.Place{Key: k, Fingerprint: e.Fingerprint}
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	have := sh.m[place]
+	if have == nil {
+		late := wait
+		if !e.ValidUntil.IsZero() {
+			late = min(late, max(e.ValidUntil.Sub(now)/2, 0))
+		}
+		have = &repeat{due: now.Add(late)}
+		sh.m[place] = have
+	}
+	have.Count += p.Count
+	if p.LastSeen.After(have.LastSeen) {
+		have.LastSeen = p.LastSeen
+	}
+	if p.ValidUntil.After(have.ValidUntil) {
+		have.ValidUntil = p.ValidUntil
+	}
+}
+
+// Gathered is what waits for a place; its Count is 0 if nothing does.
+func (b *Buffer) Gathered(place store.Place) incident.Patch {
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if have := sh.m[place]; have != nil {
+		return have.Patch
+	}
+	return incident.Patch{}
+}
+
+// Peek applies what is gathered for e to it, and returns how many repeats that are.
+func (b *Buffer) Peek(k incident.Key, e *incident.Entry) uint64 {
+	if !e.Exists() {
+		return 0
+	}
+	p := b.Gathered(store.Place{Key: k, Fingerprint: e.Fingerprint})
+	if p.Count > 0 {
+		e.Apply(p)
+	}
+	return p.Count
+}
+
+// Subtract takes back repeats that were stored.
+func (b *Buffer) Subtract(place store.Place, n uint64) {
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if have := sh.m[place]; have != nil {
+		if have.Count -= min(n, have.Count); have.Count == 0 {
+			delete(sh.m, place)
+		}
+	}
+}
+
+// Drop forgets what is gathered for a place.
+func (b *Buffer) Drop(place store.Place) {
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.m, place)
+}
+
+// Overfull reports whether so much is gathered that it has to be stored now.
+func (b *Buffer) Overfull() bool {
+	sh := &b.shards[0] // fingerprints are hashes: all shards are about as full
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return len(sh.m) > kept/shards
+}
+
+// Due lists the places whose repeats are to be stored, by key.
+func (b *Buffer) Due(now time.Time, all bool) map[incident.Key][]store.Place {
+	out := map[incident.Key][]store.Place{}
+	for i := range b.shards {
+		sh := &b.shards[i]
+		sh.mu.Lock()
+		for place, p := range sh.m {
+			if all || !p.due.After(now) {
+				out[place.Key] = append(out[place.Key], place)
+			}
+		}
+		sh.mu.Unlock()
+	}
+	return out
+}
