@@ -3,6 +3,7 @@ package incident
 import (
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -110,4 +111,22 @@ func Reference(day time.Time, n uint64, shard byte) string {
 		out = append(out, digits[i])
 	}
 	return string(out)
+}
+
+// ReferenceShard reads from a short name which shard gave it out; ok is false
+// for what is no short name.
+func ReferenceShard(name string) (shard byte, ok bool) {
+	digits := strings.TrimPrefix(name, "INC-")
+	if digits == name || len(digits) < 13 || len(digits) > 21 || digits[8] != '-' {
+		return 0, false
+	}
+	var v uint64
+	for _, c := range []byte(digits[9:]) {
+		n := strings.IndexByte(crockford, c)
+		if n < 0 {
+			return 0, false
+		}
+		v = v*32 + uint64(n)
+	}
+	return byte(v % Shards), true
 }

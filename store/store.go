@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -127,6 +129,31 @@ type Query struct {
 	Cursor string
 }
 
+// Matches reports whether q selects i, wherever its cursor is.
+func (q *Query) Matches(i *incident.Incident) bool {
+	in := func(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
+	if !in(q.States, i.State) || !in(q.Severities, i.Severity) || !in(q.Services, i.Service) || !in(q.Teams, i.Team) {
+		return false
+	}
+	if i.OpenedAt.Before(q.From) || !q.To.IsZero() && !i.OpenedAt.Before(q.To) {
+		return false
+	}
+	return q.Text == "" || contains(i, strings.ToLower(q.Text))
+}
+
+func contains(i *incident.Incident, text string) bool {
+	has := func(s string) bool { return strings.Contains(strings.ToLower(s), text) }
+	if has(i.Title) || has(i.Reference) || has(i.Service) || has(i.Team) || has(i.Description) || slices.ContainsFunc(i.Hosts, has) {
+		return true
+	}
+	for _, v := range i.Labels {
+		if has(v) {
+			return true
+		}
+	}
+	return false
+}
+
 // Lease is a claimed job.
 type Lease struct {
 	incident.Job
@@ -136,6 +163,8 @@ type Lease struct {
 	Attempts int
 	// LastError is what the latest Retry said.
 	LastError string
+	// Shard is where the job is kept.
+	Shard byte
 }
 
 // JobCount is a number of jobs.

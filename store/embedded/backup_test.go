@@ -403,7 +403,7 @@ func TestVerifyFinds(t *testing.T) {
 		}, "counter"},
 		"a counter gone": {func(s *Store) (k, v []byte) { return gone([]byte(string(rowCounter) + "incidents\x00open\x00warning")) }, "counter"},
 		"the count of firing alerts": {func(s *Store) (k, v []byte) {
-			return []byte(string(rowCounter) + firingCounter(testGeneration)), appendNumber(nil, 1)
+			return []byte(string(rowCounter) + row.FiringName(testGeneration)), appendNumber(nil, 1)
 		}, "counter"},
 		"a document without sense": {func(s *Store) (k, v []byte) { return documentKey("token", "a"), []byte("{") }, "row"},
 		"a list of generations":    {func(s *Store) (k, v []byte) { return []byte{rowGenerations}, []byte("{") }, "row"},

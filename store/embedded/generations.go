@@ -10,6 +10,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 func (s *Store) loadGenerations() error {
@@ -36,7 +37,7 @@ func (s *Store) Generations(ctx context.Context) (store.Generations, error) {
 func (s *Store) withFiring() (store.Generations, error) {
 	out := store.Generations{Unknown: s.generations.Unknown, Epoch: s.generations.Epoch, List: slices.Clone(s.generations.List), Firing: map[incident.Generation]int64{}}
 	for _, g := range out.List {
-		v, closer, err := s.db.Get(append([]byte{rowCounter}, firingCounter(g.ID)...))
+		v, closer, err := s.db.Get(append([]byte{rowCounter}, row.FiringName(g.ID)...))
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
 		}

@@ -79,7 +79,7 @@ func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incid
 		if err != nil {
 			return nil, "", err
 		}
-		if i != nil && matches(&q, i) {
+		if i != nil && q.Matches(i) {
 			out = append(out, i)
 		}
 		if len(out) >= q.Limit || seen >= scanLimit {
@@ -106,30 +106,6 @@ func (s *Store) References(ctx context.Context, ids []incident.ID) ([]string, er
 		}
 	}
 	return out, nil
-}
-
-func matches(q *store.Query, i *incident.Incident) bool {
-	in := func(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
-	if !in(q.States, i.State) || !in(q.Severities, i.Severity) || !in(q.Services, i.Service) || !in(q.Teams, i.Team) {
-		return false
-	}
-	if i.OpenedAt.Before(q.From) || !q.To.IsZero() && !i.OpenedAt.Before(q.To) {
-		return false
-	}
-	return q.Text == "" || contains(i, strings.ToLower(q.Text))
-}
-
-func contains(i *incident.Incident, text string) bool {
-	has := func(s string) bool { return strings.Contains(strings.ToLower(s), text) }
-	if has(i.Title) || has(i.Reference) || has(i.Service) || has(i.Team) || has(i.Description) || slices.ContainsFunc(i.Hosts, has) {
-		return true
-	}
-	for _, v := range i.Labels {
-		if has(v) {
-			return true
-		}
-	}
-	return false
 }
 
 // indexes opens the narrowest index for q.

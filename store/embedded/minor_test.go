@@ -11,6 +11,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // TestNewerMinor lets a newer version add fields and kinds of rows. This one
@@ -168,9 +169,9 @@ func TestNewerMinorKeys(t *testing.T) {
 	const future = `"from_the_future":[1,{"a":2}]`
 	key := incident.Key(sum("key", 9))
 	for row, value := range map[string]string{
-		string(idKey(rowKey, key)):                     `{"key":"` + key.String() + `","rule":"r","by":[],"held":[{"fingerprint":"` + strings.Repeat("0", 32) + `","at":"2026-11-21T03:00:00Z",` + future + `}],` + future + `}`,
-		string([]byte{rowGenerations}):                 `{"epoch":3,"list":[{"id":"0000000000000001","text":"",` + future + `}],` + future + `}`,
-		"m" + firingCounter(incident.Generation{7: 1}): string(appendNumber(nil, 1)), // so that it is not forgotten
+		string(idKey(rowKey, key)):                      `{"key":"` + key.String() + `","rule":"r","by":[],"held":[{"fingerprint":"` + strings.Repeat("0", 32) + `","at":"2026-11-21T03:00:00Z",` + future + `}],` + future + `}`,
+		string([]byte{rowGenerations}):                  `{"epoch":3,"list":[{"id":"0000000000000001","text":"",` + future + `}],` + future + `}`,
+		"m" + row.FiringName(incident.Generation{7: 1}): string(appendNumber(nil, 1)), // so that it is not forgotten
 	} {
 		if err := s.db.Set([]byte(row), []byte(value), pebble.Sync); err != nil {
 			t.Fatal(err)

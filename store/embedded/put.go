@@ -203,15 +203,13 @@ func (w *writing) countFiring(was, is *incident.Entry) {
 func (w *writing) finish() error {
 	for g, n := range w.firing {
 		if n != 0 {
-			if err := w.count(firingCounter(g), n); err != nil {
+			if err := w.count(row.FiringName(g), n); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
 }
-
-func firingCounter(g incident.Generation) string { return "firing\x00" + string(g[:]) }
 
 func (w *writing) count(name string, delta int64) error {
 	w.buf = append(append(w.buf[:0], rowCounter), name...)
@@ -296,10 +294,10 @@ func (w *writing) countState(old, i *incident.Incident) error {
 	}
 	var errs [2]error
 	if old != nil {
-		errs[0] = w.count("incidents\x00"+old.State+"\x00"+old.Severity, -1)
+		errs[0] = w.count(row.StateName(old), -1)
 	}
 	if i != nil {
-		errs[1] = w.count("incidents\x00"+i.State+"\x00"+i.Severity, 1)
+		errs[1] = w.count(row.StateName(i), 1)
 	}
 	return errors.Join(errs[0], errs[1])
 }

@@ -273,7 +273,7 @@ func (v *verifier) incident(key, value []byte) {
 	if !bytes.Equal(key[1:], i.ID[:]) {
 		v.problem("incident %s is stored as %x", i.ID, key[1:])
 	}
-	v.counts["incidents\x00"+i.State+"\x00"+i.Severity]++
+	v.counts[row.StateName(i)]++
 	if v.tallies[i.ID] == nil {
 		v.tallies[i.ID] = &alertTally{}
 	}
@@ -377,7 +377,7 @@ func (v *verifier) entry(key, value []byte) {
 	}
 	v.uses(e.Number)
 	if e.Firing {
-		v.counts[firingCounter(e.Generation)]++
+		v.counts[row.FiringName(e.Generation)]++
 	}
 	if e.Incident.IsZero() {
 		return

@@ -30,9 +30,18 @@ type shard struct {
 	_  [40]byte // each on a cache line of its own
 }
 
-type repeat struct {
+// Repeat is what is gathered for one entry.
+type Repeat struct {
 	incident.Patch
+	// Start is that of the episode which the validity is for.
+	Start time.Time
+}
+
+type repeat struct {
+	Repeat
 	due time.Time
+	// flying is how many of them are on their way to the store.
+	flying uint64
 }
 
 // New returns an empty Buffer.
@@ -62,6 +71,9 @@ func (b *Buffer) Add(k incident.Key, e *incident.Entry, p incident.Patch, now ti
 		have = &repeat{due: now.Add(late)}
 		sh.m[place] = have
 	}
+	if !e.Start.IsZero() && !e.Start.Equal(have.Start) {
+		have.Start, have.ValidUntil = e.Start, time.Time{}
+	}
 	have.Count += p.Count
 	if p.LastSeen.After(have.LastSeen) {
 		have.LastSeen = p.LastSeen
@@ -71,27 +83,53 @@ func (b *Buffer) Add(k incident.Key, e *incident.Entry, p incident.Patch, now ti
 	}
 }
 
-// Gathered is what waits for a place; its Count is 0 if nothing does.
-func (b *Buffer) Gathered(place store.Place) incident.Patch {
-	sh := b.shard(place)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	if have := sh.m[place]; have != nil {
-		return have.Patch
-	}
-	return incident.Patch{}
-}
-
-// Peek applies what is gathered for e to it, and returns how many repeats that are.
+// Peek applies what is gathered for e to it, and returns how many of those
+// repeats are not on their way to the store.
 func (b *Buffer) Peek(k incident.Key, e *incident.Entry) uint64 {
 	if !e.Exists() {
 		return 0
 	}
-	p := b.Gathered(store.Place{Key: k, Fingerprint: e.Fingerprint})
-	if p.Count > 0 {
-		e.Apply(p)
+	place := store.Place{Key: k, Fingerprint: e.Fingerprint}
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	have := sh.m[place]
+	if have == nil {
+		return 0
 	}
-	return p.Count
+	e.Apply(have.Patch)
+	return have.Count - have.flying
+}
+
+// Launch returns what is gathered for a place, which goes on its way to the
+// store; its Count is 0 if nothing is gathered or something is on its way already.
+func (b *Buffer) Launch(place store.Place) Repeat {
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	have := sh.m[place]
+	if have == nil || have.flying > 0 {
+		return Repeat{}
+	}
+	have.flying = have.Count
+	return have.Repeat
+}
+
+// Landed ends what Launch began: the repeats are stored, or wait again.
+func (b *Buffer) Landed(place store.Place, stored bool) {
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	have := sh.m[place]
+	if have == nil {
+		return
+	}
+	if stored {
+		have.Count -= min(have.flying, have.Count)
+	}
+	if have.flying = 0; have.Count == 0 {
+		delete(sh.m, place)
+	}
 }
 
 // Subtract takes back repeats that were stored.

@@ -1,0 +1,130 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// cached bounds the incidents whose names are kept in memory, about 150 bytes each.
+const cached = 20_000
+
+// cache keeps what never changes of an incident: its reference and its key.
+type cache struct {
+	mu sync.RWMutex
+	m  map[incident.ID]named
+}
+
+type named struct {
+	reference string
+	key       incident.Key
+}
+
+func (c *cache) init() { c.m = map[incident.ID]named{} }
+
+func (c *cache) get(id incident.ID) (named, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	n, ok := c.m[id]
+	return n, ok
+}
+
+func (c *cache) put(id incident.ID, reference string, key incident.Key) {
+	if _, known := c.get(id); known {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.m) >= cached {
+		for victim := range c.m { // whichever comes first
+			delete(c.m, victim)
+			break
+		}
+	}
+	c.m[id] = named{reference, key}
+}
+
+func (c *cache) forget(id incident.ID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.m, id)
+}
+
+// keyOf finds the key of an incident. ErrNotFound if there is none.
+func (s *Store) keyOf(ctx context.Context, id incident.ID) (incident.Key, error) {
+	if n, ok := s.cache.get(id); ok {
+		return n.key, nil
+	}
+	i, err := s.header(ctx, id)
+	if err != nil {
+		return incident.Key{}, err
+	}
+	if i == nil {
+		return incident.Key{}, fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
+	}
+	return i.Key, nil
+}
+
+// header reads an incident, nil if there is none.
+func (s *Store) header(ctx context.Context, id incident.ID) (*incident.Incident, error) {
+	list, err := s.headers(ctx, []incident.ID{id})
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// headers reads incidents in one round trip, nil for what does not exist.
+func (s *Store) headers(ctx context.Context, ids []incident.ID) ([]*incident.Incident, error) {
+	byShard := map[byte]*call{}
+	where := make([]int, len(ids))
+	var calls []*call
+	for n, id := range ids {
+		shard := id.Shard()
+		if int(shard) >= len(s.names) {
+			where[n] = -1 // nobody's id
+			continue
+		}
+		c := byShard[shard]
+		if c == nil {
+			c = &call{shard: shard, args: []any{"HMGET", s.names[shard].incidents}}
+			byShard[shard] = c
+			calls = append(calls, c)
+		}
+		where[n] = len(c.args) - 2
+		c.args = append(c.args, id[:])
+	}
+	out := make([]*incident.Incident, len(ids))
+	if len(calls) == 0 {
+		return out, nil
+	}
+	if err := s.run(ctx, calls...); err != nil {
+		return nil, err
+	}
+	for n, id := range ids {
+		if where[n] < 0 {
+			continue
+		}
+		c := byShard[id.Shard()]
+		if c.err != nil {
+			return nil, c.err
+		}
+		rows, _ := c.result.([]any)
+		if where[n] >= len(rows) {
+			return nil, errReply
+		}
+		v, ok := rows[where[n]].(string)
+		if !ok {
+			continue
+		}
+		i, err := parseIncident(v)
+		if err != nil {
+			return nil, err
+		}
+		s.cache.put(id, i.Reference, i.Key)
+		out[n] = i
+	}
+	return out, nil
+}

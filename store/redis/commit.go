@@ -1,0 +1,355 @@
+package redis
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store/row"
+)
+
+// commit gathers what the steps of a group decided; write puts it in the order
+// that the script expects.
+type commit struct {
+	archive    []archived
+	timeline   []incident.TimelineEntry
+	jobs       []incident.Job
+	statistics []counter
+	// occurrences are those of incidents that do not change otherwise.
+	occurrences map[incident.ID]uint64
+	order       []incident.ID          // of the incidents that changed
+	opened      [][]*incident.Incident // new ones, as each step has them
+	fps         []alert.Fingerprint    // of the entries that changed, in order
+}
+
+type archived struct {
+	entry   incident.Entry
+	content *alert.Alert // nil: the stored one
+}
+
+type counter struct {
+	name string
+	n    int64
+}
+
+func (c *commit) reset() { *c = commit{} }
+
+func (c *commit) count(name string, n int64) {
+	for i := range c.statistics {
+		if c.statistics[i].name == name {
+			c.statistics[i].n += n
+			return
+		}
+	}
+	c.statistics = append(c.statistics, counter{name, n})
+}
+
+// apply puts what a step decided on top of what the ones before it did.
+func (g *group) apply(w *incident.Change, next *incident.Next) error {
+	if w.Preview {
+		return nil
+	}
+	for _, p := range next.Patches {
+		e := incident.Entry{Fingerprint: p.Fingerprint}
+		if t := g.touch(p.Fingerprint); t != nil {
+			e = t.is
+		}
+		g.patches = append(g.patches, gathered{e, p.Patch})
+	}
+	if !next.Writes() {
+		return nil
+	}
+	for n := range next.Entries {
+		if g.touch(next.Entries[n].Entry.Fingerprint) == nil {
+			return fmt.Errorf("store: a step for key %s wrote the entry %s without having read it", g.key, next.Entries[n].Entry.Fingerprint)
+		}
+	}
+	for _, i := range next.Incidents {
+		if i.Key != g.key {
+			return fmt.Errorf("store: a step for key %s wrote the incident %s of key %s", g.key, i.ID, i.Key)
+		}
+	}
+	g.ran = true
+	g.ids += string(w.ID[:idSize])
+	c := &g.commit
+	for _, e := range next.Archive {
+		a := archived{entry: e}
+		if t := g.touch(e.Fingerprint); t != nil && t.new {
+			a.content = t.content
+		}
+		c.archive = append(c.archive, a)
+	}
+	g.applyEntries(next)
+	g.applyIncidents(next)
+	if next.Key != nil {
+		state := *next.Key
+		state.ChangedAt = g.now
+		g.state = &state
+	}
+	c.timeline = append(c.timeline, next.Timeline...)
+	c.jobs = append(c.jobs, next.Jobs...)
+	for _, o := range next.Observations {
+		row.Observe(o, c.count)
+	}
+	return nil
+}
+
+func (g *group) applyEntries(next *incident.Next) {
+	for n := range next.Entries {
+		e := &next.Entries[n]
+		t := g.touch(e.Entry.Fingerprint)
+		g.change(t, e.Was.Incident, next)
+		t.is, t.removed = e.Entry, false
+		if e.Content != nil {
+			t.content, t.new = e.Content, true
+		}
+		g.countFiring(&e.Was, &e.Entry)
+	}
+	for n := range next.Remove {
+		e := &next.Remove[n]
+		t := g.touch(e.Fingerprint)
+		if t == nil {
+			continue // it was not read, so it is not there
+		}
+		g.change(t, e.Incident, next)
+		g.countFiring(e, &incident.Entry{})
+		t.is, t.removed, t.content, t.new = incident.Entry{Fingerprint: e.Fingerprint}, true, nil, false
+	}
+}
+
+// change notes that an entry changes. The repeats that it takes along count in
+// the incident that they came for.
+func (g *group) change(t *slot, of incident.ID, next *incident.Next) {
+	if t.written {
+		return
+	}
+	t.written = true
+	g.commit.fps = append(g.commit.fps, t.stored.Fingerprint)
+	if t.own == 0 || of.IsZero() { // what a threshold held is counted when it is adopted
+		return
+	}
+	for _, i := range next.Incidents {
+		if i.ID == of {
+			i.Occurrences += t.own
+			return
+		}
+	}
+	if g.commit.occurrences == nil {
+		g.commit.occurrences = map[incident.ID]uint64{}
+	}
+	g.commit.occurrences[of] += t.own
+}
+
+func (g *group) countFiring(was, is *incident.Entry) {
+	if was.Firing == is.Firing && (!is.Firing || was.Generation == is.Generation) {
+		return
+	}
+	if was.Firing {
+		g.commit.count(row.FiringName(was.Generation), -1)
+	}
+	if is.Firing {
+		g.commit.count(row.FiringName(is.Generation), 1)
+	}
+}
+
+func (g *group) applyIncidents(next *incident.Next) {
+	c := &g.commit
+	for _, i := range next.Incidents {
+		was := g.incidents[i.ID]
+		if _, changed := g.stored[i.ID]; !changed {
+			if g.stored == nil {
+				g.stored = map[incident.ID]*incident.Incident{}
+			}
+			g.stored[i.ID] = was
+			c.order = append(c.order, i.ID)
+		}
+		i.Version = 1
+		if was != nil {
+			i.Version = was.Version + 1
+		}
+		if was == nil {
+			c.opened = append(c.opened, []*incident.Incident{i})
+		} else if g.stored[i.ID] == nil { // opened by a step before
+			for n := range c.opened {
+				if c.opened[n][0].ID == i.ID {
+					c.opened[n] = append(c.opened[n], i)
+				}
+			}
+		}
+		g.incidents[i.ID] = i
+		if was == nil || was.State != i.State || was.Severity != i.Severity {
+			if was != nil {
+				c.count(row.StateName(was), -1)
+			}
+			c.count(row.StateName(i), 1)
+		}
+	}
+}
+
+// args builds the list of a script's arguments. Encoded values share buf.
+type args struct {
+	list []any
+	buf  []byte
+}
+
+func (a *args) add(v ...any) { a.list = append(a.list, v...) }
+
+// bytes adds what encode appends.
+func (a *args) bytes(encode func(b []byte) []byte) {
+	from := len(a.buf)
+	a.buf = encode(a.buf)
+	a.list = append(a.list, a.buf[from:len(a.buf):len(a.buf)])
+}
+
+// pair adds a field made of two parts of 16 bytes.
+func (a *args) pair(x, y [16]byte) {
+	from := len(a.buf)
+	a.buf = append(append(a.buf, x[:]...), y[:]...)
+	a.list = append(a.list, a.buf[from:len(a.buf):len(a.buf)])
+}
+
+// write is the call that commits.
+func (g *group) write() (*call, error) {
+	n := g.s.names[g.key.Shard()]
+	c := &call{shard: n.shard, script: scriptCommit, confirmed: true}
+	c.keys = append(append(make([]string, 0, len(n.commit)+7), n.commit...), n.lease+g.key.String())
+	r := record{version: newToken(), ids: g.record.ids + g.ids, key: g.state}
+	if over := len(r.ids) - idsKept*idSize; over > 0 {
+		r.ids = r.ids[over:]
+	}
+	rec, err := r.append(nil)
+	if err != nil {
+		return nil, err
+	}
+	epoch := ""
+	for _, w := range g.works {
+		if w.change.Epoch != 0 && w.err == nil {
+			epoch = g.epoch
+		}
+	}
+	a := &args{list: make([]any, 0, 64+6*len(g.commit.fps)+4*len(g.commit.timeline)), buf: make([]byte, 0, 2048+800*len(g.commit.fps))}
+	a.add(g.key[:], g.record.version, g.ids[:idSize], epoch, g.lease, rec, appendTime(nil, g.now), int(n.shard))
+	g.writeArchive(a)
+	g.writeEntries(a)
+	g.writeIncidents(a)
+	c.keys = g.writeIndexes(a, n, c.keys)
+	a.add(len(g.commit.timeline))
+	for i := range g.commit.timeline {
+		t := &g.commit.timeline[i]
+		a.bytes(func(b []byte) []byte { return binary.BigEndian.AppendUint64(append(b, t.Incident[:]...), t.Seq) })
+		a.bytes(func(b []byte) []byte { return row.AppendTimeline(b, t) })
+	}
+	at := len(a.list)
+	a.add(0)
+	for _, s := range g.commit.statistics {
+		if s.n != 0 {
+			a.add(s.name, s.n)
+		}
+	}
+	a.list[at] = (len(a.list) - at - 1) / 2
+	a.add(len(g.commit.jobs))
+	for _, j := range g.commit.jobs {
+		keep := ""
+		if j.NoLater {
+			keep = "1"
+		}
+		a.add(j.Subject, j.Kind+"\x00"+j.Target)
+		a.bytes(func(b []byte) []byte { return appendTime(b, j.Due) })
+		a.add(newToken(), keep)
+	}
+	c.args = a.list
+	g.s.cost.write(c)
+	return c, nil
+}
+
+func (g *group) writeArchive(a *args) {
+	a.add(len(g.commit.archive))
+	for i := range g.commit.archive {
+		e := &g.commit.archive[i]
+		a.add(e.entry.Fingerprint[:], e.entry.Incident[:])
+		a.bytes(func(b []byte) []byte { return appendEntry(b, &e.entry, e.entry.Count) })
+		if e.content == nil {
+			a.add("")
+		} else {
+			a.bytes(func(b []byte) []byte { return row.AppendContent(b, e.content) })
+		}
+	}
+}
+
+func (g *group) writeEntries(a *args) {
+	list := func(want func(t *slot) bool, put func(t *slot)) {
+		at := len(a.list)
+		n := 0
+		a.add(0)
+		for _, fp := range g.commit.fps {
+			if t := g.touched[fp]; want(t) {
+				n++
+				a.pair(g.key, fp)
+				put(t)
+			}
+		}
+		a.list[at] = n
+	}
+	list(func(t *slot) bool { return t.removed && t.stored.Exists() }, func(*slot) {})
+	list(func(t *slot) bool { return !t.removed && !t.stored.Exists() }, func(t *slot) {
+		a.bytes(func(b []byte) []byte { return appendEntry(b, &t.is, t.is.Count) })
+	})
+	list(func(t *slot) bool { return !t.removed && t.stored.Exists() }, func(t *slot) {
+		a.add(t.valid)
+		// The count goes as what is added, because others store repeats meanwhile. What
+		// was gathered here and is not on its way yet goes along.
+		added := t.is.Count - min(t.is.Count, t.seen) + t.own
+		a.bytes(func(b []byte) []byte { return appendEntry(b, &t.is, added) })
+	})
+	list(func(t *slot) bool { return !t.removed && t.new }, func(t *slot) {
+		a.bytes(func(b []byte) []byte { return row.AppendContent(b, t.content) })
+	})
+}
+
+func (g *group) writeIncidents(a *args) {
+	a.add(len(g.commit.order))
+	for _, id := range g.commit.order {
+		i, was := g.incidents[id], g.stored[id]
+		a.add(id[:])
+		if was == nil {
+			a.add(i.OpenedAt.UTC().Format("20060102"), i.Occurrences)
+		} else {
+			a.add("", int64(i.Occurrences)-int64(was.Occurrences))
+		}
+		a.bytes(func(b []byte) []byte { return appendIncident(b, i) })
+	}
+	a.add(len(g.commit.occurrences))
+	for id, n := range g.commit.occurrences {
+		a.add(id[:], n)
+	}
+}
+
+// writeIndexes moves incidents in the indexes of the fields that changed.
+func (g *group) writeIndexes(a *args, n *names, keys []string) []string {
+	at, moves := len(a.list), 0
+	a.add(0)
+	for _, id := range g.commit.order {
+		place := position(id)
+		is := n.indexes(g.incidents[id])
+		var was [5]string
+		if old := g.stored[id]; old != nil {
+			was = n.indexes(old)
+		}
+		for f := range is {
+			if was[f] == is[f] {
+				continue
+			}
+			if was[f] != "" {
+				keys = append(keys, was[f])
+				a.add(len(keys), "-", place[:])
+				moves++
+			}
+			keys = append(keys, is[f])
+			a.add(len(keys), "+", place[:])
+			moves++
+		}
+	}
+	a.list[at] = moves
+	return keys
+}

@@ -1,0 +1,344 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	client "github.com/redis/go-redis/v9"
+
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+const (
+	// flights is how many pipelines to one server are under way at a time. The
+	// server does one thing at a time: while it works on one, the others are
+	// written and read.
+	flights = 3
+	// flightSize bounds the calls in one pipeline.
+	flightSize = 256
+	// queued bounds the calls that wait for one server; beyond it they are refused.
+	queued = 20_000
+	// downAfter is for how long a server must have failed before calls to it fail at once,
+	// and probeEvery how often one of them tries all the same.
+	downAfter  = time.Second
+	probeEvery = 250 * time.Millisecond
+	// confirmTime is how long replicas may take to confirm; shorter than an answer may take.
+	confirmTime = 400 * time.Millisecond
+)
+
+// call is one command on its way to the server that has its shard. Whatever it
+// is, carrying it out twice is the same as once, because answers get lost.
+type call struct {
+	shard byte
+	// script, or if that is nil args, is what to run. Keys and args are the script's.
+	script *script
+	keys   []string
+	args   []any
+	// confirmed: the answer only counts if as many replicas have all that it
+	// depends on as the store's durability asks for.
+	confirmed bool
+
+	result any
+	err    error
+	done   *sync.WaitGroup
+	tries  int
+	// sourced: the server did not know the script, so it gets the text.
+	sourced bool
+	// asking is the address of the server that imports the shard, if the one that
+	// has it said so.
+	asking string
+}
+
+// errOverloaded: more waits for the server than can be answered in time.
+var errOverloaded = errors.New("too much waits for Redis")
+
+// errUnconfirmed: the replicas did not confirm in time.
+var errUnconfirmed = errors.New("the replicas did not confirm the write in time")
+
+// run carries the calls out, all at once, and waits for them. It returns an
+// error only if ctx was over before it began; each call has its own.
+func (s *Store) run(ctx context.Context, calls ...*call) error {
+	if err := ctx.Err(); err != nil {
+		return &store.UnavailableError{Cause: err}
+	}
+	var done sync.WaitGroup
+	done.Add(len(calls))
+	deadline := time.Now().Add(s.opts.Timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	for _, c := range calls {
+		c.done = &done
+	}
+	s.send(calls, deadline)
+	done.Wait()
+	return nil
+}
+
+// one carries out one call and returns its result.
+func (s *Store) one(ctx context.Context, c *call) (any, error) {
+	if err := s.run(ctx, c); err != nil {
+		return nil, err
+	}
+	return c.result, c.err
+}
+
+// send hands calls to the lanes of the servers that have their shards.
+func (s *Store) send(calls []*call, deadline time.Time) {
+	var to *lane
+	var together []flying
+	for _, c := range calls {
+		l, err := s.lane(c)
+		if err != nil {
+			s.again(c, err, deadline)
+			continue
+		}
+		if l != to && to != nil {
+			to.add(together)
+			together = nil
+		}
+		to, together = l, append(together, flying{c, deadline})
+	}
+	if to != nil {
+		to.add(together)
+	}
+}
+
+// lane finds the lane of a call.
+func (s *Store) lane(c *call) (*lane, error) {
+	cl, addr, err := s.server(c)
+	if err != nil {
+		return nil, err
+	}
+	s.laneMu.Lock()
+	defer s.laneMu.Unlock()
+	l := s.lanes[addr]
+	if l == nil || l.client != cl {
+		l = &lane{s: s, client: cl, addr: addr}
+		s.lanes[addr] = l
+	}
+	return l, nil
+}
+
+// lane is the way to one server. Calls that come while pipelines are under way
+// wait and go together.
+type lane struct {
+	s      *Store
+	client *client.Client
+	addr   string
+
+	mu     sync.Mutex
+	next   []flying // in the order in which they came
+	flying int
+
+	failing atomic.Int64 // since when nothing has come back, in Unix nanoseconds; 0 if it has
+	probed  atomic.Int64
+}
+
+// flying is a call with the time by which it must be over.
+type flying struct {
+	*call
+	deadline time.Time
+}
+
+// add lets calls wait, and sees to it that they fly.
+func (l *lane) add(calls []flying) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.next)+len(calls) > queued {
+		for _, f := range calls {
+			f.finish(nil, errOverloaded)
+		}
+		return
+	}
+	l.next = append(l.next, calls...)
+	if l.flying < flights {
+		l.flying++
+		go l.fly()
+	}
+}
+
+// fly takes what waits until nothing does.
+func (l *lane) fly() {
+	for {
+		l.mu.Lock()
+		n := min(len(l.next), flightSize)
+		if n == 0 {
+			l.flying--
+			l.mu.Unlock()
+			return
+		}
+		batch := append([]flying(nil), l.next[:n]...)
+		l.next = append(l.next[:0], l.next[n:]...)
+		l.mu.Unlock()
+		l.carry(batch)
+	}
+}
+
+// carry sends one pipeline and deals with what comes back.
+func (l *lane) carry(batch []flying) {
+	now := time.Now()
+	if l.refuses(now) {
+		for _, f := range batch {
+			f.finish(nil, fmt.Errorf("Redis at %s has not answered for %s", l.addr, now.Sub(time.Unix(0, l.failing.Load())).Round(time.Second)))
+		}
+		return
+	}
+	deadline := batch[0].deadline
+	pipe := l.client.Pipeline()
+	commands := make([]*client.Cmd, len(batch))
+	barrier := byte(0)
+	confirm := false
+	for n, f := range batch {
+		if f.asking != "" {
+			pipe.Do(context.Background(), "ASKING")
+		}
+		commands[n] = client.NewCmd(context.Background(), f.command()...)
+		_ = pipe.Process(context.Background(), commands[n]) // it only queues
+		if f.deadline.After(deadline) {
+			deadline = f.deadline
+		}
+		if f.confirmed && l.s.opts.Durability.waits() {
+			confirm, barrier = true, f.shard
+		}
+	}
+	var confirmed *client.Cmd
+	if confirm {
+		// A connection that has not written anything has nothing to wait for, but what
+		// the reads have seen may not be on a replica yet: a write of its own comes first.
+		pipe.Do(context.Background(), "SET", l.s.names[barrier].probe, "1")
+		confirmed = pipe.Do(context.Background(), l.s.opts.Durability.command(confirmTime)...)
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	cancel()
+	l.s.metrics.pipelines.Inc()
+	l.s.trips.Add(1)
+	l.learn(commands, now)
+	var unconfirmed error
+	if confirm {
+		unconfirmed = l.s.opts.Durability.confirmed(confirmed)
+	}
+	for n, f := range batch {
+		result, failed := commands[n].Result()
+		if failed != nil && !errors.Is(failed, client.Nil) {
+			l.s.again(f.call, l.see(f.call, failed), f.deadline)
+			continue
+		}
+		if f.confirmed && unconfirmed != nil {
+			f.finish(nil, unconfirmed)
+			continue
+		}
+		f.finish(result, nil)
+	}
+}
+
+// command is what goes over the wire.
+func (c *call) command() []any {
+	if c.script == nil {
+		return c.args
+	}
+	out := make([]any, 0, 3+len(c.keys)+len(c.args))
+	if c.sourced {
+		out = append(out, "EVAL", c.script.text)
+	} else {
+		out = append(out, "EVALSHA", c.script.sha)
+	}
+	out = append(out, len(c.keys))
+	for _, k := range c.keys {
+		out = append(out, k)
+	}
+	return append(out, c.args...)
+}
+
+func (c *call) finish(result any, err error) {
+	if err != nil {
+		err = &store.UnavailableError{Cause: err}
+	}
+	c.result, c.err = result, err
+	c.done.Done()
+}
+
+// learn notes whether the server answers.
+func (l *lane) learn(commands []*client.Cmd, began time.Time) {
+	for _, c := range commands {
+		if c.Err() == nil || !brokenOff(c.Err()) {
+			if l.failing.Swap(0) != 0 {
+				l.s.recovered(l.addr)
+			}
+			return
+		}
+	}
+	if l.failing.CompareAndSwap(0, began.UnixNano()) {
+		l.s.failing(l.addr, commands[0].Err())
+	}
+}
+
+// refuses reports whether the server has failed for so long that it is not
+// asked any more, but for one pipeline now and then.
+func (l *lane) refuses(now time.Time) bool {
+	since := l.failing.Load()
+	if since == 0 || now.UnixNano()-since < int64(downAfter) {
+		return false
+	}
+	last := l.probed.Load()
+	return now.UnixNano()-last < int64(probeEvery) || !l.probed.CompareAndSwap(last, now.UnixNano())
+}
+
+// brokenOff reports whether err is of the connection, so that nobody knows
+// whether the command was carried out.
+func brokenOff(err error) bool {
+	var reply client.Error
+	return err != nil && !errors.As(err, &reply)
+}
+
+// see prepares a call for its next try, as the error tells.
+func (l *lane) see(c *call, err error) error {
+	c.asking = ""
+	if brokenOff(err) {
+		l.s.rediscover()
+		return err
+	}
+	word, rest, _ := strings.Cut(err.Error(), " ")
+	switch word {
+	case "NOSCRIPT":
+		c.sourced = true
+		l.s.metrics.reloads.Inc()
+	case "MOVED":
+		l.s.rediscover()
+	case "ASK":
+		if _, addr, ok := strings.Cut(rest, " "); ok {
+			c.asking = addr
+		}
+	}
+	return err
+}
+
+// passing are the first words of errors that time heals.
+var passing = map[string]bool{"NOSCRIPT": true, "MOVED": true, "ASK": true, "TRYAGAIN": true, "CLUSTERDOWN": true, "LOADING": true, "READONLY": true,
+	"MASTERDOWN": true, "BUSY": true, "UNKILLABLE": true, "NOREPLICAS": true}
+
+// again tries a call once more, after a while, if there is time.
+func (s *Store) again(c *call, err error, deadline time.Time) {
+	word, _, _ := strings.Cut(err.Error(), " ")
+	if !brokenOff(err) && !passing[word] {
+		c.finish(nil, err)
+		return
+	}
+	c.tries++
+	delay := time.Duration(0)
+	if word != "NOSCRIPT" && word != "ASK" {
+		delay = jitter(min(5*time.Millisecond<<min(c.tries, 6), 200*time.Millisecond))
+	}
+	if time.Now().Add(delay).After(deadline) {
+		c.finish(nil, err)
+		return
+	}
+	s.metrics.retries.Inc()
+	time.AfterFunc(delay, func() { s.send([]*call{c}, deadline) })
+}

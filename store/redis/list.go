@@ -1,0 +1,465 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/row"
+)
+
+const (
+	// scanLimit bounds the rows that one page looks at; a page may end early with a cursor.
+	scanLimit = 20_000
+	// rowsAtOnce bounds the rows that one script looks at.
+	rowsAtOnce = 1000
+)
+
+// Incident implements store.Store.
+func (s *Store) Incident(ctx context.Context, name string) (*incident.Incident, error) {
+	id, err := incident.ParseID(name)
+	if err != nil {
+		if id, err = s.byReference(ctx, strings.ToUpper(name)); err != nil {
+			return nil, err
+		}
+	}
+	i, err := s.header(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if i == nil {
+		return nil, fmt.Errorf("incident %q: %w", name, incident.ErrNotFound)
+	}
+	return i, nil
+}
+
+// byReference finds an incident by its short name, which says the shard.
+func (s *Store) byReference(ctx context.Context, name string) (id incident.ID, err error) {
+	shard, ok := incident.ReferenceShard(name)
+	if !ok {
+		return id, fmt.Errorf("incident %.40q: %w", name, incident.ErrNotFound)
+	}
+	v, err := s.one(ctx, &call{shard: shard, args: []any{"HGET", s.names[shard].references, name}})
+	if err != nil {
+		return id, err
+	}
+	text, _ := v.(string)
+	if len(text) != len(id) {
+		return id, fmt.Errorf("incident %.40q: %w", name, incident.ErrNotFound)
+	}
+	return incident.ID([]byte(text)), nil
+}
+
+// References implements store.Store.
+func (s *Store) References(ctx context.Context, ids []incident.ID) ([]string, error) {
+	out := make([]string, len(ids))
+	var missing []incident.ID
+	var where []int
+	for n, id := range ids {
+		if known, ok := s.cache.get(id); ok && known.reference != "" {
+			out[n] = known.reference
+			continue
+		}
+		missing, where = append(missing, id), append(where, n)
+	}
+	if len(missing) == 0 {
+		return out, nil
+	}
+	found, err := s.headers(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for n, i := range found {
+		if i != nil {
+			out[where[n]] = i.Reference
+		}
+	}
+	return out, nil
+}
+
+// Incidents implements store.Store. The cursor is a position in the order that
+// all lists share, so what is written meanwhile neither repeats nor hides a row.
+func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incident, string, error) {
+	from, err := base64.RawURLEncoding.DecodeString(q.Cursor)
+	if err != nil || len(from) != 0 && len(from) != len(incident.ID{}) {
+		return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", q.Cursor, store.ErrCursor)
+	}
+	var out []*incident.Incident
+	for seen := 0; ; {
+		want := min(max(q.Limit-len(out), 1), rowsAtOnce)
+		if q.Text != "" || seen > 0 {
+			want = rowsAtOnce / 4 // most of them do not match
+		}
+		page, more, err := s.positions(ctx, &q, from, want)
+		if err != nil {
+			return nil, "", err
+		}
+		ids := make([]incident.ID, len(page))
+		for n := range page {
+			ids[n] = incident.ID(position(page[n]))
+		}
+		list, err := s.headers(ctx, ids)
+		if err != nil {
+			return nil, "", err
+		}
+		for n, i := range list {
+			seen++
+			from = page[n][:]
+			if i != nil && q.Matches(i) {
+				out = append(out, i)
+			}
+			last := n == len(list)-1 && !more
+			if !last && (len(out) >= q.Limit || seen >= scanLimit) {
+				return out, base64.RawURLEncoding.EncodeToString(from), nil
+			}
+		}
+		if !more {
+			return out, "", nil
+		}
+	}
+}
+
+// positions lists the next positions behind from in the narrowest index for q,
+// over all shards. Each shard is read at one moment, so that an incident which
+// moves between two of its indexes is in one.
+func (s *Store) positions(ctx context.Context, q *store.Query, from []byte, limit int) (page []incident.ID, more bool, err error) {
+	field, values := "", []string{""}
+	for _, f := range [...]struct {
+		field  string
+		values []string
+	}{{fieldService, q.Services}, {fieldTeam, q.Teams}, {fieldState, q.States}, {fieldSeverity, q.Severities}} {
+		if len(f.values) > 0 {
+			field, values = f.field, f.values
+			break
+		}
+	}
+	lower, upper := bounds(q, from)
+	if lower == "" {
+		return nil, false, nil
+	}
+	err = s.eachShard(ctx, func(n *names) *call {
+		keys := []string{n.all}
+		if field != "" {
+			keys = keys[:0]
+			for _, v := range values {
+				keys = append(keys, n.index(field, v))
+			}
+		}
+		if len(keys) == 1 {
+			return &call{args: []any{"ZRANGEBYLEX", keys[0], lower, upper, "LIMIT", 0, limit}}
+		}
+		return &call{script: scriptList, keys: keys, args: []any{lower, upper, limit}}
+	}, func(_ *names, result any) error {
+		lists, _ := result.([]any)
+		if len(lists) > 0 {
+			if _, flat := lists[0].(string); flat {
+				lists = []any{lists}
+			}
+		}
+		for _, l := range lists {
+			members, _ := l.([]any)
+			more = more || len(members) >= limit
+			for _, m := range members {
+				if text, _ := m.(string); len(text) == len(incident.ID{}) {
+					page = append(page, incident.ID([]byte(text)))
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	slices.SortFunc(page, func(a, b incident.ID) int { return bytes.Compare(a[:], b[:]) })
+	page = slices.Compact(page)
+	if len(page) > limit {
+		// Each shard gave its first ones, so the first of all are among them.
+		page, more = page[:limit], true
+	}
+	return page, more, nil
+}
+
+// bounds are the ends of the range of positions that q selects behind from, as
+// ZRANGEBYLEX has them; the lower one is empty if there are none.
+func bounds(q *store.Query, from []byte) (lower, upper string) {
+	lower, upper = "-", "+"
+	if len(from) > 0 {
+		lower = "(" + string(from)
+	}
+	at := func(t time.Time) string {
+		p := position(incident.NewID(t, [16]byte{}, 0, 0))
+		return string(p[:6])
+	}
+	if !q.To.IsZero() {
+		if q.To.UnixMilli() < 0 {
+			return "", ""
+		}
+		if first := at(q.To); len(from) == 0 || first > string(from) {
+			lower = "[" + first
+		}
+	}
+	if q.From.UnixMilli() > 0 { // positions do not go further back
+		upper = "[" + at(q.From) + strings.Repeat("\xff", 11)
+	}
+	return lower, upper
+}
+
+// Alerts implements store.Store.
+func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit int) ([]store.Record, string, error) {
+	behind := ""
+	if cursor != "" {
+		var fp alert.Fingerprint
+		if err := fp.UnmarshalText([]byte(cursor)); err != nil {
+			return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", cursor, store.ErrCursor)
+		}
+		behind = string(fp[:])
+	}
+	if int(id.Shard()) >= len(s.names) {
+		return nil, "", fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
+	}
+	var out []store.Record
+	for seen := 0; seen < scanLimit; seen += rowsAtOnce {
+		some, last, err := s.someAlerts(ctx, id, behind, limit-len(out))
+		if err != nil {
+			return nil, "", err
+		}
+		out = append(out, some...)
+		if behind = last; behind == "" || len(out) >= limit {
+			break
+		}
+	}
+	if behind == "" {
+		return out, "", nil
+	}
+	return out, alert.Fingerprint([]byte(behind)).String(), nil
+}
+
+// someAlerts reads alerts of an incident behind a fingerprint, and says which
+// one to go on behind; empty at the end.
+func (s *Store) someAlerts(ctx context.Context, id incident.ID, behind string, limit int) ([]store.Record, string, error) {
+	n := s.names[id.Shard()]
+	v, err := s.one(ctx, &call{shard: n.shard, script: scriptAlerts, keys: []string{n.incidents, n.order, n.entries, n.contents, n.archiveOrder, n.archive, n.archived},
+		args: []any{id[:], behind, min(max(limit, 50), rowsAtOnce)}})
+	if err != nil {
+		return nil, "", err
+	}
+	if v == nil {
+		return nil, "", fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
+	}
+	reply, _ := v.([]any)
+	if len(reply) != 5 {
+		return nil, "", errReply
+	}
+	text, _ := reply[0].(string)
+	if len(text) != len(incident.Key{}) {
+		return nil, "", errReply
+	}
+	key := incident.Key([]byte(text))
+	records, err := s.records(key, reply[1])
+	if err != nil {
+		return nil, "", err
+	}
+	for n := range records {
+		s.repeats.Peek(key, &records[n].Entry)
+	}
+	archived, err := s.records(key, reply[3])
+	if err != nil {
+		return nil, "", err
+	}
+	for _, r := range archived { // one that came back to the incident is live, and the archive is the past
+		if !slices.ContainsFunc(records, func(l store.Record) bool { return l.Entry.Fingerprint == r.Entry.Fingerprint }) {
+			records = append(records, r)
+		}
+	}
+	slices.SortFunc(records, func(a, b store.Record) int { return bytes.Compare(a.Entry.Fingerprint[:], b.Entry.Fingerprint[:]) })
+	// Only up to where both lists were read is the order complete.
+	last, _ := reply[2].(string)
+	if other, _ := reply[4].(string); last == "" || other != "" && other < last {
+		last = other
+	}
+	whole := len(records)
+	for n := range records {
+		if last != "" && string(records[n].Entry.Fingerprint[:]) > last {
+			whole = n
+			break
+		}
+	}
+	records = records[:whole]
+	if len(records) > limit {
+		records = records[:limit]
+		fp := records[limit-1].Entry.Fingerprint
+		last = string(fp[:])
+	}
+	return records, last, nil
+}
+
+// records reads a list of fingerprints, entries and contents.
+func (s *Store) records(key incident.Key, list any) ([]store.Record, error) {
+	rows, _ := list.([]any)
+	out := make([]store.Record, 0, len(rows)/3)
+	for n := 0; n+2 < len(rows); n += 3 {
+		name, _ := rows[n].(string)
+		value, _ := rows[n+1].(string)
+		r := store.Record{Key: key}
+		if len(name) == 32 { // the key is in front
+			r.Key, name = incident.Key([]byte(name[:16])), name[16:]
+		}
+		if len(name) != 16 {
+			return nil, errReply
+		}
+		var err error
+		if r.Entry, err = parseEntry(value, alert.Fingerprint([]byte(name))); err != nil {
+			return nil, err
+		}
+		if said, ok := rows[n+2].(string); ok {
+			if r.Content, err = row.ParseContent([]byte(said)); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Timeline implements store.Store.
+func (s *Store) Timeline(ctx context.Context, id incident.ID, behind uint64, limit int) ([]incident.TimelineEntry, error) {
+	if limit <= 0 || int(id.Shard()) >= len(s.names) {
+		return nil, nil
+	}
+	c := &call{shard: id.Shard(), args: make([]any, 0, limit+2)}
+	c.args = append(c.args, "HMGET", s.names[id.Shard()].timeline)
+	for n := range uint64(limit) {
+		c.args = append(c.args, timelineField(id, behind+n+1))
+	}
+	rows, err := s.list(ctx, c, limit)
+	if err != nil {
+		return nil, err
+	}
+	var out []incident.TimelineEntry
+	for n := range rows {
+		v, ok := rows[n].(string)
+		if !ok {
+			break
+		}
+		t, err := row.ParseTimeline([]byte(v), id, behind+uint64(n)+1)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// Entries implements store.Store.
+func (s *Store) Entries(ctx context.Context, places []store.Place) ([]incident.Entry, error) {
+	byShard := map[byte]*call{}
+	var calls []*call
+	where := make([]int, len(places))
+	for n := range places {
+		p := &places[n]
+		shard := p.Key.Shard()
+		c := byShard[shard]
+		if c == nil {
+			c = &call{shard: shard, args: []any{"HMGET", s.names[shard].entries}, confirmed: true}
+			byShard[shard] = c
+			calls = append(calls, c)
+		}
+		where[n] = len(c.args) - 2
+		c.args = append(c.args, append(append(make([]byte, 0, 32), p.Key[:]...), p.Fingerprint[:]...))
+	}
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	if err := s.run(ctx, calls...); err != nil {
+		return nil, err
+	}
+	out := make([]incident.Entry, len(places))
+	for n := range places {
+		c := byShard[places[n].Key.Shard()]
+		if c.err != nil {
+			return nil, c.err
+		}
+		rows, _ := c.result.([]any)
+		if where[n] >= len(rows) {
+			return nil, errReply
+		}
+		out[n] = incident.Entry{Fingerprint: places[n].Fingerprint}
+		if v, ok := rows[where[n]].(string); ok {
+			e, err := parseEntry(v, places[n].Fingerprint)
+			if err != nil {
+				return nil, err
+			}
+			out[n] = e
+			s.repeats.Peek(places[n].Key, &out[n])
+		}
+	}
+	return out, nil
+}
+
+// KeyEntries implements store.Store.
+func (s *Store) KeyEntries(ctx context.Context, key incident.Key, behind alert.Fingerprint, limit int) ([]incident.Entry, error) {
+	from := "[" + string(key[:])
+	if !behind.IsZero() {
+		from = "(" + string(key[:]) + string(behind[:])
+	}
+	records, err := s.scan(ctx, key.Shard(), from, "["+string(key[:])+strings.Repeat("\xff", 17), limit, false)
+	out := make([]incident.Entry, len(records))
+	for n := range records {
+		out[n] = records[n].Entry
+	}
+	return out, err
+}
+
+// ScanEntries implements store.Store. The order is that of shards, keys and fingerprints.
+func (s *Store) ScanEntries(ctx context.Context, behind store.Place, limit int) ([]store.Record, error) {
+	var out []store.Record
+	shard, from := byte(0), "-"
+	if behind != (store.Place{}) {
+		shard, from = behind.Key.Shard(), "("+string(behind.Key[:])+string(behind.Fingerprint[:])
+	}
+	for ; int(shard) < len(s.names) && len(out) < limit; shard, from = shard+1, "-" {
+		some, err := s.scan(ctx, shard, from, "+", limit-len(out), true)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, some...)
+	}
+	return out, nil
+}
+
+func (s *Store) scan(ctx context.Context, shard byte, from, to string, limit int, contents bool) ([]store.Record, error) {
+	n := s.names[shard]
+	var out []store.Record
+	for len(out) < limit {
+		want := min(limit-len(out), rowsAtOnce)
+		said := ""
+		if contents {
+			said = "1"
+		}
+		rows, err := s.list(ctx, &call{shard: shard, script: scriptScan, keys: []string{n.order, n.entries, n.contents}, args: []any{from, to, want, said}}, -1)
+		if err != nil {
+			return nil, err
+		}
+		some, err := s.records(incident.Key{}, rows)
+		if err != nil {
+			return nil, err
+		}
+		for i := range some {
+			s.repeats.Peek(some[i].Key, &some[i].Entry)
+		}
+		out = append(out, some...)
+		if len(some) < want {
+			return out, nil
+		}
+		last := &some[len(some)-1]
+		from = "(" + string(last.Key[:]) + string(last.Entry.Fingerprint[:])
+	}
+	return out, nil
+}

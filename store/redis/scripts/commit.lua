@@ -1,0 +1,158 @@
+-- Commits what the steps of one group decided about one key, if nobody else
+-- changed the key since it was read.
+-- KEYS: 1 keys, 2 entries, 3 contents, 4 order, 5 incidents, 6 timeline,
+--   7 references, 8 numbers, 9 statistics, 10 jobs, 11 due, 12 epoch, 13 archive,
+--   14 archived contents, 15 order of the archive, 16 lease, then indexes
+-- ARGV: key, its version as it was read (empty: it was new), id of the first change,
+--   epoch (empty: any), lease that the caller holds (empty: none), the key's new
+--   record, now, shard; then lists, each behind its length:
+--   archived entries: fingerprint, incident, entry, content (empty: the stored one)
+--   removed entries: key and fingerprint
+--   new entries: key and fingerprint, entry
+--   changed entries: key and fingerprint, valid until as it was read, entry whose
+--     count is what is added
+--   contents: key and fingerprint, content
+--   incidents: id, day (empty: it exists), occurrences that are added, the rest
+--   occurrences of other incidents: id, number that is added
+--   moves in indexes: number of the index's key, + or -, position
+--   timeline: incident and number, entry
+--   statistics: name, number that is added
+--   jobs: subject, kind and target, due, token, 1 to keep an earlier time
+-- Result: OK and the references of the new incidents; DONE if this was committed
+--   before; CONFLICT if the key changed since; LEASED if somebody else has the key;
+--   EPOCH if the generations are others.
+local at = 0
+local function take()
+	at = at + 1
+	return ARGV[at]
+end
+local function count() return tonumber(take()) end
+
+local key, expected, id, epoch, lease, record, now, shard = take(), take(), take(), take(), take(), take(), take(), tonumber(take())
+local known = redis.call('HGET', KEYS[1], key)
+if (known and string.sub(known, 1, 8) or '') ~= expected then
+	if known then
+		for i = 0, string.byte(known, 25) - 1 do
+			if string.sub(known, 26 + 8 * i, 33 + 8 * i) == id then return {'DONE'} end
+		end
+	end
+	return {'CONFLICT'}
+end
+local holder = redis.call('GET', KEYS[16])
+if holder and holder ~= lease then return {'LEASED'} end
+if epoch ~= '' and (redis.call('GET', KEYS[12]) or '0') ~= epoch then return {'EPOCH'} end
+
+redis.call('HSET', KEYS[1], key, record)
+if holder then redis.call('DEL', KEYS[16]) end
+
+for _ = 1, count() do
+	local fingerprint, owner, entry, content = take(), take(), take(), take()
+	if content == '' then content = redis.call('HGET', KEYS[3], key .. fingerprint) end
+	redis.call('HSET', KEYS[13], owner .. fingerprint, entry)
+	if content then redis.call('HSET', KEYS[14], owner .. fingerprint, content) end
+	redis.call('ZADD', KEYS[15], 0, owner .. fingerprint)
+end
+
+local n = count()
+all('HDEL', KEYS[2], ARGV, at + 1, at + n)
+all('HDEL', KEYS[3], ARGV, at + 1, at + n)
+all('ZREM', KEYS[4], ARGV, at + 1, at + n)
+at = at + n
+
+n = count()
+if n > 0 then
+	local members = {}
+	for i = 1, n do
+		members[2 * i - 1], members[2 * i] = '0', ARGV[at + 2 * i - 1]
+	end
+	all('HSET', KEYS[2], ARGV, at + 1, at + 2 * n)
+	all('ZADD', KEYS[4], members, 1, 2 * n)
+	at = at + 2 * n
+end
+
+for _ = 1, count() do
+	local field, read, entry = take(), take(), take()
+	local old = redis.call('HGET', KEYS[2], field)
+	if old then
+		local valid = string.sub(entry, 37, 48)
+		-- Somebody else stored repeats of the same alert meanwhile.
+		if string.sub(old, 37, 48) ~= read and string.sub(old, 61, 61) == string.sub(entry, 61, 61) then
+			valid = later(valid, string.sub(old, 37, 48))
+		end
+		entry = counted(entry, number(string.sub(old, 17, 24)), string.sub(old, 25, 36), valid)
+	else -- unreachable: what removes an entry changes the key's version
+		redis.call('ZADD', KEYS[4], 0, field)
+	end
+	redis.call('HSET', KEYS[2], field, entry)
+end
+
+n = count()
+all('HSET', KEYS[3], ARGV, at + 1, at + 2 * n)
+at = at + 2 * n
+
+local result = {'OK'}
+for _ = 1, count() do
+	local incident, day, added, rest = take(), take(), count(), take()
+	local head
+	if day == '' then
+		local old = redis.call('HGET', KEYS[5], incident)
+		head = struct.pack('>I8', number(old) + added) .. string.sub(old, 9, 25 + string.byte(old, 25))
+	else
+		local v, digits = redis.call('HINCRBY', KEYS[8], day, 1) * 64 + shard, ''
+		while v > 0 or #digits < 4 do
+			digits = string.sub('0123456789ABCDEFGHJKMNPQRSTVWXYZ', v % 32 + 1, v % 32 + 1) .. digits
+			v = math.floor(v / 32)
+		end
+		local name = 'INC-' .. day .. '-' .. digits
+		redis.call('HSET', KEYS[7], name, incident)
+		result[#result + 1] = name
+		head = struct.pack('>I8', added) .. key .. string.char(#name) .. name
+	end
+	redis.call('HSET', KEYS[5], incident, head .. rest)
+end
+
+for _ = 1, count() do
+	local incident, added = take(), count()
+	occurred(KEYS[5], incident, added)
+end
+
+for _ = 1, count() do
+	local index, move, place = KEYS[count()], take(), take()
+	if move == '+' then redis.call('ZADD', index, 0, place) else redis.call('ZREM', index, place) end
+end
+
+n = count()
+all('HSET', KEYS[6], ARGV, at + 1, at + 2 * n)
+at = at + 2 * n
+
+for _ = 1, count() do
+	local name, added = take(), take()
+	redis.call('HINCRBY', KEYS[9], name, added)
+end
+
+-- A leased job keeps its lease but gets a new token, so that whoever is at it
+-- cannot finish what was armed meanwhile, and nobody else begins before they are done.
+for _ = 1, count() do
+	local subject, name, due, token, keep = take(), take(), take(), take(), take() == '1'
+	local jobs = jobsOf(KEYS[10], subject)
+	local job = jobs[name]
+	local waits = job and job[1] ~= NONE and (job[2] == NONE or job[3] ~= job[4])
+	if not (keep and waits and not after(job[1], due)) then
+		local member = subject .. '\0' .. name
+		if due == NONE and not (job and after(job[2], now)) then
+			if job then
+				jobs[name] = nil
+				redis.call('ZREM', KEYS[11], member)
+				countJobs(KEYS[9], name, -1)
+				keepJobs(KEYS[10], subject, jobs)
+			end
+		else
+			if not job then countJobs(KEYS[9], name, 1) end
+			job = {due, job and job[2] or NONE, token, job and job[4] or '', 0, ''}
+			jobs[name] = job
+			redis.call('ZADD', KEYS[11], position(job), member)
+			keepJobs(KEYS[10], subject, jobs)
+		end
+	end
+end
+return result
