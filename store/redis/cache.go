@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -44,6 +45,17 @@ func (c *cache) put(id incident.ID, reference string, key incident.Key) {
 		}
 	}
 	c.m[id] = named{reference, key}
+}
+
+// note keeps the name of an incident as it was read, if there is one.
+func (c *cache) note(id incident.ID, v any, key incident.Key) {
+	s, _ := v.(string)
+	if len(s) < incidentHead || len(s) < incidentHead+int(s[24]) {
+		return
+	}
+	if _, known := c.get(id); !known {
+		c.put(id, strings.Clone(s[25:25+int(s[24])]), key)
+	}
 }
 
 func (c *cache) forget(id incident.ID) {

@@ -93,24 +93,36 @@ const idSize = 8
 // idsKept is how many ids of changes a key's record keeps.
 const idsKept = 32
 
-// record is what is stored of a key beside its entries.
+// record is what is stored of a key beside its entries: version, the incident
+// that it names, the number of ids and the ids of the latest changes, the state
+// as JSON.
 type record struct {
 	version string
 	// ids are those of the latest changes, the oldest first.
 	ids string
 	key *incident.KeyState // nil if nothing is known but that the key was changed
+	// rest is the JSON that key was read from.
+	rest []byte
 }
 
-func (r *record) has(id [16]byte) bool {
-	for at := 0; at < len(r.ids); at += idSize {
-		if r.ids[at:at+idSize] == string(id[:idSize]) {
+const recordHead = versionSize + 16 + 1
+
+// has reports whether the record of a key, empty if it has none, keeps the id of a change.
+func has(packed string, id [16]byte) bool {
+	if len(packed) < recordHead {
+		return false
+	}
+	end := min(recordHead+idSize*int(packed[recordHead-1]), len(packed))
+	for at := recordHead; at+idSize <= end; at += idSize {
+		if packed[at:at+idSize] == string(id[:idSize]) {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *record) append(b []byte) ([]byte, error) {
+// append appends the stored form; rest is that of the key if it did not change.
+func (r *record) append(b, rest []byte) ([]byte, error) {
 	b = append(b, r.version...)
 	var id incident.ID
 	if r.key != nil {
@@ -118,27 +130,26 @@ func (r *record) append(b []byte) ([]byte, error) {
 	}
 	b = append(b, id[:]...)
 	b = append(append(b, byte(len(r.ids)/idSize)), r.ids...)
-	if r.key == nil {
-		return b, nil
+	if r.key == nil || rest != nil {
+		return append(b, rest...), nil
 	}
-	rest := *r.key
-	rest.Incident = incident.ID{}
-	state, err := json.Marshal(&rest)
-	return append(b, state...), err
+	state := *r.key
+	state.Incident = incident.ID{}
+	rest, err := json.Marshal(&state)
+	return append(b, rest...), err
 }
 
 func parseRecord(v string) (record, error) {
-	const head = versionSize + 16 + 1
-	if len(v) < head || len(v) < head+idSize*int(v[head-1]) {
+	if len(v) < recordHead || len(v) < recordHead+idSize*int(v[recordHead-1]) {
 		return record{}, fmt.Errorf("store: key: %w", errShort)
 	}
-	end := head + idSize*int(v[head-1])
-	r := record{version: v[:versionSize], ids: v[head:end]}
+	end := recordHead + idSize*int(v[recordHead-1])
+	r := record{version: v[:versionSize], ids: v[recordHead:end]}
 	if end == len(v) {
 		return r, nil
 	}
-	r.key = &incident.KeyState{}
-	if err := json.Unmarshal([]byte(v[end:]), r.key); err != nil {
+	r.key, r.rest = &incident.KeyState{}, []byte(v[end:])
+	if err := json.Unmarshal(r.rest, r.key); err != nil {
 		return r, fmt.Errorf("store: key: %w", err)
 	}
 	copy(r.key.Incident[:], v[versionSize:]) // where a script finds it

@@ -33,8 +33,6 @@ type counter struct {
 	n    int64
 }
 
-func (c *commit) reset() { *c = commit{} }
-
 func (c *commit) count(name string, n int64) {
 	for i := range c.statistics {
 		if c.statistics[i].name == name {
@@ -70,7 +68,6 @@ func (g *group) apply(w *incident.Change, next *incident.Next) error {
 			return fmt.Errorf("store: a step for key %s wrote the incident %s of key %s", g.key, i.ID, i.Key)
 		}
 	}
-	g.ran = true
 	g.ids += string(w.ID[:idSize])
 	c := &g.commit
 	for _, e := range next.Archive {
@@ -85,7 +82,7 @@ func (g *group) apply(w *incident.Change, next *incident.Next) error {
 	if next.Key != nil {
 		state := *next.Key
 		state.ChangedAt = g.now
-		g.state = &state
+		g.state, g.rewrite = &state, true
 	}
 	c.timeline = append(c.timeline, next.Timeline...)
 	c.jobs = append(c.jobs, next.Jobs...)
@@ -187,38 +184,22 @@ func (g *group) applyIncidents(next *incident.Next) {
 	}
 }
 
-// args builds the list of a script's arguments. Encoded values share buf.
-type args struct {
-	list []any
-	buf  []byte
-}
-
-func (a *args) add(v ...any) { a.list = append(a.list, v...) }
-
-// bytes adds what encode appends.
-func (a *args) bytes(encode func(b []byte) []byte) {
-	from := len(a.buf)
-	a.buf = encode(a.buf)
-	a.list = append(a.list, a.buf[from:len(a.buf):len(a.buf)])
-}
-
-// pair adds a field made of two parts of 16 bytes.
-func (a *args) pair(x, y [16]byte) {
-	from := len(a.buf)
-	a.buf = append(append(a.buf, x[:]...), y[:]...)
-	a.list = append(a.list, a.buf[from:len(a.buf):len(a.buf)])
-}
-
 // write is the call that commits.
 func (g *group) write() (*call, error) {
 	n := g.s.names[g.key.Shard()]
-	c := &call{shard: n.shard, script: scriptCommit, confirmed: true}
-	c.keys = append(append(make([]string, 0, len(n.commit)+7), n.commit...), n.lease+g.key.String())
-	r := record{version: newToken(), ids: g.record.ids + g.ids, key: g.state}
-	if over := len(r.ids) - idsKept*idSize; over > 0 {
-		r.ids = r.ids[over:]
+	version, ids := "", ""
+	if g.packed != "" {
+		version, ids = g.record.version, g.record.ids
 	}
-	rec, err := r.append(nil)
+	if ids += g.ids; len(ids) > idsKept*idSize {
+		ids = ids[len(ids)-idsKept*idSize:]
+	}
+	next := record{version: newToken(), ids: ids, key: g.state}
+	rest := g.record.rest
+	if g.rewrite {
+		rest = nil
+	}
+	rec, err := next.append(make([]byte, 0, 512), rest)
 	if err != nil {
 		return nil, err
 	}
@@ -228,26 +209,33 @@ func (g *group) write() (*call, error) {
 			epoch = g.epoch
 		}
 	}
-	a := &args{list: make([]any, 0, 64+6*len(g.commit.fps)+4*len(g.commit.timeline)), buf: make([]byte, 0, 2048+800*len(g.commit.fps))}
-	a.add(g.key[:], g.record.version, g.ids[:idSize], epoch, g.lease, rec, appendTime(nil, g.now), int(n.shard))
+	moves := g.moves(n)
+	keys := make([]string, 0, 1+len(moves))
+	keys = append(keys, n.lease+g.key.String())
+	for _, m := range moves {
+		keys = append(keys, m.index)
+	}
+	a := newArgs(scriptCommit, n.commit, keys, 48+6*len(g.commit.fps)+2*len(g.commit.timeline), 2048+800*len(g.commit.fps))
+	a.id(g.key)
+	a.add(version, g.ids[:idSize], epoch, g.lease)
+	a.bytes(func(b []byte) []byte { return append(b, rec...) })
+	a.bytes(func(b []byte) []byte { return appendTime(b, g.now) })
+	a.add(int(n.shard))
 	g.writeArchive(a)
 	g.writeEntries(a)
 	g.writeIncidents(a)
-	c.keys = g.writeIndexes(a, n, c.keys)
+	a.add(len(moves))
+	for i, m := range moves {
+		a.add(len(n.commit)+2+i, m.way)
+		a.id(m.place)
+	}
 	a.add(len(g.commit.timeline))
 	for i := range g.commit.timeline {
 		t := &g.commit.timeline[i]
 		a.bytes(func(b []byte) []byte { return binary.BigEndian.AppendUint64(append(b, t.Incident[:]...), t.Seq) })
 		a.bytes(func(b []byte) []byte { return row.AppendTimeline(b, t) })
 	}
-	at := len(a.list)
-	a.add(0)
-	for _, s := range g.commit.statistics {
-		if s.n != 0 {
-			a.add(s.name, s.n)
-		}
-	}
-	a.list[at] = (len(a.list) - at - 1) / 2
+	g.writeStatistics(a)
 	a.add(len(g.commit.jobs))
 	for _, j := range g.commit.jobs {
 		keep := ""
@@ -258,16 +246,16 @@ func (g *group) write() (*call, error) {
 		a.bytes(func(b []byte) []byte { return appendTime(b, j.Due) })
 		a.add(newToken(), keep)
 	}
-	c.args = a.list
-	g.s.cost.write(c)
-	return c, nil
+	g.s.cost.write(len(a.list)-len(n.commit)-len(keys), len(a.buf))
+	return &call{shard: n.shard, script: scriptCommit, full: a.done(), confirmed: true}, nil
 }
 
 func (g *group) writeArchive(a *args) {
 	a.add(len(g.commit.archive))
 	for i := range g.commit.archive {
 		e := &g.commit.archive[i]
-		a.add(e.entry.Fingerprint[:], e.entry.Incident[:])
+		a.id(e.entry.Fingerprint)
+		a.id(e.entry.Incident)
 		a.bytes(func(b []byte) []byte { return appendEntry(b, &e.entry, e.entry.Count) })
 		if e.content == nil {
 			a.add("")
@@ -279,13 +267,11 @@ func (g *group) writeArchive(a *args) {
 
 func (g *group) writeEntries(a *args) {
 	list := func(want func(t *slot) bool, put func(t *slot)) {
-		at := len(a.list)
-		n := 0
-		a.add(0)
+		at, n := a.hole(), 0
 		for _, fp := range g.commit.fps {
 			if t := g.touched[fp]; want(t) {
 				n++
-				a.pair(g.key, fp)
+				a.bytes(func(b []byte) []byte { return append(append(b, g.key[:]...), fp[:]...) })
 				put(t)
 			}
 		}
@@ -311,7 +297,7 @@ func (g *group) writeIncidents(a *args) {
 	a.add(len(g.commit.order))
 	for _, id := range g.commit.order {
 		i, was := g.incidents[id], g.stored[id]
-		a.add(id[:])
+		a.id(id)
 		if was == nil {
 			a.add(i.OpenedAt.UTC().Format("20060102"), i.Occurrences)
 		} else {
@@ -321,35 +307,49 @@ func (g *group) writeIncidents(a *args) {
 	}
 	a.add(len(g.commit.occurrences))
 	for id, n := range g.commit.occurrences {
-		a.add(id[:], n)
+		a.id(id)
+		a.add(n)
 	}
 }
 
-// writeIndexes moves incidents in the indexes of the fields that changed.
-func (g *group) writeIndexes(a *args, n *names, keys []string) []string {
-	at, moves := len(a.list), 0
-	a.add(0)
-	for _, id := range g.commit.order {
-		place := position(id)
-		is := n.indexes(g.incidents[id])
-		var was [5]string
-		if old := g.stored[id]; old != nil {
-			was = n.indexes(old)
-		}
-		for f := range is {
-			if was[f] == is[f] {
-				continue
-			}
-			if was[f] != "" {
-				keys = append(keys, was[f])
-				a.add(len(keys), "-", place[:])
-				moves++
-			}
-			keys = append(keys, is[f])
-			a.add(len(keys), "+", place[:])
-			moves++
+func (g *group) writeStatistics(a *args) {
+	at, n := a.hole(), 0
+	for _, s := range g.commit.statistics {
+		if s.n != 0 {
+			a.add(s.name, s.n)
+			n++
 		}
 	}
-	a.list[at] = moves
-	return keys
+	a.list[at] = n
+}
+
+// move is one change of an index.
+type move struct {
+	index, way string
+	place      [16]byte
+}
+
+// moves are those in the indexes of the fields that changed.
+func (g *group) moves(n *names) []move {
+	var out []move
+	for _, id := range g.commit.order {
+		is, old := g.incidents[id], g.stored[id]
+		if old != nil && old.State == is.State && old.Severity == is.Severity && old.Service == is.Service && old.Team == is.Team {
+			continue
+		}
+		to, from := n.indexes(is), [5]string{}
+		if old != nil {
+			from = n.indexes(old)
+		}
+		for f := range to {
+			if from[f] == to[f] {
+				continue
+			}
+			if from[f] != "" {
+				out = append(out, move{from[f], "-", position(id)})
+			}
+			out = append(out, move{to[f], "+", position(id)})
+		}
+	}
+	return out
 }

@@ -23,15 +23,19 @@ type group struct {
 	key   incident.Key
 	works []*work
 	// tries counts the conflicts, lease is the token if the key was taken.
-	tries int
-	lease string
-	err   error
+	tries    int
+	lease    string
+	deadline time.Time
+	err      error
 
-	// What was read.
-	now    time.Time
-	epoch  string
-	record record
-	known  bool // there is a record
+	// What was read. Duplicates need the entries only, so the rest is parsed when
+	// a step has to run.
+	epoch   string
+	packed  string // the key's record, empty if there is none
+	headers []any
+	parsed  bool
+	now     time.Time
+	record  record
 	// incidents are as the steps have them, stored as they were read; nil for one that does not exist.
 	incidents, stored map[incident.ID]*incident.Incident
 	// slots are the entries of the changes' fingerprints, one change behind the
@@ -41,8 +45,8 @@ type group struct {
 
 	// What was decided.
 	state   *incident.KeyState
-	ids     string
-	ran     bool // a step decided something durable
+	rewrite bool   // a step replaced the state
+	ids     string // of the changes whose steps decided something durable
 	commit  commit
 	patches []gathered
 }
@@ -69,14 +73,13 @@ type gathered struct {
 
 // begin returns when the group has to be over.
 func (g *group) begin() time.Time {
-	var deadline time.Time
 	for _, w := range g.works {
-		deadline = latest(deadline, w.deadline)
+		g.deadline = latest(g.deadline, w.deadline)
 	}
-	if time.Now().After(deadline) {
+	if time.Now().After(g.deadline) {
 		g.fail(&store.UnavailableError{Cause: fmt.Errorf("key %s: waited too long for Redis", g.key)})
 	}
-	return deadline
+	return g.deadline
 }
 
 // over reports whether the group has failed as a whole.
@@ -94,26 +97,29 @@ func (g *group) fail(err error) {
 // read is the call that reads what the steps need.
 func (g *group) read() *call {
 	n := g.s.names[g.key.Shard()]
-	c := &call{shard: n.shard, script: scriptRead, keys: n.read, confirmed: true}
-	size := 2
+	entries, asked := 0, 0
 	for _, w := range g.works {
-		size += 1 + len(w.change.Fingerprints)
-	}
-	c.args = append(make([]any, 0, size), g.key[:], 0)
-	asked := 0
-	for _, w := range g.works {
+		entries += len(w.change.Fingerprints)
 		if !w.change.Incident.IsZero() {
-			c.args = append(c.args, w.change.Incident[:])
 			asked++
 		}
 	}
-	c.args[1] = asked
+	a := newArgs(scriptRead, n.read, nil, 2+asked, 16+32*entries+16*asked)
+	a.id(g.key)
+	a.bytes(func(b []byte) []byte {
+		for _, w := range g.works {
+			for i := range w.change.Fingerprints {
+				b = append(append(b, g.key[:]...), w.change.Fingerprints[i][:]...)
+			}
+		}
+		return b
+	})
 	for _, w := range g.works {
-		for i := range w.change.Fingerprints {
-			c.args = append(c.args, w.change.Fingerprints[i][:])
+		if !w.change.Incident.IsZero() {
+			a.id(w.change.Incident)
 		}
 	}
-	return c
+	return &call{shard: n.shard, script: scriptRead, full: a.done(), confirmed: true}
 }
 
 var errReply = errors.New("store: Redis answered something that no script of ours answers")
@@ -124,59 +130,19 @@ func (g *group) take(c *call) error {
 		return c.err
 	}
 	reply, ok := c.result.([]any)
-	if !ok || len(reply) != 7 {
+	if !ok || len(reply) != 5 {
 		return errReply
 	}
-	headers, ok1 := reply[4].([]any)
-	rows, ok2 := reply[5].([]any)
-	others, ok3 := reply[6].([]any)
-	if !ok1 || !ok2 || !ok3 {
+	rows, ok1 := reply[3].([]any)
+	others, ok2 := reply[4].([]any)
+	if g.headers, ok = reply[2].([]any); !ok || !ok1 || !ok2 {
 		return errReply
 	}
-	g.s.cost.read(len(headers)+len(rows), reply)
-	g.now = g.s.clock(reply[0], reply[1])
-	g.epoch, _ = reply[2].(string)
-	g.incidents, g.stored, g.touched = map[incident.ID]*incident.Incident{}, nil, nil
-	g.record, g.known, g.state = record{}, false, nil
-	if v, ok := reply[3].(string); ok {
-		r, err := parseRecord(v)
-		if err != nil {
-			return err
-		}
-		g.record, g.known, g.state = r, true, r.key
-		if r.key != nil && r.key.ChangedAt.After(g.now) {
-			g.now = r.key.ChangedAt
-		}
-	}
-	if err := g.takeIncidents(headers, others); err != nil {
-		return err
-	}
-	return g.takeEntries(rows)
-}
-
-func (g *group) takeIncidents(headers, others []any) error {
-	n := 0
-	take := func(id incident.ID) error {
-		i, err := g.header(headers[n], id)
-		n++
-		g.incidents[id] = i
-		if i != nil && i.ChangedAt.After(g.now) {
-			g.now = i.ChangedAt
-		}
-		return err
-	}
-	for _, w := range g.works {
-		if !w.change.Incident.IsZero() {
-			if err := take(w.change.Incident); err != nil {
-				return err
-			}
-		}
-	}
-	if n < len(headers) {
-		if err := take(g.state.Incident); err != nil {
-			return err
-		}
-	}
+	g.s.cost.read(len(g.headers)+len(rows), reply)
+	g.epoch, _ = reply[0].(string)
+	g.packed, _ = reply[1].(string)
+	g.parsed, g.touched = false, nil
+	g.now = g.s.Now()
 	for n := 0; n+1 < len(others); n += 2 {
 		id, _ := others[n].(string)
 		name, _ := others[n+1].(string)
@@ -184,31 +150,36 @@ func (g *group) takeIncidents(headers, others []any) error {
 			g.s.cache.put(incident.ID([]byte(id)), name, g.key)
 		}
 	}
-	return nil
+	g.note()
+	return g.takeEntries(rows)
 }
 
-// header reads an incident, nil if there is none, and notes its name.
-func (g *group) header(v any, id incident.ID) (*incident.Incident, error) {
-	s, ok := v.(string)
-	if !ok {
-		return nil, nil
+// note keeps the names of the incidents that were read.
+func (g *group) note() {
+	n := 0
+	for _, w := range g.works {
+		if id := w.change.Incident; !id.IsZero() && n < len(g.headers) {
+			g.s.cache.note(id, g.headers[n], g.key)
+			n++
+		}
 	}
-	i, err := parseIncident(s)
-	if err != nil {
-		return nil, err
+	if n < len(g.headers) && len(g.packed) >= recordHead {
+		g.s.cache.note(incident.ID([]byte(g.packed[versionSize:versionSize+16])), g.headers[n], g.key)
 	}
-	g.s.cache.put(id, i.Reference, i.Key)
-	return i, nil
 }
 
 func (g *group) takeEntries(rows []any) error {
-	g.slots = make([]slot, len(rows))
+	if cap(g.slots) < len(rows) {
+		g.slots = make([]slot, len(rows))
+	}
+	g.slots = g.slots[:len(rows)]
 	n := 0
 	for _, w := range g.works {
 		for _, fp := range w.change.Fingerprints {
 			if n >= len(rows) {
 				return errReply
 			}
+			g.slots[n] = slot{}
 			if err := g.fill(&g.slots[n], rows[n], fp); err != nil {
 				return err
 			}
@@ -233,47 +204,94 @@ func (g *group) fill(to *slot, v any, fp alert.Fingerprint) error {
 	return nil
 }
 
+// parse parses what duplicates do not need.
+func (g *group) parse() error {
+	if g.parsed {
+		return nil
+	}
+	g.parsed, g.record, g.state, g.stored = true, record{}, nil, nil
+	g.incidents = make(map[incident.ID]*incident.Incident, len(g.headers))
+	if g.packed != "" {
+		var err error
+		if g.record, err = parseRecord(g.packed); err != nil {
+			return err
+		}
+		if g.state = g.record.key; g.state != nil {
+			g.now = latest(g.now, g.state.ChangedAt)
+		}
+	}
+	n := 0
+	for _, w := range g.works {
+		if !w.change.Incident.IsZero() {
+			if err := g.header(n, w.change.Incident); err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	if n < len(g.headers) && g.state != nil {
+		return g.header(n, g.state.Incident)
+	}
+	return nil
+}
+
+// header takes the n-th incident that was read.
+func (g *group) header(n int, id incident.ID) error {
+	if n >= len(g.headers) {
+		return errReply
+	}
+	v, ok := g.headers[n].(string)
+	if !ok {
+		g.incidents[id] = nil
+		return nil
+	}
+	i, err := parseIncident(v)
+	if err != nil {
+		return err
+	}
+	g.now = latest(g.now, i.ChangedAt)
+	g.incidents[id] = i
+	return nil
+}
+
 // decide runs the steps. It returns the call that commits what they decided,
 // nil if that is nothing durable.
-func (g *group) decide(ctx context.Context, read *call) (*call, error) {
+func (g *group) decide(read *call) (*call, error) {
 	if err := g.take(read); err != nil {
 		return nil, err
 	}
-	g.patches, g.ids, g.ran = g.patches[:0], "", false
-	g.commit.reset()
+	g.patches, g.ids, g.rewrite = g.patches[:0], "", false
+	g.commit = commit{}
 	at := 0
 	for _, w := range g.works {
 		slots := g.slots[at : at+len(w.change.Fingerprints)]
 		at += len(slots)
-		w.err = g.one(ctx, w, slots)
+		w.err = g.one(w, slots)
 		var away *store.UnavailableError
 		if errors.As(w.err, &away) {
 			return nil, w.err
 		}
 	}
-	if !g.ran {
+	if g.ids == "" {
 		return nil, nil
 	}
 	return g.write()
 }
 
 // one runs one change's step.
-func (g *group) one(ctx context.Context, w *work, slots []slot) error {
+func (g *group) one(w *work, slots []slot) error {
 	c := w.change
 	switch {
 	case c.Epoch != 0 && strconv.FormatUint(c.Epoch, 10) != g.epoch:
 		return store.ErrEpoch
-	case g.known && g.record.has(c.ID):
+	case has(g.packed, c.ID):
 		return nil
-	case w.named && g.incidents[c.Incident] == nil:
-		return incident.ErrNotFound
 	}
 	entries := make([]incident.Entry, len(slots))
 	for n := range slots {
+		entries[n] = slots[n].is
 		if t := g.touched[slots[n].stored.Fingerprint]; t != nil {
 			entries[n] = t.is
-		} else {
-			entries[n] = slots[n].is
 		}
 	}
 	if c.Settled != nil && !c.Preview {
@@ -286,6 +304,9 @@ func (g *group) one(ctx context.Context, w *work, slots []slot) error {
 			return nil
 		}
 	}
+	if err := g.parse(); err != nil {
+		return err
+	}
 	st := incident.State{Now: g.now, Key: g.state, Entries: entries}
 	st.NewID = func(n int) incident.ID { return incident.NewID(g.now, c.ID, n, g.key.Shard()) }
 	name := c.Incident
@@ -293,12 +314,12 @@ func (g *group) one(ctx context.Context, w *work, slots []slot) error {
 		name = g.state.Incident
 	}
 	if !name.IsZero() {
-		if _, read := g.incidents[name]; !read {
-			if err := g.fetch(ctx, nil, []incident.ID{name}); err != nil {
-				return err
-			}
+		if err := g.fetch(nil, []incident.ID{name}); err != nil {
+			return err
 		}
-		st.Incident = g.incidents[name]
+		if st.Incident = g.incidents[name]; st.Incident == nil && w.named {
+			return incident.ErrNotFound
+		}
 	}
 	for range maxRuns {
 		next, err := c.Step(st)
@@ -308,7 +329,7 @@ func (g *group) one(ctx context.Context, w *work, slots []slot) error {
 		if next.Want.IsZero() {
 			return g.apply(c, &next)
 		}
-		if err := g.more(ctx, &st, next.Want); err != nil {
+		if err := g.more(&st, next.Want); err != nil {
 			return err
 		}
 	}
@@ -316,8 +337,8 @@ func (g *group) one(ctx context.Context, w *work, slots []slot) error {
 }
 
 // more reads what a step asked for.
-func (g *group) more(ctx context.Context, st *incident.State, want incident.Want) error {
-	if err := g.fetch(ctx, want.Fingerprints, want.Incidents); err != nil {
+func (g *group) more(st *incident.State, want incident.Want) error {
+	if err := g.fetch(want.Fingerprints, want.Incidents); err != nil {
 		return err
 	}
 	if st.More == nil {
@@ -333,29 +354,43 @@ func (g *group) more(ctx context.Context, st *incident.State, want incident.Want
 	return nil
 }
 
-// fetch reads entries with what they say, and incidents.
-func (g *group) fetch(ctx context.Context, fps []alert.Fingerprint, ids []incident.ID) error {
+// fetch reads entries with what they say, and incidents, unless it has them.
+func (g *group) fetch(fps []alert.Fingerprint, ids []incident.ID) error {
 	n := g.s.names[g.key.Shard()]
-	c := &call{shard: n.shard, script: scriptMore, keys: n.more, args: []any{0}, confirmed: true}
 	var asked, foreign []incident.ID
-	for i := range ids {
-		if _, read := g.incidents[ids[i]]; read {
-			continue
-		}
-		if ids[i].Shard() != n.shard {
-			foreign = append(foreign, ids[i])
-		} else {
-			asked = append(asked, ids[i])
-			c.args = append(c.args, ids[i][:])
+	for _, id := range ids {
+		switch _, read := g.incidents[id]; {
+		case read:
+		case id.Shard() != n.shard:
+			foreign = append(foreign, id)
+		default:
+			asked = append(asked, id)
 		}
 	}
-	c.args[0] = len(asked)
 	var wanted []alert.Fingerprint
-	for i := range fps {
-		if t := g.touched[fps[i]]; t == nil || t.content == nil {
-			wanted = append(wanted, fps[i])
-			c.args = append(c.args, append(append(make([]byte, 0, 32), g.key[:]...), fps[i][:]...))
+	for _, fp := range fps {
+		if t := g.touched[fp]; t == nil || t.content == nil {
+			wanted = append(wanted, fp)
 		}
+	}
+	if len(asked)+len(foreign)+len(wanted) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), g.deadline)
+	defer cancel()
+	list, err := g.s.headers(ctx, foreign)
+	if err != nil {
+		return err
+	}
+	for i, id := range foreign {
+		g.incidents[id] = list[i]
+	}
+	c := &call{shard: n.shard, script: scriptMore, keys: n.more, args: []any{len(asked)}, confirmed: true}
+	for i := range asked {
+		c.args = append(c.args, asked[i][:])
+	}
+	for i := range wanted {
+		c.args = append(c.args, append(append(make([]byte, 0, 32), g.key[:]...), wanted[i][:]...))
 	}
 	reply, err := g.s.list(ctx, c, 3)
 	if err != nil {
@@ -367,18 +402,10 @@ func (g *group) fetch(ctx context.Context, fps []alert.Fingerprint, ids []incide
 	if len(headers) != len(asked) || len(rows) != len(wanted) || len(said) != len(wanted) {
 		return errReply
 	}
+	g.headers = headers
 	for i, id := range asked {
-		if g.incidents[id], err = g.header(headers[i], id); err != nil {
+		if err := g.header(i, id); err != nil {
 			return err
-		}
-	}
-	if len(foreign) > 0 {
-		list, err := g.s.headers(ctx, foreign)
-		if err != nil {
-			return err
-		}
-		for i, id := range foreign {
-			g.incidents[id] = list[i]
 		}
 	}
 	for i, fp := range wanted {
@@ -404,17 +431,11 @@ func (g *group) fetch(ctx context.Context, fps []alert.Fingerprint, ids []incide
 func (g *group) touch(fp alert.Fingerprint) *slot {
 	if g.touched == nil {
 		g.touched = make(map[alert.Fingerprint]*slot, len(g.slots))
-	}
-	if t := g.touched[fp]; t != nil {
-		return t
-	}
-	for n := range g.slots {
-		if g.slots[n].stored.Fingerprint == fp {
-			g.touched[fp] = &g.slots[n]
-			return &g.slots[n]
+		for n := len(g.slots) - 1; n >= 0; n-- { // the first of a fingerprint counts
+			g.touched[g.slots[n].stored.Fingerprint] = &g.slots[n]
 		}
 	}
-	return nil
+	return g.touched[fp]
 }
 
 // settled gives the patches to the buffer of repeats.
@@ -429,7 +450,7 @@ func (g *group) settled() {
 }
 
 // answer takes the answer to the commit; conflict says that somebody else was faster.
-func (g *group) answer(ctx context.Context, c *call) (conflict bool) {
+func (g *group) answer(c *call) (conflict bool) {
 	if c.err != nil {
 		g.fail(c.err)
 		return false
@@ -441,11 +462,9 @@ func (g *group) answer(ctx context.Context, c *call) (conflict bool) {
 	}
 	switch reply[0] {
 	case "OK":
-		g.lease = ""
 		g.name(reply[1:])
 	case "DONE": // the answer to it was lost
-		g.lease = ""
-		g.rename(ctx)
+		g.rename()
 	case "CONFLICT", "LEASED":
 		return true
 	case "EPOCH":
@@ -456,8 +475,9 @@ func (g *group) answer(ctx context.Context, c *call) (conflict bool) {
 		return false
 	}
 	g.settled()
-	for fp, t := range g.touched {
-		if t.written && t.own > 0 {
+	for _, fp := range g.commit.fps {
+		t := g.touched[fp]
+		if t.own > 0 {
 			g.s.repeats.Subtract(store.Place{Key: g.key, Fingerprint: fp}, t.own)
 		}
 		if t.removed {
@@ -482,7 +502,9 @@ func (g *group) name(references []any) {
 }
 
 // rename asks for the references that a commit chose whose answer was lost.
-func (g *group) rename(ctx context.Context) {
+func (g *group) rename() {
+	ctx, cancel := context.WithDeadline(context.Background(), g.deadline)
+	defer cancel()
 	for _, list := range g.commit.opened {
 		names, err := g.s.References(ctx, []incident.ID{list[0].ID})
 		if err != nil {

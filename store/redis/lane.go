@@ -29,6 +29,8 @@ const (
 	probeEvery = 250 * time.Millisecond
 	// confirmTime is how long replicas may take to confirm; shorter than an answer may take.
 	confirmTime = 400 * time.Millisecond
+	// clockEvery is how often a pipeline asks for the server's time along the way.
+	clockEvery = 100 * time.Millisecond
 )
 
 // call is one command on its way to the server that has its shard. Whatever it
@@ -39,6 +41,8 @@ type call struct {
 	script *script
 	keys   []string
 	args   []any
+	// full, if set, is the whole command in place of script, keys and args.
+	full []any
 	// confirmed: the answer only counts if as many replicas have all that it
 	// depends on as the store's durability asks for.
 	confirmed bool
@@ -66,18 +70,26 @@ func (s *Store) run(ctx context.Context, calls ...*call) error {
 	if err := ctx.Err(); err != nil {
 		return &store.UnavailableError{Cause: err}
 	}
-	var done sync.WaitGroup
-	done.Add(len(calls))
 	deadline := time.Now().Add(s.opts.Timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
+	s.runUntil(deadline, calls)
+	return nil
+}
+
+// runUntil is run without a context.
+func (s *Store) runUntil(deadline time.Time, calls []*call) {
+	if len(calls) == 0 {
+		return
+	}
+	var done sync.WaitGroup
+	done.Add(len(calls))
 	for _, c := range calls {
 		c.done = &done
 	}
 	s.send(calls, deadline)
 	done.Wait()
-	return nil
 }
 
 // one carries out one call and returns its result.
@@ -191,6 +203,10 @@ func (l *lane) carry(batch []flying) {
 	}
 	deadline := batch[0].deadline
 	pipe := l.client.Pipeline()
+	var clock *client.Cmd
+	if last := l.s.clockAsked.Load(); now.UnixNano()-last > int64(clockEvery) && l.s.clockAsked.CompareAndSwap(last, now.UnixNano()) {
+		clock = pipe.Do(context.Background(), "TIME")
+	}
 	commands := make([]*client.Cmd, len(batch))
 	barrier := byte(0)
 	confirm := false
@@ -220,6 +236,11 @@ func (l *lane) carry(batch []flying) {
 	l.s.metrics.pipelines.Inc()
 	l.s.trips.Add(1)
 	l.learn(commands, now)
+	if clock != nil {
+		if t, ok := clock.Val().([]any); ok && len(t) == 2 {
+			l.s.setClock(t[0], t[1])
+		}
+	}
 	var unconfirmed error
 	if confirm {
 		unconfirmed = l.s.opts.Durability.confirmed(confirmed)
@@ -240,20 +261,20 @@ func (l *lane) carry(batch []flying) {
 
 // command is what goes over the wire.
 func (c *call) command() []any {
-	if c.script == nil {
+	if c.full == nil && c.script == nil {
 		return c.args
 	}
-	out := make([]any, 0, 3+len(c.keys)+len(c.args))
+	if c.full == nil {
+		c.full = append(make([]any, 0, 3+len(c.keys)+len(c.args)), c.script.command(), c.script.sha, len(c.keys))
+		for n := range c.keys {
+			c.full = append(c.full, &c.keys[n])
+		}
+		c.full = append(c.full, c.args...)
+	}
 	if c.sourced {
-		out = append(out, "EVAL", c.script.text)
-	} else {
-		out = append(out, "EVALSHA", c.script.sha)
+		c.full[0], c.full[1] = c.script.commandSourced(), c.script.text
 	}
-	out = append(out, len(c.keys))
-	for _, k := range c.keys {
-		out = append(out, k)
-	}
-	return append(out, c.args...)
+	return c.full
 }
 
 func (c *call) finish(result any, err error) {

@@ -20,7 +20,8 @@ type names struct {
 	archive, archived, archiveOrder                          string
 	statistics, jobs, due, epoch, probe, lease, repeats, all string
 	// commit, read and so on are the beginnings of the lists of keys of scripts.
-	commit, read, more, remove []string
+	more, remove []string
+	commit, read []any // pointers to the names, which need no allocation in a list of arguments
 }
 
 func newNames(prefix string, shard byte) *names {
@@ -35,9 +36,9 @@ func newNames(prefix string, shard byte) *names {
 		{&n.lease, "lease:"}, {&n.repeats, "repeats:"}, {&n.all, "index:all"}} {
 		*k.to = n.tag + k.name
 	}
-	n.commit = []string{n.keys, n.entries, n.contents, n.order, n.incidents, n.timeline, n.references, n.numbers, n.statistics, n.jobs, n.due, n.epoch,
-		n.archive, n.archived, n.archiveOrder}
-	n.read = []string{n.keys, n.entries, n.incidents, n.epoch}
+	n.commit = []any{&n.keys, &n.entries, &n.contents, &n.order, &n.incidents, &n.timeline, &n.references, &n.numbers, &n.statistics, &n.jobs, &n.due, &n.epoch,
+		&n.archive, &n.archived, &n.archiveOrder}
+	n.read = []any{&n.keys, &n.entries, &n.incidents, &n.epoch}
 	n.more = []string{n.entries, n.contents, n.incidents}
 	n.remove = []string{n.keys, n.entries, n.contents, n.order, n.incidents, n.timeline, n.references, n.statistics, n.jobs, n.due,
 		n.archive, n.archived, n.archiveOrder}

@@ -42,8 +42,6 @@ type schema struct {
 
 func (s *Store) schemaKey() string { return s.names[0].tag + "schema" }
 
-var scriptProbe = newScript("probe", writes)
-
 // Examine looks for everything that would keep Tocsin from working with the
 // Redis that url names, or that would lose what it stores. It changes nothing.
 func Examine(ctx context.Context, url string, o Options) ([]Finding, error) {
@@ -121,7 +119,7 @@ func (s *Store) prepare(ctx context.Context) error {
 func (s *Store) setOffset(ctx context.Context) error {
 	now, err := s.list(ctx, &call{args: []any{"TIME"}}, 2)
 	if err == nil {
-		s.clock(now[0], now[1])
+		s.setClock(now[0], now[1])
 	}
 	return err
 }

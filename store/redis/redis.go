@@ -125,10 +125,11 @@ type Store struct {
 	flushes  atomic.Uint64
 	wake     chan struct{} // tells Run that too many repeats are gathered
 
-	offset    atomic.Int64 // by how much the server's clock is ahead of ours, in nanoseconds
-	lastNow   atomic.Int64
-	listening atomic.Int64
-	closed    atomic.Bool
+	clockAsked atomic.Int64 // when, in Unix nanoseconds
+	offset     atomic.Int64 // by how much the server's clock is ahead of ours, in nanoseconds
+	lastNow    atomic.Int64
+	listening  atomic.Int64
+	closed     atomic.Bool
 
 	metrics metrics
 	cost    cost
@@ -203,8 +204,8 @@ func (s *Store) failpoint(name string) {
 	}
 }
 
-// clock takes the server's time from an answer, and returns the store's.
-func (s *Store) clock(seconds, micros any) time.Time {
+// setClock takes the server's time from an answer.
+func (s *Store) setClock(seconds, micros any) {
 	sec, _ := seconds.(string)
 	usec, _ := micros.(string)
 	n, err1 := strconv.ParseInt(sec, 10, 64)
@@ -212,7 +213,6 @@ func (s *Store) clock(seconds, micros any) time.Time {
 	if err1 == nil && err2 == nil {
 		s.offset.Store(time.Until(time.Unix(n, m*1000)).Nanoseconds())
 	}
-	return s.Now()
 }
 
 // Now implements store.Store: the server's clock as of its latest answer. It
@@ -278,17 +278,8 @@ func (c *call) name() string {
 // show that it does not grow with what is stored.
 type cost struct{ reads, writes, bytes atomic.Int64 }
 
-func (c *cost) write(commit *call) {
-	n, size := 0, 0
-	for _, a := range commit.args {
-		switch v := a.(type) {
-		case []byte:
-			n, size = n+1, size+len(v)
-		case string:
-			n, size = n+1, size+len(v)
-		}
-	}
-	c.writes.Add(int64(n))
+func (c *cost) write(values, size int) {
+	c.writes.Add(int64(values))
 	c.bytes.Add(int64(size))
 }
 

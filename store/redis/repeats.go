@@ -63,7 +63,7 @@ func (s *Store) flush(ctx context.Context, all bool) {
 // have any.
 func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) {
 	n := s.names[shard]
-	a := &args{buf: make([]byte, 0, 80*len(places))}
+	a := newArgs(scriptRepeats, nil, []string{n.entries, n.incidents, n.repeats + s.gateway}, 1+5*len(places), 80*len(places))
 	a.add(strconv.FormatUint(s.flushes.Add(1), 10))
 	var on []store.Place
 	for _, place := range places {
@@ -72,7 +72,7 @@ func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) 
 			continue
 		}
 		on = append(on, place)
-		a.pair(place.Key, place.Fingerprint)
+		a.bytes(func(b []byte) []byte { return append(append(b, place.Key[:]...), place.Fingerprint[:]...) })
 		a.add(p.Count)
 		a.bytes(func(b []byte) []byte { return appendTime(b, p.LastSeen) })
 		a.bytes(func(b []byte) []byte { return appendTime(b, p.ValidUntil) })
@@ -81,5 +81,5 @@ func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) 
 	if len(on) == 0 {
 		return nil, nil
 	}
-	return &call{shard: shard, script: scriptRepeats, keys: []string{n.entries, n.incidents, n.repeats + s.gateway}, args: a.list}, on
+	return &call{shard: shard, script: scriptRepeats, full: a.done()}, on
 }

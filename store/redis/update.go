@@ -194,8 +194,6 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 	for _, g := range groups {
 		deadline = latest(deadline, g.begin())
 	}
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
 	calls := make([]*call, 0, len(groups))
 	reading := make([]*group, 0, len(groups))
 	for _, g := range groups {
@@ -203,22 +201,20 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 			*ended = append(*ended, g)
 			continue
 		}
-		if g.tries >= triesBeforeLease && !g.seize(ctx) {
+		if g.tries >= triesBeforeLease && !g.seize() {
 			again = append(again, g)
 			continue
 		}
 		calls, reading = append(calls, g.read()), append(reading, g)
 	}
-	if err := s.run(ctx, calls...); err != nil {
-		failAll(reading, err)
-	}
+	s.runUntil(deadline, calls)
 	writing, commits := reading[:0], calls[:0]
 	for n, g := range reading {
 		if g.over() {
 			*ended = append(*ended, g)
 			continue
 		}
-		commit, err := g.decide(ctx, calls[n])
+		commit, err := g.decide(calls[n])
 		switch {
 		case err != nil:
 			g.fail(err)
@@ -234,12 +230,10 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 		return again
 	}
 	s.failpoint("before-commit")
-	if err := s.run(ctx, commits...); err != nil {
-		failAll(writing, err)
-	}
+	s.runUntil(deadline, commits)
 	s.failpoint("after-commit")
 	for n, g := range writing {
-		if !g.over() && g.answer(ctx, commits[n]) {
+		if !g.over() && g.answer(commits[n]) {
 			g.tries++
 			s.metrics.conflicts.Inc()
 			again = append(again, g)
@@ -250,14 +244,10 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 	return again
 }
 
-func failAll(groups []*group, err error) {
-	for _, g := range groups {
-		g.fail(err)
-	}
-}
-
 // seize takes the key for a moment, so that other processes let it be.
-func (g *group) seize(ctx context.Context) bool {
+func (g *group) seize() bool {
+	ctx, cancel := context.WithDeadline(context.Background(), g.deadline)
+	defer cancel()
 	token := newToken()
 	n := g.s.names[g.key.Shard()]
 	got, err := g.s.one(ctx, &call{shard: n.shard, args: []any{"SET", n.lease + g.key.String(), token, "NX", "PX", leaseTime.Milliseconds()}})
@@ -291,12 +281,12 @@ func newToken() string {
 // preview runs the steps on what is stored and commits nothing.
 func (s *Store) preview(ctx context.Context, works []work) error {
 	for n := range works {
-		g := &group{s: s, key: works[n].key, works: []*work{&works[n]}}
+		g := &group{s: s, key: works[n].key, works: []*work{&works[n]}, deadline: works[n].deadline}
 		read := g.read()
 		if err := s.run(ctx, read); err != nil {
 			return err
 		}
-		if _, err := g.decide(ctx, read); err != nil {
+		if _, err := g.decide(read); err != nil {
 			return err
 		}
 		if works[n].err != nil {

@@ -1,29 +1,45 @@
 -- Reads what a group of changes to one key needs.
 -- KEYS: 1 keys, 2 entries, 3 incidents, 4 epoch
--- ARGV: 1 key, 2 number of incidents, their ids, then fingerprints
--- Result: {seconds, microseconds, epoch or nil, the key's record or nil,
---   {incidents asked for, or nil each, and the key's own behind them if it names one},
---   {entries, or nil each}, {id and reference of other incidents that entries name}}
-local key, asked = ARGV[1], tonumber(ARGV[2])
-local now = redis.call('TIME')
-local record = redis.call('HGET', KEYS[1], key)
-local ids = {}
-for i = 1, asked do ids[i] = ARGV[2 + i] end
+-- ARGV: 1 key, 2 fields of entries, 32 bytes each, then ids of incidents that are asked for
+-- Result: {epoch or nil, the key's record or nil, {incidents asked for, or nil each,
+--   and the key's own behind them if it names one}, {entries, or nil each},
+--   {id and reference of other incidents that entries name}}
+local NOBODY = string.rep('\0', 16)
+local record, wanted = redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2]
 local own = record and string.sub(record, 9, 24) or NOBODY
-if own ~= NOBODY then ids[asked + 1] = own end
-local fields = {}
-for i = asked + 3, #ARGV do fields[#fields + 1] = key .. ARGV[i] end
-local entries = fetch(KEYS[2], fields)
-local others, seen = {}, {[own] = true, [NOBODY] = true}
+local incidents = {}
+for i = 3, #ARGV do incidents[i - 2] = redis.call('HGET', KEYS[3], ARGV[i]) end
+if own ~= NOBODY then incidents[#ARGV - 1] = redis.call('HGET', KEYS[3], own) end
+
+local entries, fields = nil, {}
+for at = 1, #wanted, 32 do
+	fields[#fields + 1] = string.sub(wanted, at, at + 31)
+	if #fields == 1000 and at + 32 < #wanted then
+		entries = entries or {}
+		for _, v in ipairs(redis.call('HMGET', KEYS[2], unpack(fields))) do entries[#entries + 1] = v end
+		fields = {}
+	end
+end
+if entries then
+	for _, v in ipairs(redis.call('HMGET', KEYS[2], unpack(fields))) do entries[#entries + 1] = v end
+elseif #fields > 0 then
+	entries = redis.call('HMGET', KEYS[2], unpack(fields))
+else
+	entries = {}
+end
+
+local others, seen = {}, nil
 for i = 1, #entries do
-	local id = entries[i] and string.sub(entries[i], 1, 16) or NOBODY
-	if not seen[id] then
+	local entry = entries[i]
+	local id = entry and string.sub(entry, 1, 16) or own
+	if id ~= own and id ~= NOBODY and not (seen and seen[id]) then
+		seen = seen or {}
 		seen[id] = true
 		local incident = redis.call('HGET', KEYS[3], id)
 		if incident then
 			others[#others + 1] = id
-			others[#others + 1] = reference(incident)
+			others[#others + 1] = string.sub(incident, 26, 25 + string.byte(incident, 25))
 		end
 	end
 end
-return {now[1], now[2], redis.call('GET', KEYS[4]), record, fetch(KEYS[3], ids), entries, others}
+return {redis.call('GET', KEYS[4]), record, incidents, entries, others}
