@@ -113,16 +113,21 @@ func has(packed string, id [16]byte) bool {
 		return false
 	}
 	end := min(recordHead+idSize*int(packed[recordHead-1]), len(packed))
-	for at := recordHead; at+idSize <= end; at += idSize {
-		if packed[at:at+idSize] == string(id[:idSize]) {
+	r := record{ids: packed[recordHead:end]}
+	return r.has(id)
+}
+
+func (r *record) has(id [16]byte) bool {
+	for at := 0; at+idSize <= len(r.ids); at += idSize {
+		if r.ids[at:at+idSize] == string(id[:idSize]) {
 			return true
 		}
 	}
 	return false
 }
 
-// append appends the stored form; rest is that of the key if it did not change.
-func (r *record) append(b, rest []byte) ([]byte, error) {
+// append appends the stored form, and fills in rest if it is not there.
+func (r *record) append(b []byte) (_ []byte, err error) {
 	b = append(b, r.version...)
 	var id incident.ID
 	if r.key != nil {
@@ -130,13 +135,12 @@ func (r *record) append(b, rest []byte) ([]byte, error) {
 	}
 	b = append(b, id[:]...)
 	b = append(append(b, byte(len(r.ids)/idSize)), r.ids...)
-	if r.key == nil || rest != nil {
-		return append(b, rest...), nil
+	if r.key != nil && r.rest == nil {
+		state := *r.key
+		state.Incident = incident.ID{}
+		r.rest, err = json.Marshal(&state)
 	}
-	state := *r.key
-	state.Incident = incident.ID{}
-	rest, err := json.Marshal(&state)
-	return append(b, rest...), err
+	return append(b, r.rest...), err
 }
 
 func parseRecord(v string) (record, error) {

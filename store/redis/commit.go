@@ -187,19 +187,15 @@ func (g *group) applyIncidents(next *incident.Next) {
 // write is the call that commits.
 func (g *group) write() (*call, error) {
 	n := g.s.names[g.key.Shard()]
-	version, ids := "", ""
-	if g.packed != "" {
-		version, ids = g.record.version, g.record.ids
-	}
-	if ids += g.ids; len(ids) > idsKept*idSize {
+	version, ids := g.record.version, g.record.ids+g.ids
+	if len(ids) > idsKept*idSize {
 		ids = ids[len(ids)-idsKept*idSize:]
 	}
-	next := record{version: newToken(), ids: ids, key: g.state}
-	rest := g.record.rest
+	g.next = record{version: newToken(), ids: ids, key: g.state, rest: g.record.rest}
 	if g.rewrite {
-		rest = nil
+		g.next.rest = nil
 	}
-	rec, err := next.append(make([]byte, 0, 512), rest)
+	rec, err := g.next.append(make([]byte, 0, 512))
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (s *Store) generations(ctx context.Context) (g store.Generations, text stri
 func (s *Store) spread(ctx context.Context, g *store.Generations) (map[incident.Generation]int64, error) {
 	firing := map[incident.Generation]int64{}
 	err := s.eachShard(ctx, func(n *names) *call {
-		c := &call{script: scriptEpoch, keys: []string{n.epoch, n.statistics}, args: []any{g.Epoch}, confirmed: true}
+		c := &call{script: scriptEpoch, keys: []string{n.keys, n.statistics}, args: []any{g.Epoch}, confirmed: true}
 		for _, one := range g.List {
 			c.args = append(c.args, one.ID[:])
 		}

@@ -36,6 +36,9 @@ type group struct {
 	parsed  bool
 	now     time.Time
 	record  record
+	// remembered is what this process knows of the key; it is all that there is to know if same is set.
+	remembered *remembered
+	same       bool
 	// incidents are as the steps have them, stored as they were read; nil for one that does not exist.
 	incidents, stored map[incident.ID]*incident.Incident
 	// slots are the entries of the changes' fingerprints, one change behind the
@@ -48,6 +51,7 @@ type group struct {
 	rewrite bool   // a step replaced the state
 	ids     string // of the changes whose steps decided something durable
 	commit  commit
+	next    record // what the commit makes of the key
 	patches []gathered
 }
 
@@ -94,8 +98,57 @@ func (g *group) fail(err error) {
 	}
 }
 
-// read is the call that reads what the steps need.
+// read is the call that reads what the steps need. If the key is remembered,
+// plain commands read it, which cost the server a fifth of what the script does:
+// the commit finds out if somebody changed the key between them. Else a script
+// follows the key's record to its incident.
 func (g *group) read() *call {
+	g.remembered = g.s.memory.get(g.key)
+	for _, w := range g.works {
+		if !w.change.Incident.IsZero() {
+			return g.readAll()
+		}
+	}
+	if g.remembered == nil {
+		return g.readAll()
+	}
+	n := g.s.names[g.key.Shard()]
+	fields := 0
+	for _, w := range g.works {
+		fields += len(w.change.Fingerprints)
+	}
+	a := &args{list: make([]any, 0, 9+fields), buf: make([]byte, 0, 16+16+32*fields), cuts: make([]cut, 0, 2+fields)}
+	commands := make([][]any, 0, 3)
+	cut := 0
+	end := func() {
+		commands = append(commands, a.list[cut:len(a.list):len(a.list)])
+		cut = len(a.list)
+	}
+	a.add("HMGET", &n.keys)
+	a.id(g.key)
+	a.add("epoch")
+	end()
+	if id := g.remembered.id; !id.IsZero() {
+		a.add("HGET", &n.incidents)
+		a.id(id)
+		end()
+	}
+	if fields > 0 {
+		a.add("HMGET", &n.entries)
+		for _, w := range g.works {
+			for i := range w.change.Fingerprints {
+				a.bytes(func(b []byte) []byte { return append(append(b, g.key[:]...), w.change.Fingerprints[i][:]...) })
+			}
+		}
+		end()
+	}
+	a.done()
+	return &call{shard: n.shard, several: commands, confirmed: true}
+}
+
+// readAll is read by the script.
+func (g *group) readAll() *call {
+	g.remembered = nil
 	n := g.s.names[g.key.Shard()]
 	entries, asked := 0, 0
 	for _, w := range g.works {
@@ -124,23 +177,33 @@ func (g *group) read() *call {
 
 var errReply = errors.New("store: Redis answered something that no script of ours answers")
 
-// take takes the answer to read.
-func (g *group) take(c *call) error {
+// take takes the answer to read. Known is false if the key names another
+// incident than is remembered: then the script has to read it.
+func (g *group) take(c *call) (known bool, err error) {
 	if c.err != nil {
-		return c.err
+		return false, c.err
 	}
 	reply, ok := c.result.([]any)
-	if !ok || len(reply) != 5 {
-		return errReply
+	if !ok {
+		return false, errReply
+	}
+	if g.remembered != nil {
+		if reply, ok = g.arrange(reply); !ok {
+			return false, nil
+		}
+	}
+	if len(reply) != 5 {
+		return false, errReply
 	}
 	rows, ok1 := reply[3].([]any)
 	others, ok2 := reply[4].([]any)
 	if g.headers, ok = reply[2].([]any); !ok || !ok1 || !ok2 {
-		return errReply
+		return false, errReply
 	}
 	g.s.cost.read(len(g.headers)+len(rows), reply)
 	g.epoch, _ = reply[0].(string)
 	g.packed, _ = reply[1].(string)
+	g.same = g.remembered != nil && len(g.packed) > versionSize && g.packed[:versionSize] == g.remembered.record.version
 	g.parsed, g.touched = false, nil
 	g.now = g.s.Now()
 	for n := 0; n+1 < len(others); n += 2 {
@@ -151,7 +214,35 @@ func (g *group) take(c *call) error {
 		}
 	}
 	g.note()
-	return g.takeEntries(rows)
+	return true, g.takeEntries(rows)
+}
+
+// arrange brings the answers to plain commands into the form of the script's.
+func (g *group) arrange(reply []any) ([]any, bool) {
+	if len(reply) == 0 {
+		return nil, false
+	}
+	head, _ := reply[0].([]any)
+	if len(head) != 2 {
+		return nil, false
+	}
+	var own incident.ID
+	packed, _ := head[0].(string)
+	if len(packed) >= recordHead {
+		own = incident.ID([]byte(packed[versionSize : versionSize+16]))
+	}
+	if own != g.remembered.id {
+		return nil, false
+	}
+	headers, rows := []any{}, []any{}
+	rest := reply[1:]
+	if !own.IsZero() && len(rest) > 0 {
+		headers, rest = rest[:1], rest[1:]
+	}
+	if len(rest) > 0 {
+		rows, _ = rest[0].([]any)
+	}
+	return []any{head[1], head[0], headers, rows, []any{}}, true
 }
 
 // note keeps the names of the incidents that were read.
@@ -211,14 +302,25 @@ func (g *group) parse() error {
 	}
 	g.parsed, g.record, g.state, g.stored = true, record{}, nil, nil
 	g.incidents = make(map[incident.ID]*incident.Incident, len(g.headers))
+	if g.same && g.remembered.parsed {
+		g.record = g.remembered.record
+		if i := g.remembered.incident; i != nil {
+			g.incidents[i.ID] = i
+			g.now = latest(g.now, i.ChangedAt)
+		}
+		if g.state = g.record.key; g.state != nil {
+			g.now = latest(g.now, g.state.ChangedAt)
+		}
+		return nil
+	}
 	if g.packed != "" {
 		var err error
 		if g.record, err = parseRecord(g.packed); err != nil {
 			return err
 		}
-		if g.state = g.record.key; g.state != nil {
-			g.now = latest(g.now, g.state.ChangedAt)
-		}
+	}
+	if g.state = g.record.key; g.state != nil {
+		g.now = latest(g.now, g.state.ChangedAt)
 	}
 	n := 0
 	for _, w := range g.works {
@@ -233,6 +335,11 @@ func (g *group) parse() error {
 		return g.header(n, g.state.Incident)
 	}
 	return nil
+}
+
+// has reports whether a change is among the latest that the key had.
+func (g *group) has(id [16]byte) bool {
+	return has(g.packed, id)
 }
 
 // header takes the n-th incident that was read.
@@ -257,7 +364,13 @@ func (g *group) header(n int, id incident.ID) error {
 // decide runs the steps. It returns the call that commits what they decided,
 // nil if that is nothing durable.
 func (g *group) decide(read *call) (*call, error) {
-	if err := g.take(read); err != nil {
+	known, err := g.take(read)
+	if err == nil && !known { // another process opened another incident
+		read = g.readAll()
+		g.s.runUntil(g.deadline, []*call{read})
+		_, err = g.take(read)
+	}
+	if err != nil {
 		return nil, err
 	}
 	g.patches, g.ids, g.rewrite = g.patches[:0], "", false
@@ -284,7 +397,7 @@ func (g *group) one(w *work, slots []slot) error {
 	switch {
 	case c.Epoch != 0 && strconv.FormatUint(c.Epoch, 10) != g.epoch:
 		return store.ErrEpoch
-	case has(g.packed, c.ID):
+	case g.has(c.ID):
 		return nil
 	}
 	entries := make([]incident.Entry, len(slots))
@@ -440,6 +553,10 @@ func (g *group) touch(fp alert.Fingerprint) *slot {
 
 // settled gives the patches to the buffer of repeats.
 func (g *group) settled() {
+	if g.remembered == nil && len(g.packed) >= recordHead {
+		m := &remembered{record: record{version: g.packed[:versionSize]}, id: incident.ID([]byte(g.packed[versionSize : versionSize+16]))}
+		g.s.memory.put(g.key, m)
+	}
 	for n := range g.patches {
 		p := &g.patches[n]
 		g.s.repeats.Add(g.key, &p.entry, p.patch, g.now)
@@ -463,6 +580,7 @@ func (g *group) answer(c *call) (conflict bool) {
 	switch reply[0] {
 	case "OK":
 		g.name(reply[1:])
+		g.remember()
 	case "DONE": // the answer to it was lost
 		g.rename()
 	case "CONFLICT", "LEASED":
@@ -485,6 +603,18 @@ func (g *group) answer(c *call) (conflict bool) {
 		}
 	}
 	return false
+}
+
+// remember keeps what the commit made of the key.
+func (g *group) remember() {
+	m := &remembered{record: g.next, parsed: true}
+	if g.state != nil {
+		m.id = g.state.Incident
+		if m.incident = g.incidents[m.id]; m.incident == nil && !m.id.IsZero() {
+			m.parsed = false // it was not read
+		}
+	}
+	g.s.memory.put(g.key, m)
 }
 
 // name gives the new incidents the references that the commit chose.

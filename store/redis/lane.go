@@ -41,8 +41,10 @@ type call struct {
 	script *script
 	keys   []string
 	args   []any
-	// full, if set, is the whole command in place of script, keys and args.
-	full []any
+	// full, if set, is the whole command in place of script, keys and args; several,
+	// if set, are commands that go together, and the result is the list of theirs.
+	full    []any
+	several [][]any
 	// confirmed: the answer only counts if as many replicas have all that it
 	// depends on as the store's durability asks for.
 	confirmed bool
@@ -207,15 +209,25 @@ func (l *lane) carry(batch []flying) {
 	if last := l.s.clockAsked.Load(); now.UnixNano()-last > int64(clockEvery) && l.s.clockAsked.CompareAndSwap(last, now.UnixNano()) {
 		clock = pipe.Do(context.Background(), "TIME")
 	}
-	commands := make([]*client.Cmd, len(batch))
-	barrier := byte(0)
-	confirm := false
-	for n, f := range batch {
+	commands := make([]*client.Cmd, 0, 3*len(batch))
+	put := func(f *flying, command []any) {
 		if f.asking != "" {
 			pipe.Do(context.Background(), "ASKING")
 		}
-		commands[n] = client.NewCmd(context.Background(), f.command()...)
-		_ = pipe.Process(context.Background(), commands[n]) // it only queues
+		c := client.NewCmd(context.Background(), command...)
+		_ = pipe.Process(context.Background(), c) // it only queues
+		commands = append(commands, c)
+	}
+	barrier := byte(0)
+	confirm := false
+	for n := range batch {
+		f := &batch[n]
+		for _, command := range f.several {
+			put(f, command)
+		}
+		if f.several == nil {
+			put(f, f.command())
+		}
 		if f.deadline.After(deadline) {
 			deadline = f.deadline
 		}
@@ -245,9 +257,11 @@ func (l *lane) carry(batch []flying) {
 	if confirm {
 		unconfirmed = l.s.opts.Durability.confirmed(confirmed)
 	}
-	for n, f := range batch {
-		result, failed := commands[n].Result()
-		if failed != nil && !errors.Is(failed, client.Nil) {
+	for _, f := range batch {
+		n := max(len(f.several), 1)
+		result, failed := f.collect(commands[:n])
+		commands = commands[n:]
+		if failed != nil {
 			l.s.again(f.call, l.see(f.call, failed), f.deadline)
 			continue
 		}
@@ -257,6 +271,26 @@ func (l *lane) carry(batch []flying) {
 		}
 		f.finish(result, nil)
 	}
+}
+
+// collect takes the answers to a call's commands.
+func (c *call) collect(commands []*client.Cmd) (any, error) {
+	if c.several == nil {
+		result, err := commands[0].Result()
+		if errors.Is(err, client.Nil) {
+			err = nil
+		}
+		return result, err
+	}
+	results := make([]any, len(commands))
+	for n, command := range commands {
+		result, err := command.Result()
+		if err != nil && !errors.Is(err, client.Nil) {
+			return nil, err
+		}
+		results[n] = result
+	}
+	return results, nil
 }
 
 // command is what goes over the wire.

@@ -3,7 +3,6 @@ package redis
 import (
 	"encoding/binary"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -15,10 +14,10 @@ type names struct {
 	shard byte
 	tag   string // everything before the name of a key
 
-	keys, entries, contents, order                           string
-	incidents, timeline, references, numbers                 string
-	archive, archived, archiveOrder                          string
-	statistics, jobs, due, epoch, probe, lease, repeats, all string
+	keys, entries, contents, order                    string
+	incidents, timeline, references, numbers          string
+	archive, archived, archiveOrder                   string
+	statistics, jobs, due, probe, lease, repeats, all string
 	// commit, read and so on are the beginnings of the lists of keys of scripts.
 	more, remove []string
 	commit, read []any // pointers to the names, which need no allocation in a list of arguments
@@ -32,13 +31,13 @@ func newNames(prefix string, shard byte) *names {
 	}{{&n.keys, "keys"}, {&n.entries, "entries"}, {&n.contents, "contents"}, {&n.order, "order"},
 		{&n.incidents, "incidents"}, {&n.timeline, "timeline"}, {&n.references, "references"}, {&n.numbers, "numbers"},
 		{&n.archive, "archive:entries"}, {&n.archived, "archive:contents"}, {&n.archiveOrder, "archive:order"},
-		{&n.statistics, "statistics"}, {&n.jobs, "jobs"}, {&n.due, "due"}, {&n.epoch, "epoch"}, {&n.probe, "probe"},
+		{&n.statistics, "statistics"}, {&n.jobs, "jobs"}, {&n.due, "due"}, {&n.probe, "probe"},
 		{&n.lease, "lease:"}, {&n.repeats, "repeats:"}, {&n.all, "index:all"}} {
 		*k.to = n.tag + k.name
 	}
-	n.commit = []any{&n.keys, &n.entries, &n.contents, &n.order, &n.incidents, &n.timeline, &n.references, &n.numbers, &n.statistics, &n.jobs, &n.due, &n.epoch,
+	n.commit = []any{&n.keys, &n.entries, &n.contents, &n.order, &n.incidents, &n.timeline, &n.references, &n.numbers, &n.statistics, &n.jobs, &n.due,
 		&n.archive, &n.archived, &n.archiveOrder}
-	n.read = []any{&n.keys, &n.entries, &n.incidents, &n.epoch}
+	n.read = []any{&n.keys, &n.entries, &n.incidents}
 	n.more = []string{n.entries, n.contents, n.incidents}
 	n.remove = []string{n.keys, n.entries, n.contents, n.order, n.incidents, n.timeline, n.references, n.statistics, n.jobs, n.due,
 		n.archive, n.archived, n.archiveOrder}
@@ -99,13 +98,6 @@ func beUint64(s string) uint64 { return uint64(beUint32(s))<<32 | uint64(beUint3
 
 func beUint32(s string) uint32 {
 	return uint32(s[0])<<24 | uint32(s[1])<<16 | uint32(s[2])<<8 | uint32(s[3])
-}
-
-// prefix of keys unless the URL says another one.
-const defaultPrefix = "tocsin"
-
-func validPrefix(p string) bool {
-	return p != "" && len(p) <= 100 && !strings.ContainsAny(p, "{} \t\r\n*?[]\\")
 }
 
 // timelineField is the field of one timeline entry: incident and number.

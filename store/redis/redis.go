@@ -16,7 +16,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -27,6 +26,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/redisurl"
 	"github.com/tocsin-gateway/tocsin/store/repeats"
 )
 
@@ -120,11 +120,13 @@ type Store struct {
 	inFlight atomic.Int64
 	queues   [64]queues
 	cache    cache
+	memory   memory
 	repeats  *repeats.Buffer
 	flushing sync.Mutex // held while repeats are stored
 	flushes  atomic.Uint64
 	wake     chan struct{} // tells Run that too many repeats are gathered
 
+	began      time.Time    // when this process made the Store
 	clockAsked atomic.Int64 // when, in Unix nanoseconds
 	offset     atomic.Int64 // by how much the server's clock is ahead of ours, in nanoseconds
 	lastNow    atomic.Int64
@@ -138,7 +140,7 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open connects to the Redis that url names, see URL, and checks that it can
+// Open connects to the Redis that url names, see redisurl.Parse, and checks that it can
 // keep what is stored.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	target, err := parseURL(url)
@@ -150,7 +152,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.prepare(ctx); err != nil {
-		_ = s.Close() // the other error says more
+		s.disconnect()
 		return nil, err
 	}
 	if o.Registerer != nil {
@@ -160,7 +162,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
-func newStore(url string, target target, o Options) *Store {
+func newStore(url string, target redisurl.Target, o Options) *Store {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -173,15 +175,16 @@ func newStore(url string, target target, o Options) *Store {
 	if o.Durability == "" {
 		o.Durability = Local
 	}
-	s := &Store{url: url, opts: o, log: o.Logger.With("component", "store"), gateway: newGatewayID(), lanes: map[string]*lane{},
+	s := &Store{url: url, opts: o, log: o.Logger.With("component", "store"), gateway: newGatewayID(), began: time.Now(), lanes: map[string]*lane{},
 		repeats: repeats.New(), wake: make(chan struct{}, 1), metrics: newMetrics()}
 	for n := range s.names {
-		s.names[n] = newNames(target.prefix, byte(n))
+		s.names[n] = newNames(target.Prefix, byte(n))
 	}
 	for n := range s.queues {
 		s.queues[n].m = map[incident.Key]*keyQueue{}
 	}
 	s.cache.init()
+	s.memory.init()
 	return s
 }
 
@@ -204,6 +207,11 @@ func (s *Store) failpoint(name string) {
 	}
 }
 
+// steady is this machine's clock as it was at the beginning, and what has passed
+// since. Whoever sets the clock meanwhile does not move it: a moment of ten
+// minutes ahead would hold Now for as long, as that never runs backwards.
+func (s *Store) steady() time.Time { return s.began.Add(time.Since(s.began)) }
+
 // setClock takes the server's time from an answer.
 func (s *Store) setClock(seconds, micros any) {
 	sec, _ := seconds.(string)
@@ -211,7 +219,7 @@ func (s *Store) setClock(seconds, micros any) {
 	n, err1 := strconv.ParseInt(sec, 10, 64)
 	m, err2 := strconv.ParseInt(usec, 10, 64)
 	if err1 == nil && err2 == nil {
-		s.offset.Store(time.Until(time.Unix(n, m*1000)).Nanoseconds())
+		s.offset.Store(time.Unix(n, m*1000).Sub(s.steady()).Nanoseconds())
 	}
 }
 
@@ -222,7 +230,7 @@ func (s *Store) Now() time.Time {
 	if s.opts.Now != nil {
 		now = s.opts.Now()
 	} else {
-		now = time.Now().Add(time.Duration(s.offset.Load()))
+		now = s.steady().Add(time.Duration(s.offset.Load()))
 	}
 	for {
 		last := s.lastNow.Load()
@@ -303,10 +311,4 @@ func size(v any) int {
 }
 
 // Redacted is a URL without its password.
-func Redacted(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "redis"
-	}
-	return u.Redacted()
-}
+func Redacted(text string) string { return store.URL(text).String() }

@@ -1,8 +1,8 @@
 -- Commits what the steps of one group decided about one key, if nobody else
 -- changed the key since it was read.
 -- KEYS: 1 keys, 2 entries, 3 contents, 4 order, 5 incidents, 6 timeline,
---   7 references, 8 numbers, 9 statistics, 10 jobs, 11 due, 12 epoch, 13 archive,
---   14 archived contents, 15 order of the archive, 16 lease, then indexes
+--   7 references, 8 numbers, 9 statistics, 10 jobs, 11 due, 12 archive,
+--   13 archived contents, 14 order of the archive, 15 lease, then indexes
 -- ARGV: key, its version as it was read (empty: it was new), id of the first change,
 --   epoch (empty: any), lease that the caller holds (empty: none), the key's new
 --   record, now, shard; then lists, each behind its length:
@@ -38,19 +38,19 @@ if (known and string.sub(known, 1, 8) or '') ~= expected then
 	end
 	return {'CONFLICT'}
 end
-local holder = redis.call('GET', KEYS[16])
+local holder = redis.call('GET', KEYS[15])
 if holder and holder ~= lease then return {'LEASED'} end
-if epoch ~= '' and (redis.call('GET', KEYS[12]) or '0') ~= epoch then return {'EPOCH'} end
+if epoch ~= '' and (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= epoch then return {'EPOCH'} end
 
 redis.call('HSET', KEYS[1], key, record)
-if holder then redis.call('DEL', KEYS[16]) end
+if holder then redis.call('DEL', KEYS[15]) end
 
 for _ = 1, count() do
 	local fingerprint, owner, entry, content = take(), take(), take(), take()
 	if content == '' then content = redis.call('HGET', KEYS[3], key .. fingerprint) end
-	redis.call('HSET', KEYS[13], owner .. fingerprint, entry)
-	if content then redis.call('HSET', KEYS[14], owner .. fingerprint, content) end
-	redis.call('ZADD', KEYS[15], 0, owner .. fingerprint)
+	redis.call('HSET', KEYS[12], owner .. fingerprint, entry)
+	if content then redis.call('HSET', KEYS[13], owner .. fingerprint, content) end
+	redis.call('ZADD', KEYS[14], 0, owner .. fingerprint)
 end
 
 local n = count()

@@ -1,10 +1,10 @@
 -- Tries every command that the other scripts use.
 -- KEYS: 1 a key that nobody uses
--- Result: what the user may not do, with the server's words
+-- Result: what the user may not do, each with the server's words behind it
 local refused = {}
 local function try(...)
 	local reply = redis.pcall(...)
-	if type(reply) == 'table' and reply.err then refused[#refused + 1] = reply.err end
+	if type(reply) == 'table' and reply.err then refused[#refused + 1] = (...) .. ': ' .. reply.err end
 end
 local key = KEYS[1]
 try('DEL', key)

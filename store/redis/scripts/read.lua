@@ -1,5 +1,5 @@
 -- Reads what a group of changes to one key needs.
--- KEYS: 1 keys, 2 entries, 3 incidents, 4 epoch
+-- KEYS: 1 keys, 2 entries, 3 incidents
 -- ARGV: 1 key, 2 fields of entries, 32 bytes each, then ids of incidents that are asked for
 -- Result: {epoch or nil, the key's record or nil, {incidents asked for, or nil each,
 --   and the key's own behind them if it names one}, {entries, or nil each},
@@ -42,4 +42,4 @@ for i = 1, #entries do
 		end
 	end
 end
-return {redis.call('GET', KEYS[4]), record, incidents, entries, others}
+return {redis.call('HGET', KEYS[1], 'epoch'), record, incidents, entries, others}
