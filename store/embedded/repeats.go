@@ -10,8 +10,12 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
-// repeatsAtOnce is how many repeats are stored in one batch.
-const repeatsAtOnce = 500
+const (
+	// repeatsKept bounds the entries whose repeats wait to be stored.
+	repeatsKept = 200_000
+	// repeatsAtOnce is how many repeats are stored in one batch.
+	repeatsAtOnce = 500
+)
 
 // flushRepeats stores the repeats that are due, or all. They need no sync: a
 // later commit's takes them along.

@@ -39,6 +39,7 @@ type group struct {
 	// remembered is what this process knows of the key; it is all that there is to know if same is set.
 	remembered *remembered
 	same       bool
+	shared     bool // another process changed the key
 	// incidents are as the steps have them, stored as they were read; nil for one that does not exist.
 	incidents, stored map[incident.ID]*incident.Incident
 	// slots are the entries of the changes' fingerprints, one change behind the
@@ -100,8 +101,9 @@ func (g *group) fail(err error) {
 
 // read is the call that reads what the steps need. If the key is remembered,
 // plain commands read it, which cost the server a fifth of what the script does:
-// the commit finds out if somebody changed the key between them. Else a script
-// follows the key's record to its incident.
+// the commit finds out if somebody changed the key between them. They bring the
+// incident only if other processes change the key too. Else a script follows the
+// key's record to its incident.
 func (g *group) read() *call {
 	g.remembered = g.s.memory.get(g.key)
 	for _, w := range g.works {
@@ -128,7 +130,7 @@ func (g *group) read() *call {
 	a.id(g.key)
 	a.add("epoch")
 	end()
-	if id := g.remembered.id; !id.IsZero() {
+	if id := g.remembered.id; !id.IsZero() && g.remembered.shared {
 		a.add("HGET", &n.incidents)
 		a.id(id)
 		end()
@@ -177,8 +179,8 @@ func (g *group) readAll() *call {
 
 var errReply = errors.New("store: Redis answered something that no script of ours answers")
 
-// take takes the answer to read. Known is false if the key names another
-// incident than is remembered: then the script has to read it.
+// take takes the answer to read. Known is false if another process changed the
+// key, and what it names now was not read: then the script has to.
 func (g *group) take(c *call) (known bool, err error) {
 	if c.err != nil {
 		return false, c.err
@@ -203,7 +205,7 @@ func (g *group) take(c *call) (known bool, err error) {
 	g.s.cost.read(len(g.headers)+len(rows), reply)
 	g.epoch, _ = reply[0].(string)
 	g.packed, _ = reply[1].(string)
-	g.same = g.remembered != nil && len(g.packed) > versionSize && g.packed[:versionSize] == g.remembered.record.version
+	g.same = g.remembered != nil && len(g.packed) > versionSize && g.packed[:versionSize] == g.remembered.version
 	g.parsed, g.touched = false, nil
 	g.now = g.s.Now()
 	for n := 0; n+1 < len(others); n += 2 {
@@ -226,21 +228,27 @@ func (g *group) arrange(reply []any) ([]any, bool) {
 	if len(head) != 2 {
 		return nil, false
 	}
+	m := g.remembered
 	var own incident.ID
 	packed, _ := head[0].(string)
 	if len(packed) >= recordHead {
 		own = incident.ID([]byte(packed[versionSize : versionSize+16]))
 	}
-	if own != g.remembered.id {
-		return nil, false
-	}
 	headers, rows := []any{}, []any{}
 	rest := reply[1:]
-	if !own.IsZero() && len(rest) > 0 {
+	if !m.id.IsZero() && m.shared && len(rest) > 0 {
 		headers, rest = rest[:1], rest[1:]
 	}
 	if len(rest) > 0 {
 		rows, _ = rest[0].([]any)
+	}
+	switch {
+	case len(packed) >= recordHead && packed[:versionSize] == m.version:
+		if !m.parsed && m.header != "" {
+			headers = []any{m.header}
+		}
+	case own != m.id || !own.IsZero() && !m.shared:
+		return nil, false
 	}
 	return []any{head[1], head[0], headers, rows, []any{}}, true
 }
@@ -365,7 +373,8 @@ func (g *group) header(n int, id incident.ID) error {
 // nil if that is nothing durable.
 func (g *group) decide(read *call) (*call, error) {
 	known, err := g.take(read)
-	if err == nil && !known { // another process opened another incident
+	if err == nil && !known {
+		g.shared = true
 		read = g.readAll()
 		g.s.runUntil(g.deadline, []*call{read})
 		_, err = g.take(read)
@@ -553,8 +562,11 @@ func (g *group) touch(fp alert.Fingerprint) *slot {
 
 // settled gives the patches to the buffer of repeats.
 func (g *group) settled() {
-	if g.remembered == nil && len(g.packed) >= recordHead {
-		m := &remembered{record: record{version: g.packed[:versionSize]}, id: incident.ID([]byte(g.packed[versionSize : versionSize+16]))}
+	if g.remembered == nil && g.ids == "" && len(g.packed) >= recordHead {
+		m := &remembered{version: g.packed[:versionSize], id: incident.ID([]byte(g.packed[versionSize : versionSize+16])), shared: g.shared}
+		if n := len(g.headers); n > 0 && !m.id.IsZero() {
+			m.header, _ = g.headers[n-1].(string)
+		}
 		g.s.memory.put(g.key, m)
 	}
 	for n := range g.patches {
@@ -607,11 +619,11 @@ func (g *group) answer(c *call) (conflict bool) {
 
 // remember keeps what the commit made of the key.
 func (g *group) remember() {
-	m := &remembered{record: g.next, parsed: true}
+	m := &remembered{version: g.next.version, record: g.next, parsed: true, shared: g.shared || g.remembered != nil && g.remembered.shared}
 	if g.state != nil {
 		m.id = g.state.Incident
 		if m.incident = g.incidents[m.id]; m.incident == nil && !m.id.IsZero() {
-			m.parsed = false // it was not read
+			return // it was not read
 		}
 	}
 	g.s.memory.put(g.key, m)

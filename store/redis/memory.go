@@ -18,8 +18,13 @@ type memory struct {
 
 // remembered is a key as of its version. Nobody changes it.
 type remembered struct {
-	id incident.ID // of the incident that the key names, zero if it names none
-	// parsed: the rest is complete; else only the version is known.
+	version string
+	id      incident.ID // of the incident that the key names, zero if it names none
+	// shared: other processes change the key too.
+	shared bool
+	// header is the incident as it is stored, or, if this process committed it,
+	// it is parsed, and so is the key's record.
+	header   string
 	parsed   bool
 	record   record
 	incident *incident.Incident

@@ -7,8 +7,12 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
-// repeatsAtOnce is how many repeats one call stores.
-const repeatsAtOnce = 500
+const (
+	// repeatsKept bounds the entries whose repeats wait to be stored.
+	repeatsKept = 50_000
+	// repeatsAtOnce is how many repeats one call stores.
+	repeatsAtOnce = 500
+)
 
 // flushSoon has Run store what is gathered, because it is much.
 func (s *Store) flushSoon() {

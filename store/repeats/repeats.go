@@ -12,8 +12,6 @@ import (
 
 const (
 	shards = 64
-	// kept bounds the entries whose repeats wait to be stored.
-	kept = 200_000
 	// wait is how late repeats are stored at the latest.
 	wait = 30 * time.Second
 )
@@ -22,6 +20,7 @@ const (
 // counts, never state. Its methods may be called from any goroutine.
 type Buffer struct {
 	shards [shards]shard
+	kept   int
 }
 
 type shard struct {
@@ -44,9 +43,10 @@ type repeat struct {
 	flying uint64
 }
 
-// New returns an empty Buffer.
-func New() *Buffer {
-	b := &Buffer{}
+// New returns an empty Buffer that is full with the repeats of so many entries,
+// about 250 bytes each.
+func New(kept int) *Buffer {
+	b := &Buffer{kept: kept}
 	for i := range b.shards {
 		b.shards[i].m = map[store.Place]*repeat{}
 	}
@@ -129,6 +129,8 @@ func (b *Buffer) Landed(place store.Place, stored bool) {
 	}
 	if have.flying = 0; have.Count == 0 {
 		delete(sh.m, place)
+	} else if stored {
+		have.due = have.due.Add(wait) // those that came meanwhile
 	}
 }
 
@@ -157,7 +159,7 @@ func (b *Buffer) Overfull() bool {
 	sh := &b.shards[0] // fingerprints are hashes: all shards are about as full
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return len(sh.m) > kept/shards
+	return len(sh.m) > b.kept/shards
 }
 
 // Due lists the places whose repeats are to be stored, by key.
