@@ -119,18 +119,22 @@ func (s *Store) home(shard byte) string {
 
 var errRediscover = errors.New("looking for the servers of the cluster")
 
-// rediscover has the client look again which server has what, which it does at
-// most five times a second.
+// rediscover has the client look again which server has what, at most five times
+// a second, and notes the servers.
 func (s *Store) rediscover() error {
-	if s.cluster != nil {
-		s.cluster.ReloadState(context.Background())
+	last, now := s.looked.Load(), time.Now().UnixNano()
+	if s.cluster == nil || now-last < int64(200*time.Millisecond) || !s.looked.CompareAndSwap(last, now) {
+		return errRediscover
+	}
+	s.cluster.ReloadState(context.Background())
+	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), replyTime)
 		defer cancel()
 		_ = s.cluster.ForEachMaster(ctx, func(_ context.Context, c *client.Client) error { // those that are known are noted
 			s.nodes.Store(c.Options().Addr, c)
 			return nil
 		})
-	}
+	}()
 	return errRediscover
 }
 

@@ -62,7 +62,10 @@ type call struct {
 }
 
 // errOverloaded: more waits for the server than can be answered in time.
-var errOverloaded = errors.New("too much waits for Redis")
+var errOverloaded = errors.New("too much waits for the server")
+
+// errLate: the call waited for the server until it was too late.
+var errLate = errors.New("the server was too slow")
 
 // errUnconfirmed: the replicas did not confirm in time.
 var errUnconfirmed = errors.New("the replicas did not confirm the write in time")
@@ -202,8 +205,11 @@ func (l *lane) carry(batch []flying) {
 	now := time.Now()
 	if l.refuses(now) {
 		for _, f := range batch {
-			f.finish(nil, fmt.Errorf("Redis at %s has not answered for %s", l.addr, now.Sub(time.Unix(0, l.failing.Load())).Round(time.Second)))
+			f.finish(nil, fmt.Errorf("server %s has not answered for %s", l.addr, now.Sub(time.Unix(0, l.failing.Load())).Round(time.Second)))
 		}
+		return
+	}
+	if batch = inTime(batch, now); len(batch) == 0 {
 		return
 	}
 	pipe := l.client.Pipeline()
@@ -268,6 +274,19 @@ func (l *lane) carry(batch []flying) {
 		}
 		f.finish(result, nil)
 	}
+}
+
+// inTime returns the calls that can still be over in time, and ends the others.
+func inTime(batch []flying, now time.Time) []flying {
+	kept := batch[:0]
+	for _, f := range batch {
+		if now.After(f.deadline) {
+			f.finish(nil, errLate)
+			continue
+		}
+		kept = append(kept, f)
+	}
+	return kept
 }
 
 // collect takes the answers to a call's commands.
