@@ -145,8 +145,10 @@ func (s *Store) failing(addr string, err error) {
 	s.metrics.up.Set(0)
 }
 
-func (s *Store) recovered(addr string) {
-	s.log.Info("Redis answers again", "server", addr)
+func (s *Store) recovered(addr string, after time.Duration) {
+	s.log.Info("Redis answers again", "server", addr, "after", after)
 	s.metrics.up.Set(1)
-	go s.returned() // the caller is who would carry that out
+	if after >= downAfter { // a connection that broke was made up for by another try
+		go s.returned() // the caller is who would carry that out
+	}
 }

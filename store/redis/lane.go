@@ -339,8 +339,8 @@ func (c *call) finish(result any, err error) {
 func (l *lane) learn(commands []*client.Cmd, began time.Time) {
 	for _, c := range commands {
 		if c.Err() == nil || !brokenOff(c.Err()) {
-			if l.failing.Swap(0) != 0 {
-				l.s.recovered(l.addr)
+			if since := l.failing.Swap(0); since != 0 {
+				l.s.recovered(l.addr, began.Sub(time.Unix(0, since)))
 			}
 			return
 		}

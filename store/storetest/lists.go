@@ -181,7 +181,8 @@ func pagingWhileWriting(f *fixture) {
 	for worker := range 3 {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(1, uint64(worker)))
-			for n := 1000 + worker*1000; ; n++ {
+			for n := range 300 { // each list goes through all of them
+				n += 1000 + worker*1000
 				select {
 				case <-done:
 					return
