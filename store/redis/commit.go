@@ -243,7 +243,7 @@ func (g *group) write() (*call, error) {
 		a.add(newToken(), keep)
 	}
 	g.s.cost.write(len(a.list)-len(n.commit)-len(keys), len(a.buf))
-	return &call{shard: n.shard, script: scriptCommit, full: a.done(), confirmed: true}, nil
+	return &call{shard: n.shard, script: scriptCommit, full: a.done(), buf: a.buf, confirmed: true}, nil
 }
 
 func (g *group) writeArchive(a *args) {

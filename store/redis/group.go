@@ -119,7 +119,7 @@ func (g *group) read() *call {
 	for _, w := range g.works {
 		fields += len(w.change.Fingerprints)
 	}
-	a := &args{list: make([]any, 0, 9+fields), buf: make([]byte, 0, 16+16+32*fields), cuts: make([]cut, 0, 2+fields)}
+	a := &args{list: make([]any, 0, 9+fields), buf: buffer(16 + 16 + 32*fields), cuts: make([]cut, 0, 2+fields)}
 	commands := make([][]any, 0, 3)
 	cut := 0
 	end := func() {
@@ -145,7 +145,7 @@ func (g *group) read() *call {
 		end()
 	}
 	a.done()
-	return &call{shard: n.shard, several: commands, confirmed: true}
+	return &call{shard: n.shard, several: commands, buf: a.buf, confirmed: true}
 }
 
 // readAll is read by the script.
@@ -174,7 +174,7 @@ func (g *group) readAll() *call {
 			a.id(w.change.Incident)
 		}
 	}
-	return &call{shard: n.shard, script: scriptRead, full: a.done(), confirmed: true}
+	return &call{shard: n.shard, script: scriptRead, full: a.done(), buf: a.buf, confirmed: true}
 }
 
 var errReply = errors.New("store: Redis answered something that no script of ours answers")
@@ -345,9 +345,10 @@ func (g *group) parse() error {
 	return nil
 }
 
-// has reports whether a change is among the latest that the key had.
-func (g *group) has(id [16]byte) bool {
-	return has(g.packed, id)
+// decided reports whether the change with an id is in this very group already.
+func (g *group) decided(id [16]byte) bool {
+	r := record{ids: g.ids}
+	return r.has(id)
 }
 
 // header takes the n-th incident that was read.
@@ -371,17 +372,7 @@ func (g *group) header(n int, id incident.ID) error {
 
 // decide runs the steps. It returns the call that commits what they decided,
 // nil if that is nothing durable.
-func (g *group) decide(read *call) (*call, error) {
-	known, err := g.take(read)
-	if err == nil && !known {
-		g.shared = true
-		read = g.readAll()
-		g.s.runUntil(g.deadline, []*call{read})
-		_, err = g.take(read)
-	}
-	if err != nil {
-		return nil, err
-	}
+func (g *group) decide() (*call, error) {
 	g.patches, g.ids, g.rewrite = g.patches[:0], "", false
 	g.commit = commit{}
 	at := 0
@@ -406,7 +397,7 @@ func (g *group) one(w *work, slots []slot) error {
 	switch {
 	case c.Epoch != 0 && strconv.FormatUint(c.Epoch, 10) != g.epoch:
 		return store.ErrEpoch
-	case g.has(c.ID):
+	case has(g.packed, c.ID), g.decided(c.ID):
 		return nil
 	}
 	entries := make([]incident.Entry, len(slots))

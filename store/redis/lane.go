@@ -20,7 +20,7 @@ const (
 	// server does one thing at a time: while it works on one, the others are
 	// written and read.
 	flights = 2
-	// flightSize bounds the calls in one pipeline.
+	// flightSize bounds the calls in one pipeline, unless one request brings more.
 	flightSize = 256
 	// queued bounds the calls that wait for one server; beyond it they are refused.
 	queued = 20_000
@@ -46,6 +46,7 @@ type call struct {
 	// if set, are commands that go together, and the result is the list of theirs.
 	full    []any
 	several [][]any
+	buf     []byte // what their values are in, if it can be used again
 	// confirmed: the answer only counts if as many replicas have all that it
 	// depends on as the store's durability asks for.
 	confirmed bool
@@ -120,7 +121,7 @@ func (s *Store) send(calls []*call, deadline time.Time) {
 			to.add(together)
 			together = nil
 		}
-		to, together = l, append(together, flying{c, deadline})
+		to, together = l, append(together, flying{call: c, deadline: deadline})
 	}
 	if to != nil {
 		to.add(together)
@@ -162,6 +163,8 @@ type lane struct {
 type flying struct {
 	*call
 	deadline time.Time
+	// last: those after it came from elsewhere.
+	last bool
 }
 
 // add lets calls wait, and sees to it that they fly.
@@ -174,6 +177,7 @@ func (l *lane) add(calls []flying) {
 		}
 		return
 	}
+	calls[len(calls)-1].last = true
 	l.next = append(l.next, calls...)
 	if l.flying < flights {
 		l.flying++
@@ -192,6 +196,9 @@ func (l *lane) fly() {
 			l.flying--
 			l.mu.Unlock()
 			return
+		}
+		for n < len(l.next) && !l.next[n-1].last { // what came together goes together
+			n++
 		}
 		batch := append([]flying(nil), l.next[:n]...)
 		l.next = append(l.next[:0], l.next[n:]...)

@@ -85,5 +85,5 @@ func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) 
 	if len(on) == 0 {
 		return nil, nil
 	}
-	return &call{shard: shard, script: scriptRepeats, full: a.done()}, on
+	return &call{shard: shard, script: scriptRepeats, full: a.done(), buf: a.buf}, on
 }

@@ -15,7 +15,7 @@ import (
 const (
 	// folded is how many changes of one key are committed together. A key's record
 	// keeps the ids of more, so that the latest commit can always be recognised.
-	folded = 16
+	folded = 8
 	// triesBeforeLease is after how many conflicts a key is taken for a moment.
 	triesBeforeLease = 3
 	// leaseTime is how long a key is taken at most.
@@ -208,13 +208,14 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 		calls, reading = append(calls, g.read()), append(reading, g)
 	}
 	s.runUntil(deadline, calls)
+	s.take(deadline, reading, calls)
 	writing, commits := reading[:0], calls[:0]
-	for n, g := range reading {
+	for _, g := range reading {
 		if g.over() {
 			*ended = append(*ended, g)
 			continue
 		}
-		commit, err := g.decide(calls[n])
+		commit, err := g.decide()
 		switch {
 		case err != nil:
 			g.fail(err)
@@ -233,6 +234,7 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 	s.runUntil(deadline, commits)
 	s.failpoint("after-commit")
 	for n, g := range writing {
+		commits[n].reuse()
 		if !g.over() && g.answer(commits[n]) {
 			g.tries++
 			s.metrics.conflicts.Inc()
@@ -242,6 +244,31 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 		*ended = append(*ended, g)
 	}
 	return again
+}
+
+// take takes the answers to what the groups read. Those that another process
+// changed are read again, all in one trip.
+func (s *Store) take(deadline time.Time, groups []*group, calls []*call) {
+	var again []*group
+	var reads []*call
+	for n, g := range groups {
+		known, err := g.take(calls[n])
+		calls[n].reuse()
+		switch {
+		case err != nil:
+			g.fail(err)
+		case !known:
+			g.shared = true
+			again, reads = append(again, g), append(reads, g.readAll())
+		}
+	}
+	s.runUntil(deadline, reads)
+	for n, g := range again {
+		if _, err := g.take(reads[n]); err != nil {
+			g.fail(err)
+		}
+		reads[n].reuse()
+	}
 }
 
 // seize takes the key for a moment, so that other processes let it be.
@@ -286,7 +313,10 @@ func (s *Store) preview(ctx context.Context, works []work) error {
 		if err := s.run(ctx, read); err != nil {
 			return err
 		}
-		if _, err := g.decide(read); err != nil {
+		if s.take(works[n].deadline, []*group{g}, []*call{read}); g.err != nil {
+			return g.err
+		}
+		if _, err := g.decide(); err != nil {
 			return err
 		}
 		if works[n].err != nil {
