@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
 )
@@ -31,6 +33,9 @@ import (
 type Options struct {
 	Store  store.Store
 	Config *config.Config
+	// Spool keeps requests while the store is away; nil means that sources which
+	// spool refuse. Whoever opened it closes it when Run has ended.
+	Spool *spool.Spool
 	// Load reads the configuration again, for a reload; nil means that there is nothing to reload.
 	Load func() (*config.Config, error)
 	Log  *slog.Logger
@@ -45,7 +50,8 @@ type Options struct {
 	AnyHost bool
 	// Backup writes a copy of the store; nil means that it cannot.
 	Backup func(ctx context.Context, w io.Writer) error
-	// Now is the clock of requests; nil means time.Now.
+	// Now is the clock; nil means the store's, which is the same for all gateways
+	// whatever their machines' say.
 	Now func() time.Time
 }
 
@@ -68,8 +74,9 @@ type Gateway struct {
 
 // New puts a Gateway together and makes its configuration current.
 func New(ctx context.Context, o Options) (*Gateway, error) {
+	waits := o.Now // caches and throttling want to know what has passed, and not what time it is
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = o.Store.Now
 	}
 	st := store.Instrument(o.Store, o.Registry)
 	g := &Gateway{opts: o, log: o.Log, Pipeline: router.New(st, o.Log, o.Registry), readiness: readiness{store: st}}
@@ -80,11 +87,16 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}))
 	var err error
 	g.API, err = web.New(web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
-		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: o.Now})
+		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits})
 	if err != nil {
 		return nil, err
 	}
-	g.ingest, err = ingest.New(ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry})
+	in := ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry}
+	if o.Spool != nil {
+		in.Spool = o.Spool
+		g.Pipeline.HoldExpiry(func() bool { return o.Spool.Len() > 0 })
+	}
+	g.ingest, err = ingest.New(in)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +113,14 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	sources, err := ingest.NewSources(c.Sources)
 	if err != nil {
 		return err
+	}
+	spools := slices.ContainsFunc(sources, func(s ingest.Source) bool { return s.Spools })
+	if spools && g.opts.Spool != nil {
+		// Now, and not when the store goes away: a folder that cannot be written to is
+		// no good news then.
+		if err := g.opts.Spool.Prepare(); err != nil {
+			return err
+		}
 	}
 	if err := g.Pipeline.Set(ctx, c.Settings()); err != nil {
 		return err
@@ -185,10 +205,16 @@ func (g *Gateway) Drain() {
 	g.ingest.Drain()
 }
 
-// Run does the periodic work of the store and of the pipeline until ctx ends.
+// Run does the periodic work of the store and of the pipeline, and empties the
+// spool, until ctx ends.
 func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
+	if g.opts.Spool != nil {
+		group.Go(func() error {
+			return g.opts.Spool.Run(ctx, spool.Drain{Ready: g.readiness.check, Replay: g.ingest.Replay})
+		})
+	}
 	return group.Wait()
 }

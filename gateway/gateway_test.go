@@ -36,6 +36,8 @@ type fixture struct {
 	store   *flaky
 	// next is what the next reload loads.
 	next atomic.Pointer[string]
+	// ahead is how far the clock of the store is, where a test sets it.
+	ahead atomic.Int64
 }
 
 // flaky is a store that can be out of order.

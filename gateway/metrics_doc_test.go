@@ -16,6 +16,8 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
 
@@ -43,7 +45,17 @@ func families(t *testing.T) []*dto.MetricFamily {
 	})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(versioncollector.NewCollector("tocsin")) // as the command serve does
-	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: registry}); err != nil {
+	log := slog.New(slog.DiscardHandler)
+	sp, err := spool.Open(spool.Options{Config: spool.Config{Dir: filepath.Join(t.TempDir(), "spool"), MaxSize: ingest.GiB}, Log: log, Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sp.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Config: c, Log: log, Registry: registry}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := registry.Gather()
@@ -112,6 +124,10 @@ func textOf(t *testing.T, path string) string {
 	return string(b)
 }
 
+// ofRedis begins the metrics of package store/redis, which has this test for them
+// with a Redis.
+const ofRedis = "tocsin_store_redis_"
+
 func TestMetricsAreDocumented(t *testing.T) {
 	is, said := registered(families(t)), documented(t, textOf(t, "docs/metrics.md"))
 	for name, m := range is {
@@ -124,7 +140,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		}
 	}
 	for name := range said {
-		if _, ok := is[name]; !ok {
+		if _, ok := is[name]; !ok && !strings.HasPrefix(name, ofRedis) {
 			t.Errorf("%s: in docs/metrics.md, but not exported", name)
 		}
 	}
@@ -137,6 +153,11 @@ var metricName = regexp.MustCompile(`\btocsin_[a-z][a-z_]*[a-z]\b`)
 // query over a name that does not exist is silent for ever.
 func TestQueriesNameMetricsThatExist(t *testing.T) {
 	is := registered(families(t))
+	for name, m := range documented(t, textOf(t, "docs/metrics.md")) {
+		if strings.HasPrefix(name, ofRedis) {
+			is[name] = m
+		}
+	}
 	for _, path := range []string{"docs/metrics.md", "docs/operations.md", "README.md", "deploy/prometheus/tocsin.rules.yml", "deploy/prometheus/tocsin.test.yml"} {
 		for _, name := range metricName.FindAllString(textOf(t, path), -1) {
 			if name == "tocsin_incident" { // the prefix, in prose

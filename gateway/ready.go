@@ -45,12 +45,20 @@ func (g *Gateway) ready(c *gin.Context) {
 		c.JSON(http.StatusServiceUnavailable, gin.H{"ready": false, "reason": "shutting down"})
 		return
 	}
+	answer := gin.H{"ready": true}
+	if g.opts.Spool != nil {
+		if n := g.opts.Spool.Len(); n > 0 {
+			answer["spooled"] = n
+		}
+	}
 	if err := g.readiness.check(c.Request.Context()); err != nil {
+		// Also if every source spools: alerts are safe then, but nobody hears of them.
 		c.Header("Retry-After", "5")
-		c.JSON(http.StatusServiceUnavailable, gin.H{"ready": false, "reason": err.Error()})
+		answer["ready"], answer["reason"] = false, err.Error()
+		c.JSON(http.StatusServiceUnavailable, answer)
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"ready": true})
+	c.JSON(http.StatusOK, answer)
 }
 
 // healthy serves GET /-/healthy: the process is alive.

@@ -2,21 +2,46 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/store"
 )
 
 // sink is what ingest hands alerts and dead letters to.
 type sink struct{ *router.Pipeline }
 
+// Accept implements ingest.Sink.
+func (s sink) Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error) {
+	outcomes, err := s.Pipeline.Accept(ctx, source, alerts)
+	return outcomes, forIngest(err)
+}
+
 // DeadLetter implements ingest.Sink.
 func (s sink) DeadLetter(ctx context.Context, d ingest.DeadLetter) error {
-	return s.PutLetter(ctx, router.Letter{ID: d.ID, Source: d.Source, Format: d.Format, Reason: d.Reason, Field: d.Field, Method: d.Method,
-		Path: d.Path, ContentType: d.ContentType, Body: d.Body, Cut: d.Cut, LastAt: d.ReceivedAt})
+	return forIngest(s.PutLetter(ctx, router.Letter{ID: d.ID, Source: d.Source, Format: d.Format, Reason: d.Reason, Field: d.Field, Method: d.Method,
+		Path: d.Path, ContentType: d.ContentType, Body: d.Body, Cut: d.Cut, LastAt: d.ReceivedAt}))
 }
+
+// forIngest makes an error of a store that is away one that ingest knows.
+func forIngest(err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return awayError{err}
+	}
+	return err
+}
+
+// awayError is an ingest.ErrUnavailable with the store's words.
+type awayError struct{ error }
+
+// Is makes it an ingest.ErrUnavailable.
+func (e awayError) Is(target error) bool { return target == ingest.ErrUnavailable }
+
+// Unwrap returns the store's error.
+func (e awayError) Unwrap() error { return e.error }
 
 // retry takes a dead letter through ingest again, as of the time it came first.
 func (g *Gateway) retry(ctx context.Context, l router.Letter) ([]alert.Outcome, error) {

@@ -17,7 +17,8 @@ var Alertmanager = Format{
 	Wrap: func(elements [][]byte) []byte {
 		return framed(`{"version":"4","alerts":[`, elements, `]}`)
 	},
-	Place: alertmanagerWire.place,
+	Place:   alertmanagerWire.place,
+	Repeats: true,
 }
 
 var alertmanagerWire = &wire{

@@ -27,7 +27,8 @@ type SourceConfig struct {
 	VolatileAnnotations []string `yaml:"volatile_annotations"`
 	// ResolveAfter ends an alert that was not repeated for so long; 0 never does.
 	ResolveAfter model.Duration `yaml:"resolve_after"`
-	// OnStoreFailure is refuse (503, the sender repeats) or spool.
+	// OnStoreFailure is refuse (503, the sender repeats) or spool (202, we keep
+	// it); empty means that of the format.
 	OnStoreFailure string `yaml:"on_store_failure"`
 }
 

@@ -34,6 +34,25 @@ type Format struct {
 	Wrap func(elements [][]byte) []byte
 	// Place writes the place of the element with the index i, such as alerts[3].
 	Place func(i int) string
+	// Repeats: its senders send again what was refused, or what still fires. Those
+	// of other formats do not, so their sources spool unless they say otherwise.
+	Repeats bool
+}
+
+// What a source does while alerts cannot be made durable in the store.
+const (
+	// Refuse answers 503: the sender has to keep them.
+	Refuse = "refuse"
+	// ToSpool keeps them in the spool and answers 202.
+	ToSpool = "spool"
+)
+
+// OnStoreFailure is what sources of the format do unless they say otherwise.
+func (f Format) OnStoreFailure() string {
+	if f.Repeats {
+		return Refuse
+	}
+	return ToSpool
 }
 
 // Decode decodes a whole body at once.
@@ -51,7 +70,7 @@ func (f Format) Decode(r Request) (Batch, error) {
 	return all, nil
 }
 
-// Request is what a decoder gets to see of a request.
+// Request is a request that was let in. It holds no credentials.
 type Request struct {
 	// Source becomes alert.Alert.Source.
 	Source string
@@ -60,6 +79,10 @@ type Request struct {
 	Body []byte
 	// ReceivedAt is when it came; what "in the future" means depends on it.
 	ReceivedAt time.Time
+	// Format names the format that it is in. This and the rest is nothing that
+	// decoders look at.
+	Format                    string
+	Method, Path, ContentType string
 }
 
 // Batch is what a body says, or the next part of it. Alerts and Rejected

@@ -24,6 +24,8 @@ const DefaultBudget = 256 * MiB
 // Options are what a Handler needs.
 type Options struct {
 	Sink Sink
+	// Spool is for sources that spool; without one they refuse.
+	Spool Spool
 	// Tokens knows the issued tokens; nil means that there are none.
 	Tokens TokenChecker
 	// Open says whether a source without credentials of its own takes alerts from
@@ -36,7 +38,7 @@ type Options struct {
 	// bytes a second; 0 means 10 s and 64 KiB/s.
 	Grace time.Duration
 	Rate  ByteSize
-	// Now is the clock; nil means time.Now.
+	// Now is the clock that says when alerts came; nil means time.Now.
 	Now func() time.Time
 	// Log is required, and so is Registerer.
 	Log        *slog.Logger
@@ -46,6 +48,7 @@ type Options struct {
 // Handler takes alerts over HTTP. It is safe for concurrent use.
 type Handler struct {
 	sink    Sink
+	spool   Spool
 	tokens  TokenChecker
 	open    func(string) bool
 	budget  budget
@@ -54,12 +57,14 @@ type Handler struct {
 	log     *slog.Logger
 	metrics *metrics
 	unknown *series
+	// replayed counts what comes out of the spool; nil without one.
+	replayed *series
 
 	sources  atomic.Pointer[table]
 	draining atomic.Bool
-	// failing: the last request could not be made durable. It is there so that an
-	// outage is two lines in the log.
-	failing atomic.Bool
+	// failing: the last request could not be made durable, and spooling: or only
+	// in the spool. They are there so that an outage is two lines in the log.
+	failing, spooling atomic.Bool
 }
 
 // source is a Source at work.
@@ -85,7 +90,7 @@ func New(o Options) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ingest: metrics: %w", err)
 	}
-	h := &Handler{sink: o.Sink, tokens: o.Tokens, open: o.Open, now: o.Now, log: o.Log, metrics: m}
+	h := &Handler{sink: o.Sink, spool: o.Spool, tokens: o.Tokens, open: o.Open, now: o.Now, log: o.Log, metrics: m}
 	h.budget.limit = int64(o.Budget)
 	h.pace = pace{grace: o.Grace, rate: int64(o.Rate)}
 	if h.budget.limit == 0 {
@@ -104,6 +109,9 @@ func New(o Options) (*Handler, error) {
 		h.now = time.Now
 	}
 	h.unknown = m.series(unknownSource)
+	if h.spool != nil {
+		h.replayed = m.series(SpoolSource)
+	}
 	h.Set(nil)
 	return h, nil
 }
@@ -138,7 +146,7 @@ func (h *Handler) Register(r gin.IRoutes) {
 
 // named answers /ingest/:source.
 func (h *Handler) named(c *gin.Context) {
-	start := h.now()
+	start := time.Now()
 	t := h.sources.Load()
 	s := t.byName[c.Param("source")]
 	if s == nil {
@@ -154,7 +162,7 @@ func (h *Handler) named(c *gin.Context) {
 
 // api answers /api/v2/alerts and /api/v1/alerts.
 func (h *Handler) api(c *gin.Context) {
-	start := h.now()
+	start := time.Now()
 	s, r := h.apiSource(c.Request, h.sources.Load())
 	if s == nil {
 		h.refuse(c, h.unknown, start, r)
@@ -256,60 +264,96 @@ func (h *Handler) unread(err error, s *source) *refusal {
 // ingest decodes a body, gives its alerts to the sink and writes what became of
 // them. All of the body is durable when it returns without a refusal.
 func (h *Handler) ingest(r *http.Request, s *source, body []byte, answer *results) (int, *refusal) {
-	ctx, received := r.Context(), h.now()
-	post := &letters{h: h, source: s, request: r, received: received}
-	batches, err := h.decode(s, Request{Source: s.Name, Body: body, ReceivedAt: received})
+	ctx := r.Context()
+	post := &letters{h: h, source: s, request: Request{Source: s.Name, Format: s.Format.Name, Body: body, ReceivedAt: h.now(),
+		Method: r.Method, Path: r.URL.Path, ContentType: r.Header.Get("Content-Type")}}
+	batches, err := h.decode(s, post.request)
 	if err != nil {
-		return 0, h.notUnderstood(ctx, post, body, err)
+		return 0, h.notUnderstood(ctx, post, err)
 	}
-	s.series.lastReceived.Set(seconds(received))
+	s.series.lastReceived.Set(seconds(post.request.ReceivedAt))
 	count := s.series.tally()
 	defer count.close()
+	later := h.waits(s)
 	for b := range batches {
 		count.receive(b.Len())
-		if err := h.accept(ctx, s, b, count, post, answer); err != nil {
-			return 0, h.failed(ctx, s, err)
+		if !later {
+			err := h.accept(ctx, s, b, count, post, answer)
+			if err == nil {
+				continue
+			}
+			if later = h.spools(s, err); !later {
+				return 0, h.failed(ctx, s, err)
+			}
+		}
+		if !s.Spools {
+			return 0, h.failed(ctx, s, errBehind)
+		}
+		postpone(b, count, answer)
+	}
+	if !later {
+		if err := post.flush(ctx); err != nil {
+			if later = h.spools(s, err); !later {
+				return 0, h.failed(ctx, s, err)
+			}
 		}
 	}
-	if err := post.flush(ctx); err != nil {
-		return 0, h.failed(ctx, s, err)
-	}
-	count.settle()
-	if h.failing.Load() && h.failing.Swap(false) {
-		h.log.InfoContext(ctx, "alerts are accepted again", "alert_source", s.Name)
-	}
-	if count.verdicts[alert.Spooled] > 0 {
+	if later && count.received > 0 {
+		if err := h.toSpool(ctx, post.request); err != nil {
+			return 0, h.failed(ctx, s, err)
+		}
+		count.settle()
 		return http.StatusAccepted, nil
 	}
+	count.settle()
+	h.recovered(ctx, s)
 	return http.StatusOK, nil
 }
 
-// accept makes one batch durable and adds it to the answer.
-func (h *Handler) accept(ctx context.Context, s *source, b Batch, count *tally, post *letters, answer *results) error {
-	var outcomes []alert.Outcome
-	if len(b.Alerts) > 0 {
-		var err error
-		if outcomes, err = h.sink.Accept(ctx, s.Name, b.Alerts); err != nil {
-			return err
-		}
-		if len(outcomes) != len(b.Alerts) {
-			return fmt.Errorf("ingest: the sink returned %d outcomes for %d alerts", len(outcomes), len(b.Alerts))
-		}
+// recovered logs the end of an outage.
+func (h *Handler) recovered(ctx context.Context, s *source) {
+	failed := h.failing.Load() && h.failing.Swap(false)
+	spooled := h.spooling.Load() && h.spooling.Swap(false)
+	if failed || spooled {
+		h.log.InfoContext(ctx, "alerts are accepted again", "alert_source", s.Name)
 	}
-	for i := range outcomes {
-		if outcomes[i].Verdict == alert.Failed || int(outcomes[i].Verdict) >= len(count.verdicts) {
-			return fmt.Errorf("ingest: the sink returned the verdict %v", outcomes[i].Verdict)
-		}
-		count.verdicts[outcomes[i].Verdict]++
+}
+
+// accept makes one batch durable and adds it to the answer; after an error it
+// has added and counted nothing.
+func (h *Handler) accept(ctx context.Context, s *source, b Batch, count *tally, post *letters, answer *results) error {
+	outcomes, err := h.commit(ctx, s, b.Alerts)
+	if err != nil {
+		return err
 	}
 	for _, r := range b.Rejected {
 		if err := post.add(ctx, r); err != nil {
 			return err
 		}
-		count.verdicts[alert.Rejected]++
 	}
+	count.add(outcomes, len(b.Rejected))
 	answer.addBatch(b, outcomes)
 	return nil
+}
+
+// commit gives alerts to the sink, and does not believe it everything.
+func (h *Handler) commit(ctx context.Context, s *source, alerts []alert.Alert) ([]alert.Outcome, error) {
+	if len(alerts) == 0 {
+		return nil, nil
+	}
+	outcomes, err := h.sink.Accept(ctx, s.Name, alerts)
+	if err != nil {
+		return nil, err
+	}
+	if len(outcomes) != len(alerts) {
+		return nil, fmt.Errorf("ingest: the sink returned %d outcomes for %d alerts", len(outcomes), len(alerts))
+	}
+	for i := range outcomes {
+		if v := outcomes[i].Verdict; v >= alert.Spooled { // the last ones, which are ours to give
+			return nil, fmt.Errorf("ingest: the sink returned the verdict %v", v)
+		}
+	}
+	return outcomes, nil
 }
 
 // decode calls the format's decoder. One that panics costs this body, nothing else.
@@ -325,16 +369,16 @@ func (h *Handler) decode(s *source, r Request) (batches iter.Seq[Batch], err err
 }
 
 // notUnderstood keeps the body as a dead letter and refuses it.
-func (h *Handler) notUnderstood(ctx context.Context, post *letters, body []byte, err error) *refusal {
+func (h *Handler) notUnderstood(ctx context.Context, post *letters, err error) *refusal {
 	var bad *BodyError
 	if !errors.As(err, &bad) {
 		bad = bodyError("", "%v", err) // unreachable: see Format.Batches
 	}
-	if err := post.body(ctx, body, bad); err != nil {
+	if err := post.whole(ctx, bad.Field, bad.Reason); err != nil {
 		return h.failed(ctx, post.source, err)
 	}
 	code := http.StatusBadRequest
-	if bad.Foreign && foreignType(post.request.Header.Get("Content-Type")) {
+	if bad.Foreign && foreignType(post.request.ContentType) {
 		code = http.StatusUnsupportedMediaType
 	}
 	return &refusal{code: code, reason: bad.Reason, field: bad.Field}
@@ -370,5 +414,5 @@ func (h *Handler) refuse(c *gin.Context, s *series, start time.Time, r *refusal)
 }
 
 func (h *Handler) observe(s *series, code int, start time.Time) {
-	s.durations[code].Observe(h.now().Sub(start).Seconds())
+	s.durations[code].Observe(time.Since(start).Seconds())
 }

@@ -235,9 +235,6 @@ func TestAnswers(t *testing.T) {
 		{name: "a slash at the end", path: "/ingest/alertmanager/", body: fine, code: 200, received: 1},
 		{name: "a wrong Content-Type alone", body: fine, headers: []string{"Content-Type", "text/xml"}, code: 200, received: 1},
 		{name: "no alerts", body: webhook(), code: 200},
-		{name: "spooled", body: fine, code: 202, received: 1, prepare: func(g *gateway) {
-			g.sink.accept = func([]alert.Alert) ([]alert.Outcome, error) { return []alert.Outcome{{Verdict: alert.Spooled}}, nil }
-		}},
 		{name: "not understood", body: `{"count":1}`, code: 400, error: "alerts: absent", field: "alerts", letters: 1},
 		{name: "not understood, from curl", body: `hello`, headers: []string{"Content-Type", "application/x-www-form-urlencoded"}, code: 400, error: "not JSON", letters: 1},
 		{name: "broken JSON of a stated other type", body: `{"alerts":[`, headers: []string{"Content-Type", "text/xml"}, code: 400, error: "alerts: not JSON", field: "alerts", letters: 1},
@@ -258,6 +255,9 @@ func TestAnswers(t *testing.T) {
 		}},
 		{name: "an outcome failed", body: fine, code: 503, error: "not durable", received: 1, failed: 1, prepare: func(g *gateway) {
 			g.sink.accept = func([]alert.Alert) ([]alert.Outcome, error) { return []alert.Outcome{{Verdict: alert.Failed}}, nil }
+		}},
+		{name: "an outcome spooled, which is not the sink's to say", body: fine, code: 503, error: "not durable", received: 1, failed: 1, prepare: func(g *gateway) {
+			g.sink.accept = func([]alert.Alert) ([]alert.Outcome, error) { return []alert.Outcome{{Verdict: alert.Spooled}}, nil }
 		}},
 		{name: "dead letter not durable", body: `{}`, code: 503, error: "not durable", header: "Retry-After", value: "5", prepare: func(g *gateway) {
 			g.sink.letter = func() error { return errors.New("disk full") }

@@ -8,10 +8,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 )
+
+// ErrUnavailable says that a Sink can take nothing now, and that it is no matter
+// of what it was given.
+var ErrUnavailable = errors.New("ingest: the sink is unavailable")
 
 // Sink is where alerts go.
 type Sink interface {
@@ -20,11 +25,25 @@ type Sink interface {
 	// sender is told to send everything again, so alerts that were taken in spite
 	// of it must be duplicates then. At most BatchSize alerts come at a time, the
 	// batches of one request one after the other. Alerts share memory with the
-	// request; what is kept after the return is to be cloned.
+	// request; what is kept after the return is to be cloned. ErrUnavailable says
+	// that the same alerts will be taken later.
 	Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error)
 	// DeadLetter keeps what could not be understood, and returns when that is
-	// durable. The same letter may come often; it is one, with a count.
+	// durable. The same letter may come often; it is one, with a count. Its error
+	// may be ErrUnavailable too.
 	DeadLetter(ctx context.Context, d DeadLetter) error
+}
+
+// Spool keeps requests on this machine while the Sink is unavailable, and hands
+// them to Handler.Replay when it is back.
+type Spool interface {
+	// Append returns when the request is durable.
+	Append(ctx context.Context, r Request) error
+	// Holds reports whether requests of the source wait: later ones wait behind them.
+	Holds(source string) bool
+	// SetAside keeps a request for people that will never be taken, and returns
+	// where when that is durable. The same request is kept once.
+	SetAside(r Request) (path string, err error)
 }
 
 // TokenChecker knows the tokens that were issued for sources, besides the

@@ -3,8 +3,6 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"time"
 )
 
 // ownLetters is how many rejected elements of one request get a dead letter of
@@ -18,20 +16,19 @@ const letterLogPause = 10
 
 // letters writes the dead letters of one request.
 type letters struct {
-	h        *Handler
-	source   *source
-	request  *http.Request
-	received time.Time
-	written  int
+	h       *Handler
+	source  *source
+	request Request
+	written int
 	// shared gathers the elements beyond ownLetters, up to MaxDeadLetter bytes.
 	shared   [][]byte
 	bytes, n int
 	first    Rejected
 }
 
-// body stores a letter for a body that cannot be understood at all.
-func (l *letters) body(ctx context.Context, body []byte, bad *BodyError) error {
-	return l.store(ctx, DeadLetter{Reason: bad.Reason, Field: bad.Field, Body: body})
+// whole stores a letter for all of the request.
+func (l *letters) whole(ctx context.Context, field, reason string) error {
+	return l.store(ctx, DeadLetter{Reason: reason, Field: field, Body: l.request.Body})
 }
 
 // add stores a letter for a rejected element, or keeps it for the shared one.
@@ -72,8 +69,8 @@ func (l *letters) alone(r Rejected) DeadLetter {
 }
 
 func (l *letters) store(ctx context.Context, d DeadLetter) error {
-	d.Source, d.Format, d.ReceivedAt = l.source.Name, l.source.Format.Name, l.received
-	d.Method, d.Path, d.ContentType = l.request.Method, l.request.URL.Path, l.request.Header.Get("Content-Type")
+	r := &l.request
+	d.Source, d.Format, d.ReceivedAt, d.Method, d.Path, d.ContentType = r.Source, r.Format, r.ReceivedAt, r.Method, r.Path, r.ContentType
 	d.seal()
 	if err := l.h.sink.DeadLetter(ctx, d); err != nil {
 		return fmt.Errorf("ingest: dead letter %s: %w", d.ID, err)
@@ -82,7 +79,7 @@ func (l *letters) store(ctx context.Context, d DeadLetter) error {
 	// A sender repeats what is refused every few minutes, and one that is broken
 	// has a new mistake in each request: all of them are letters, not all are lines.
 	last := l.source.lastLetter.Swap(&d.ID)
-	if at := l.received.Unix(); (last == nil || *last != d.ID) && at-l.source.lastLogged.Load() >= letterLogPause {
+	if at := r.ReceivedAt.Unix(); (last == nil || *last != d.ID) && at-l.source.lastLogged.Load() >= letterLogPause {
 		l.source.lastLogged.Store(at)
 		l.h.log.WarnContext(ctx, "dead letter", "alert_source", d.Source, "letter", d.ID, "reason", d.Reason)
 	}

@@ -13,6 +13,11 @@ import (
 // unknownSource stands in the metrics for all names that are not configured.
 const unknownSource = "unknown"
 
+// SpoolSource stands in the metrics for all that comes out of the spool: there
+// it is received a second time, whatever its source is. So no source can be
+// called that.
+const SpoolSource = "spool"
+
 // answerCodes are the statuses that the handler answers with.
 var answerCodes = []int{http.StatusOK, http.StatusAccepted, http.StatusBadRequest, http.StatusUnauthorized,
 	http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge,
@@ -101,6 +106,14 @@ func (s *series) tally() *tally {
 func (t *tally) receive(n int) {
 	t.received += n
 	t.series.received.Add(float64(n))
+}
+
+// add remembers what became of alerts, and how many were rejected.
+func (t *tally) add(outcomes []alert.Outcome, rejected int) {
+	for i := range outcomes {
+		t.verdicts[outcomes[i].Verdict]++
+	}
+	t.verdicts[alert.Rejected] += rejected
 }
 
 // settle counts the verdicts: the sender is told what became of its alerts.

@@ -15,6 +15,7 @@ var Prometheus = Format{
 	Batches:   prometheusWire.batches,
 	Wrap:      func(elements [][]byte) []byte { return framed(`[`, elements, `]`) },
 	Place:     prometheusWire.place,
+	Repeats:   true, // what fires, once a minute
 }
 
 var prometheusWire = &wire{

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -241,25 +242,40 @@ func TestBudgetIsShared(t *testing.T) {
 	}
 }
 
-// TestConservation sends a random mix from several senders, while the sink and
-// the dead letters fail now and then, and balances the books.
+// TestConservation sends a random mix from several senders, while the sink, the
+// dead letters and the spool fail now and then, takes what was spooled out of the
+// spool in the same weather, and balances the books.
 func TestConservation(t *testing.T) {
-	sources := map[string]SourceConfig{"alertmanager": {}, "other": {Format: "alertmanager"}}
-	g := newGateway(t, sources, nil)
+	sources := map[string]SourceConfig{"alertmanager": {}, "other": {Format: "alertmanager"}, "kept": {Format: "alertmanager", OnStoreFailure: ToSpool}}
+	kept := &fakeSpool{}
+	g := newGateway(t, sources, func(o *Options) { o.Spool = kept })
 	dice := rand.New(rand.NewPCG(1, 2)) // used under the sink's mutex
 	g.sink.accept = func(alerts []alert.Alert) ([]alert.Outcome, error) {
-		if dice.IntN(5) == 0 {
-			return nil, errors.New("disk full")
+		switch dice.IntN(10) {
+		case 0:
+			return nil, errors.New("a mistake")
+		case 1:
+			return nil, errAway
 		}
 		out := opened(alerts)
 		for i := range out {
-			out[i].Verdict = alert.Verdict(1 + dice.IntN(int(alert.Spooled)))
+			out[i].Verdict = alert.Verdict(1 + dice.IntN(int(alert.Spooled)-1))
 		}
 		return out[:len(out)-dice.IntN(20)/19], nil // now and then one is missing
 	}
 	g.sink.letter = func() error {
-		if dice.IntN(10) == 0 {
-			return errors.New("disk full")
+		switch dice.IntN(20) {
+		case 0:
+			return errors.New("a mistake")
+		case 1:
+			return errAway
+		}
+		return nil
+	}
+	var appends atomic.Int64
+	kept.fail = func() error {
+		if appends.Add(1)%10 == 0 {
+			return errors.New("no room")
 		}
 		return nil
 	}
@@ -270,7 +286,10 @@ func TestConservation(t *testing.T) {
 		senders.Go(func() {
 			dice := rand.New(rand.NewPCG(3, sender))
 			for range 150 {
-				w := g.post("/ingest/"+[]string{"alertmanager", "other", "nobody"}[dice.IntN(3)], randomBody(dice))
+				w := g.post("/ingest/"+[]string{"alertmanager", "other", "kept", "kept", "nobody"}[dice.IntN(5)], randomBody(dice))
+				if dice.IntN(20) == 0 {
+					kept.handOn(t, g) // those that wait for nothing but this are not live any more
+				}
 				mu.Lock()
 				codes[w.Code]++
 				if w.Code/100 == 2 {
@@ -283,16 +302,26 @@ func TestConservation(t *testing.T) {
 		})
 	}
 	senders.Wait()
-	g.checkConservation(t, "alertmanager", "other")
+	for kept.Holds("kept") {
+		kept.handOn(t, g)
+	}
+	g.checkConservation(t, "alertmanager", "other", "kept", SpoolSource)
+	again := g.metric(t, "tocsin_alerts_total", "source", SpoolSource) - g.metric(t, "tocsin_alerts_total", "source", SpoolSource, "verdict", "failed")
+	if spooled := g.metric(t, "tocsin_alerts_total", "verdict", "spooled"); again < spooled || spooled == 0 {
+		t.Errorf("%v alerts were spooled, and %v came out of the spool", spooled, again)
+	}
 	sum := 0.0
 	for _, v := range alert.Verdicts() {
-		got := g.metric(t, "tocsin_alerts_total", "verdict", v.String())
+		got := 0.0
+		for source := range sources {
+			got += g.metric(t, "tocsin_alerts_total", "source", source, "verdict", v.String())
+		}
 		sum += got
 		if v != alert.Failed && got != verdicts[v.String()] {
 			t.Errorf("%v: counted %v, but senders were told %v", v, got, verdicts[v.String()])
 		}
 	}
-	if failed := g.metric(t, "tocsin_alerts_total", "verdict", "failed"); failed == 0 || failed == sum {
+	if failed := g.metric(t, "tocsin_alerts_total", "source", "kept", "verdict", "failed"); failed == 0 || failed == sum {
 		t.Errorf("%v of %v failed; the test shows nothing then", failed, sum)
 	}
 	for _, code := range []int{200, 202, 400, 404, 503} {

@@ -21,6 +21,8 @@ type Source struct {
 	Name      string
 	Format    Format
 	BodyLimit ByteSize
+	// Spools: what comes while the sink is unavailable is kept in the spool.
+	Spools bool
 	// Auth holds the credentials themselves; files were read before.
 	Auth AuthConfig
 }
@@ -46,7 +48,11 @@ func NewSources(configs map[string]SourceConfig) ([]Source, error) {
 		if limit == 0 {
 			limit = f.BodyLimit
 		}
-		sources = append(sources, Source{Name: name, Format: f, BodyLimit: limit, Auth: c.Auth})
+		failure := c.OnStoreFailure
+		if failure == "" {
+			failure = f.OnStoreFailure()
+		}
+		sources = append(sources, Source{Name: name, Format: f, BodyLimit: limit, Spools: failure == ToSpool, Auth: c.Auth})
 	}
 	return sources, nil
 }

@@ -13,7 +13,7 @@ import (
 func (a *API) backup(c *gin.Context) {
 	err := newQuery(c).done()
 	if err == nil && a.options.Backup == nil {
-		err = refuse(http.StatusNotImplemented, "this store cannot be backed up while it runs")
+		err = refuse(http.StatusNotImplemented, "this store makes no backup of its own: if it is Redis, back up Redis, with redis-cli --rdb FILE; docs/operations.md says how to restore that")
 	}
 	if err != nil {
 		a.fail(c, err)

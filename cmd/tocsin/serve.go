@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,7 +29,8 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
-	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/spool"
+	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/failpoint"
 )
 
@@ -45,10 +47,11 @@ const (
 // server is the command serve.
 type server struct {
 	streams
-	configFile, listen, storeURL, externalURL, webConfig string
-	adminToken, adminTokenFile                           string
-	allowUnauthenticated, tls                            bool
-	logging                                              promslog.Config
+	configFile, listen, externalURL, webConfig string
+	store                                      storeFlags
+	adminToken, adminTokenFile                 string
+	allowUnauthenticated, tls                  bool
+	logging                                    promslog.Config
 }
 
 func registerServe(app *kingpin.Application, s streams) map[string]func(context.Context) error {
@@ -56,7 +59,7 @@ func registerServe(app *kingpin.Application, s streams) map[string]func(context.
 	cmd := app.Command("serve", "Run the gateway.")
 	cmd.Flag("config.file", "Configuration file; without one the built-in defaults.").StringVar(&v.configFile)
 	cmd.Flag("web.listen-address", "Address to listen on.").Default("127.0.0.1:9095").StringVar(&v.listen)
-	cmd.Flag("store.url", "Where the state is: file:DIR or mem:. Default: store.url of the configuration file, or file:data.").StringVar(&v.storeURL)
+	v.store.register(cmd, "Where the state is: file:DIR, redis://HOST, redis-sentinel://HOST,HOST/MASTER, redis-cluster://HOST,HOST (rediss with TLS) or mem:. Default: store.url of the configuration file, or file:data.")
 	cmd.Flag("web.external-url", "URL under which people reach this Tocsin.").StringVar(&v.externalURL)
 	cmd.Flag("web.config.file", "TLS, client certificates and basic authentication, in the format of the Prometheus exporter toolkit.").StringVar(&v.webConfig)
 	cmd.Flag("web.allow-unauthenticated", "Listen on other addresses than loopback without authentication.").BoolVar(&v.allowUnauthenticated)
@@ -93,32 +96,50 @@ func (v *server) run(ctx context.Context) (err error) {
 		return fmt.Errorf("listen on %s: %w", v.listen, err)
 	}
 	defer func() { _ = l.Close() }() // the server has closed it, unless it never ran
-	url := firstOf(v.storeURL, c.Store.URL, "file:data")
-	st, err := embedded.Open(url, embedded.Options{Logger: log, Failpoint: failpoint.FromEnv()})
+	settings, err := v.store.settings(c.Store)
+	if err != nil {
+		return err
+	}
+	v.store.warn(log)
+	registry := prometheus.NewRegistry()
+	st, err := openStore(ctx, settings, opening{log: log, registerer: registry, failpoint: failpoint.FromEnv()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	waiting, err := spool.Open(spool.Options{Config: c.Spool, Log: log, Registerer: registry, Failpoint: failpoint.FromEnv()})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, waiting.Close()) }()
 	protected, err := v.webProtected()
 	if err != nil {
 		return err
 	}
-	g, err := v.gateway(ctx, c, st, admin, protected, log)
+	g, err := v.gateway(ctx, c, withOutage(st), waiting, registry, admin, protected, log)
 	if err != nil {
 		return err
 	}
 	if err := v.mayListen(l.Addr(), protected || g.API.Authenticated()); err != nil {
 		return err
 	}
-	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s\n", firstOf(version.Version, "development"), url, l.Addr(), v.console(l.Addr()))
+	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()))
 	return v.serve(ctx, netutil.LimitListener(l, connections), g, log)
 }
 
-func (v *server) gateway(ctx context.Context, c *config.Config, st *embedded.Store, admin string, protected bool, log *slog.Logger) (*gateway.Gateway, error) {
-	registry := prometheus.NewRegistry()
+// backer is a store that can write a copy of itself while it works. Redis is
+// backed up as Redis is.
+type backer interface {
+	Backup(ctx context.Context, w io.Writer) error
+}
+
+func (v *server) gateway(ctx context.Context, c *config.Config, st store.Store, waiting *spool.Spool, registry *prometheus.Registry, admin string, protected bool, log *slog.Logger) (*gateway.Gateway, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("tocsin"))
-	o := gateway.Options{Store: st, Config: c, Log: log, Registry: registry, Version: firstOf(version.Version, "development"), AdminToken: admin,
-		AnyHost: v.allowUnauthenticated || protected, Backup: st.Backup}
+	o := gateway.Options{Store: st, Spool: waiting, Config: c, Log: log, Registry: registry, Version: firstOf(version.Version, "development"), AdminToken: admin,
+		AnyHost: v.allowUnauthenticated || protected}
+	if st, ok := st.(backer); ok {
+		o.Backup = st.Backup
+	}
 	if v.configFile != "" {
 		o.Load = v.load
 	}

@@ -84,7 +84,8 @@ func TestRunExitCodes(t *testing.T) {
 		"no-such-command":               exitUsage,
 		"check " + os.DevNull:           exitError,
 		"serve --store.url=mem":         exitError,
-		"serve --store.url=redis://x":   exitError,
+		"serve --store.url=redis://x:y": exitError,
+		"store check":                   exitError, // file:data is not a Redis
 		"explain --format=nobody":       exitError,
 		"explain":                       exitError,
 		"check ../../go.mod":            exitError,

@@ -2,17 +2,24 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/redis"
 )
 
+var errBackupOfRedis = errors.New("a Redis is backed up as Redis is: redis-cli --rdb FILE, see docs/operations.md")
+
 func registerStore(app *kingpin.Application, s streams) map[string]func(context.Context) error {
-	cmd := app.Command("store", "Back up, verify and restore the state.")
+	cmd := app.Command("store", "Check, copy, back up, verify and restore the state.")
+	check := registerStoreCheck(cmd, s)
+	transfer := registerStoreCopy(cmd, s)
 	backup := cmd.Command("backup", "Write a backup of a running gateway, or of a folder that none uses, to a tar file.")
 	to := backup.Arg("file", "The tar file to write.").Required().String()
 	url := backup.Flag("store.url", "Back up this store instead of that of a running gateway.").NoEnvar().String()
@@ -23,10 +30,18 @@ func registerStore(app *kingpin.Application, s streams) map[string]func(context.
 	from := restore.Arg("file", "The tar file.").Required().String()
 	dir := restore.Arg("folder", "The folder, empty or missing.").Required().String()
 	return map[string]func(context.Context) error{
+		"store check": check,
+		"store copy":  transfer,
 		"store backup": func(ctx context.Context) error {
 			return writeFile(*to, func(w io.Writer) error {
 				if *url == "" {
 					return remote.download(ctx, "/api/v1/store/backup", w)
+				}
+				if redis.Handles(*url) {
+					return fmt.Errorf("%s: %w", store.URL(*url), errBackupOfRedis)
+				}
+				if err := knownScheme(store.URL(*url)); err != nil {
+					return err
 				}
 				st, err := embedded.Open(*url, embedded.Options{})
 				if err != nil {

@@ -12,25 +12,21 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
-	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/web"
 )
-
-// openStore opens the store of a gateway that does not run.
-var openStore = func(url string) (store.Store, error) { return embedded.Open(url, embedded.Options{}) }
 
 // tokens are the commands on API tokens.
 type tokens struct {
 	*client
-	storeURL string
-	new      web.NewToken
-	id       string
+	store storeFlags
+	new   web.NewToken
+	id    string
 }
 
 func registerToken(app *kingpin.Application, s streams) map[string]func(context.Context) error {
 	cmd := app.Command("token", "Make, list and delete API tokens, in a running gateway or in the store of one that does not run.")
 	t := &tokens{client: newClient(cmd, s)}
-	cmd.Flag("store.url", "The store of a gateway that does not run, such as file:data.").StringVar(&t.storeURL)
+	t.store.register(cmd, "The store of a gateway that does not run, such as file:data, or a Redis.")
 	create := cmd.Command("create", "Make a token for a person, a program or a source. It is shown once.")
 	create.Flag("role", "What its holder may do: viewer (read), responder (work on incidents) or admin (everything).").EnumVar(&t.new.Role, web.Roles()...)
 	create.Flag("source", "The source that it may send alerts to.").StringVar(&t.new.Source)
@@ -48,8 +44,8 @@ func registerToken(app *kingpin.Application, s streams) map[string]func(context.
 }
 
 // withStore calls f with the store that --store.url names.
-func (t *tokens) withStore(f func(store.Store) error) (err error) {
-	st, err := openStore(t.storeURL)
+func (t *tokens) withStore(ctx context.Context, f func(store.Store) error) (err error) {
+	st, err := openURL(ctx, t.store, opening{})
 	if err != nil {
 		return fmt.Errorf("%w (a gateway that runs is asked without --store.url)", err)
 	}
@@ -62,7 +58,7 @@ func (t *tokens) withStore(f func(store.Store) error) (err error) {
 func (t *tokens) create(ctx context.Context) error {
 	var made web.CreatedTokenJSON
 	var err error
-	if t.storeURL == "" {
+	if t.store.url == "" {
 		body := map[string]string{}
 		for name, value := range map[string]string{"role": t.new.Role, "source": t.new.Source, "name": t.new.Name} {
 			if value != "" {
@@ -71,7 +67,7 @@ func (t *tokens) create(ctx context.Context) error {
 		}
 		err = t.do(ctx, http.MethodPost, "/api/v1/tokens", body, &made)
 	} else {
-		err = t.withStore(func(st store.Store) error {
+		err = t.withStore(ctx, func(st store.Store) error {
 			token, value, err := web.CreateToken(ctx, st, t.new)
 			made = web.CreatedTokenJSON{TokenJSON: web.ViewToken(token), Token: value.Reveal()}
 			return err
@@ -93,11 +89,11 @@ func (t *tokens) create(ctx context.Context) error {
 func (t *tokens) list(ctx context.Context) error {
 	var all web.TokensJSON
 	var err error
-	if t.storeURL == "" {
+	if t.store.url == "" {
 		err = t.do(ctx, http.MethodGet, "/api/v1/tokens", nil, &all)
 	} else {
 		t.date = time.Now()
-		err = t.withStore(func(st store.Store) error {
+		err = t.withStore(ctx, func(st store.Store) error {
 			list, err := web.ListTokens(ctx, st)
 			for _, token := range list {
 				all.Tokens = append(all.Tokens, web.ViewToken(token))
@@ -123,10 +119,10 @@ func (t *tokens) list(ctx context.Context) error {
 
 // remove runs token delete.
 func (t *tokens) remove(ctx context.Context) error {
-	if t.storeURL == "" {
+	if t.store.url == "" {
 		return t.do(ctx, http.MethodDelete, "/api/v1/tokens/"+url.PathEscape(t.id), nil, nil)
 	}
-	return t.withStore(func(st store.Store) error {
+	return t.withStore(ctx, func(st store.Store) error {
 		err := web.DeleteToken(ctx, st, t.id)
 		if errors.Is(err, incident.ErrNotFound) {
 			return fmt.Errorf("there is no token %s", visible(t.id))
