@@ -54,6 +54,7 @@ func (d *decoder) check(cfg *Config) {
 	c.stability()
 	c.incidents()
 	c.store()
+	c.spool()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
 )
@@ -42,6 +43,7 @@ type Config struct {
 	Correlate dedupe.Config                  `yaml:"correlate"`
 	Incidents incident.Config                `yaml:"incidents"`
 	Store     store.Config                   `yaml:"store"`
+	Spool     spool.Config                   `yaml:"spool"`
 	Web       web.Config                     `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
@@ -85,6 +87,7 @@ func Load(text []byte, name string) (*Config, error) {
 	if root := d.parse(text); root != nil {
 		d.sections(root, c)
 		c.Alertmanager = d.alertmanager(root, string(text))
+		c.Store.TLS = d.filesOf(c.Store.TLS)
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {
@@ -144,7 +147,7 @@ func completeSource(name string, s ingest.SourceConfig) ingest.SourceConfig {
 		s.Namespace = name
 	}
 	if s.OnStoreFailure == "" {
-		s.OnStoreFailure = refuse
+		s.OnStoreFailure = ingest.Formats[s.Format].OnStoreFailure()
 	}
 	return s
 }

@@ -88,7 +88,7 @@ func TestExample(t *testing.T) {
 	c.Correlate.Rules, c.Classify.Rules, c.Classify.Teams, c.Classify.SeverityWords = nil, nil, nil, nil
 	for section, pair := range map[string][2]any{
 		"classify": {c.Classify, want.Classify}, "correlate": {c.Correlate, want.Correlate},
-		"incidents": {c.Incidents, want.Incidents}, "store": {c.Store, want.Store}, "web": {c.Web, want.Web},
+		"incidents": {c.Incidents, want.Incidents}, "store": {c.Store, want.Store}, "spool": {c.Spool, want.Spool}, "web": {c.Web, want.Web},
 		"sources.alertmanager": {c.Sources["alertmanager"], want.Sources["alertmanager"]},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
@@ -276,6 +276,7 @@ sources:
   a: {format: prometheus, auth: {bearer_token: '${TOCSIN_TEST_SECRET}-env', username: u, password: `+planted+`-text}}
   b: {format: prometheus, auth: {bearer_token_file: token}}
 web: {admin_token: `+planted+`-admin}
+store: {url: 'redis-sentinel://tocsin:`+planted+`@h/m?sentinel_password=`+planted+`'}
 global: {slack_api_url: 'https://hooks.example.com/`+planted+`'}
 route: {receiver: r}
 receivers:
@@ -287,6 +288,9 @@ receivers:
 `), filepath.Join(dir, "tocsin.yml"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got, want := c.Store.URL.String(), "redis-sentinel://tocsin:xxxxx@h/m?sentinel_password=xxxxx"; got != want {
+		t.Errorf("URL of the store: got %s, want %s", got, want)
 	}
 	if got := c.Sources["a"].Auth.BearerToken.Reveal() + c.Sources["b"].Auth.BearerToken.Reveal(); got != planted+"-env"+planted+"-file" {
 		t.Errorf("the secrets themselves: got %q", got)
@@ -322,7 +326,15 @@ func TestMistakesShowNoSecret(t *testing.T) {
 		"as a list":             "web: {admin_token: [" + planted + "]}",
 		"broken variable":       "web: {admin_token: '${" + planted + "'}",
 		"looks like an alias":   "web: {admin_token: *" + planted + "}",
-		"store URL":             "store: {url: 'redis://user:" + planted + "@example.com'}",
+		"store URL":             "store: {url: 'redis://user:" + planted + "@example.com', timeout: 1ms}",
+		"store URL, slash":      "store: {url: 'redis://user:" + planted + "/x@example.com'}",
+		"store URL, question":   "store: {url: 'redis://user:" + planted + "?" + planted + "@example.com'}",
+		"store URL, percent":    "store: {url: 'redis://user:" + planted + "%zz@example.com'}",
+		"store URL, no host":    "store: {url: 'redis://user:" + planted + "'}",
+		"store URL, no slashes": "store: {url: 'redis:user:" + planted + "@example.com'}",
+		"store URL, option":     "store: {url: 'redis-sentinel://h/m?sentinel_password=" + planted + "&x=y'}",
+		"store password":        "store: {url: 'redis://u@h', username: x, password: " + planted + "}",
+		"store password, file":  "store: {url: 'file:data', password: " + planted + "}",
 		"store URL, wrong":      "store: {url: 'postgres://user:" + planted + "@example.com'}",
 		"Alertmanager password": "route: {receiver: r}\nreceivers:\n- name: r\n  webhook_configs:\n  - url: http://x\n    http_config: {basic_auth: " + planted + "}\n",
 		"Alertmanager URL":      "route: {receiver: r}\nreceivers:\n- name: r\n  slack_configs:\n  - api_url: 'ftp://h/" + planted + "'\n    channel: x\n",
@@ -420,6 +432,9 @@ func TestWarnings(t *testing.T) {
 		"idle rule":        {"classify: {rules: [{name: a}]}", "the rule does nothing"},
 		"unreachable rule": {"correlate: {rules: [{name: a, by: []}, {name: b, by: []}]}", "matches every alert"},
 		"templated team":   {"classify: {rules: [{name: a, set: {team: '${label:t}'}}]}", "have no metrics of their own"},
+		"password in URL":  {"store: {url: 'redis://u:p@h'}", "the URL holds a password"},
+		"only for Redis":   {"store: {timeout: 1s}", "this is for Redis, and the file names none"},
+		"any certificate":  {"store: {url: 'rediss://h', tls: {insecure_skip_verify: true}}", "whoever answers in the place of Redis is believed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := mustLoad(t, c.text).Warnings

@@ -11,16 +11,12 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/router"
+	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
 // formats are those that a source can have; each has a built-in source of its name.
 var formats = slices.Sorted(maps.Keys(ingest.Formats))
-
-const (
-	refuse = "refuse"
-	spool  = "spool"
-)
 
 // Default returns the configuration without a file: an open source for each
 // format, and what contract.md promises to those who configure nothing.
@@ -47,7 +43,8 @@ func Default() *Config {
 				"P4": {Response: days(1), Resolution: days(5)},
 			},
 		},
-		Store: store.Config{URL: "file:data"},
+		Store: store.Config{URL: "file:data", Timeout: model.Duration(2 * time.Second), MaxInFlight: 2048, Durability: "local"},
+		Spool: spool.DefaultConfig(),
 	}
 }
 

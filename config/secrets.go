@@ -99,9 +99,7 @@ func (d *decoder) secretFiles(v reflect.Value, s slot) {
 
 // readSecret returns what a secret's file holds, without the line's end.
 func (d *decoder) readSecret(name, path string) (string, error) {
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(d.dir, name)
-	}
+	name = d.beside(name)
 	info, err := os.Stat(name)
 	if err != nil {
 		return "", err
@@ -125,10 +123,23 @@ func (d *decoder) readSecret(name, path string) (string, error) {
 	case value == "":
 		return "", fmt.Errorf("%s is empty", name)
 	}
+	d.warnOpen(info, name, path)
+	return value, nil
+}
+
+// warnOpen says that everybody can read what is in a file.
+func (d *decoder) warnOpen(info os.FileInfo, name, path string) {
 	if info.Mode().Perm()&0o004 != 0 {
 		d.warn(path, name+" can be read by every user of this machine", "chmod o-r "+name)
 	}
-	return value, nil
+}
+
+// beside is the path of a file that the configuration names.
+func (d *decoder) beside(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(d.dir, name)
 }
 
 // warn records something odd that does not keep the file from being used.

@@ -33,6 +33,9 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 		c.mistake(path, "the name "+quote(name)+" cannot be part of a URL",
 			"use a to z, 0 to 9, - and _, at most 63 of them, beginning with a letter or digit")
 	}
+	if name == ingest.SpoolSource {
+		c.mistake(path, "the name "+quote(name)+" is taken: metrics use it for what comes out of the spool", "write another one")
+	}
 	if s.Format != "" {
 		c.oneOf(path+".format", "format", s.Format, formats)
 	} else if !slices.Contains(formats, name) {
@@ -46,12 +49,8 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 	}
 	c.distinct(path+".ignore_labels", "label", s.IgnoreLabels)
 	c.distinct(path+".volatile_annotations", "annotation", s.VolatileAnnotations)
-	switch s.OnStoreFailure {
-	case "", refuse:
-	case spool:
-		c.mistake(path+".on_store_failure", "spool is not available with this version's store", "write refuse, or remove the key")
-	default:
-		c.oneOf(path+".on_store_failure", "way", s.OnStoreFailure, []string{refuse})
+	if s.OnStoreFailure != "" {
+		c.oneOf(path+".on_store_failure", "way", s.OnStoreFailure, []string{ingest.Refuse, ingest.ToSpool})
 	}
 	c.auth(path+".auth", s.Auth)
 }

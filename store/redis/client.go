@@ -65,11 +65,13 @@ func (s *Store) connect(t redisurl.Target) error {
 			PoolSize: flights + 2, PipelinePoolSize: flights, PoolTimeout: replyTime, DialerRetries: 1, ClusterStateReloadInterval: reloadEvery,
 			DisableIdentity: true, Dialer: s.opts.dial, MaintNotificationsConfig: maint})
 	case redisurl.Sentinel:
+		s.label = "master " + t.Master
 		s.single = client.NewFailoverClient(&client.FailoverOptions{MasterName: t.Master, SentinelAddrs: t.Hosts, Username: t.Username, Password: t.Password,
 			SentinelUsername: t.SentinelUsername, SentinelPassword: t.SentinelPassword, DB: t.Database, TLSConfig: secure,
 			Protocol: 2, MaxRetries: -1, DialTimeout: replyTime, ReadTimeout: replyTime, WriteTimeout: replyTime, ContextTimeoutEnabled: true,
 			PoolSize: flights + 2, PipelinePoolSize: flights, PoolTimeout: replyTime, DialerRetries: 1, DisableIdentity: true, Dialer: s.opts.dial})
 	default:
+		s.label = t.Hosts[0]
 		s.single = client.NewClient(&client.Options{Addr: t.Hosts[0], Username: t.Username, Password: t.Password, DB: t.Database, TLSConfig: secure,
 			Protocol: 2, MaxRetries: -1, DialTimeout: replyTime, ReadTimeout: replyTime, WriteTimeout: replyTime, ContextTimeoutEnabled: true,
 			PoolSize: flights + 2, PipelinePoolSize: flights, PoolTimeout: replyTime, DialerRetries: 1, DisableIdentity: true, Dialer: s.opts.dial, MaintNotificationsConfig: maint})
@@ -87,7 +89,7 @@ func (driverLog) Printf(ctx context.Context, format string, v ...any) {
 // server finds the server that a call goes to.
 func (s *Store) server(c *call) (*client.Client, string, error) {
 	if s.cluster == nil {
-		return s.single, "", nil
+		return s.single, s.label, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), replyTime)
 	defer cancel()
@@ -142,13 +144,27 @@ func (s *Store) rediscover() error {
 // does again: an outage is two lines.
 func (s *Store) failing(addr string, err error) {
 	s.log.Warn("Redis does not answer", "server", addr, "err", err)
-	s.metrics.up.Set(0)
 }
 
 func (s *Store) recovered(addr string, after time.Duration) {
 	s.log.Info("Redis answers again", "server", addr, "after", after)
-	s.metrics.up.Set(1)
 	if after >= downAfter { // a connection that broke was made up for by another try
 		go s.returned() // the caller is who would carry that out
 	}
+}
+
+// up is 0 while a server that has a shard does not answer.
+func (s *Store) up() float64 {
+	s.laneMu.Lock()
+	defer s.laneMu.Unlock()
+	for n := range s.names {
+		addr := s.label
+		if s.cluster != nil {
+			addr = s.home(byte(n))
+		}
+		if l := s.lanes[addr]; l != nil && l.failing.Load() != 0 {
+			return 0
+		}
+	}
+	return 1
 }

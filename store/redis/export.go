@@ -45,21 +45,38 @@ func OpenSource(ctx context.Context, url string, o Options) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := s.schemaText(ctx)
-	if err == nil && text == "" {
-		err = fmt.Errorf("there is no store under the prefix %q", s.prefix())
-	}
-	if err == nil {
-		_, err = understood(text)
-	}
-	if err == nil {
-		err = s.setOffset(ctx)
-	}
-	if err != nil {
+	if err := s.readable(ctx); err != nil {
 		s.disconnect()
 		return nil, fmt.Errorf("store: %s: %w", Redacted(url), s.why(err))
 	}
 	return &Source{s}, nil
+}
+
+// readable reports why it is not a store that can be copied from.
+func (s *Store) readable(ctx context.Context) error {
+	err := s.eachServer(ctx, func(ctx context.Context, c *client.Client) error { return c.Ping(ctx).Err() })
+	if err != nil {
+		return err
+	}
+	text, err := s.schemaText(ctx)
+	if err != nil {
+		return err
+	}
+	if text == "" {
+		return fmt.Errorf("there is no store under the prefix %q", s.prefix())
+	}
+	if _, err := understood(text); err != nil {
+		return err
+	}
+	return s.setOffset(ctx)
+}
+
+// eachServer calls do for each server that has shards, at the same time.
+func (s *Store) eachServer(ctx context.Context, do func(context.Context, *client.Client) error) error {
+	if s.cluster != nil {
+		return s.cluster.ForEachMaster(ctx, do)
+	}
+	return do(ctx, s.single)
 }
 
 // openCopied connects without telling anybody, for a copy.
@@ -104,7 +121,7 @@ func (s *Source) Unused(ctx context.Context) error { return s.s.unused(ctx) }
 func (s *Store) unused(ctx context.Context) error {
 	n, err := s.Gateways(ctx)
 	if err == nil && n > 0 {
-		err = fmt.Errorf("store: %s: %d gateways work on it: stop them first; one that was killed counts for another %s", Redacted(s.url), n, forgotten)
+		err = fmt.Errorf("store: %s: gateways work on it, in number %d: stop them first; one that was killed counts for another %s", Redacted(s.url), n, forgotten)
 	}
 	return err
 }
@@ -137,8 +154,7 @@ func (s *Store) patiently(ctx context.Context, calls ...*call) error {
 		if failed == nil {
 			return nil
 		}
-		word, _, _ := strings.Cut(errors.Unwrap(failed).Error(), " ")
-		if !brokenOff(failed) && !passing[word] || time.Now().After(deadline) {
+		if refused(failed) || time.Now().After(deadline) {
 			return s.why(failed)
 		}
 		select {
@@ -147,6 +163,16 @@ func (s *Store) patiently(ctx context.Context, calls ...*call) error {
 		case <-time.After(jitter(200 * time.Millisecond)):
 		}
 	}
+}
+
+// refused reports whether a server answered with an error that time does not heal.
+func refused(err error) bool {
+	var reply client.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	word, _, _ := strings.Cut(reply.Error(), " ")
+	return !passing[word]
 }
 
 // asked is patiently for one call, whose result is a list.
@@ -175,7 +201,7 @@ type found struct {
 func (s *Store) look(ctx context.Context) (f found, err error) {
 	var mu sync.Mutex
 	known := map[string]bool{}
-	look := func(ctx context.Context, c *client.Client) error {
+	err = s.eachServer(ctx, func(ctx context.Context, c *client.Client) error {
 		// One connection: what the places in a scan mean, only one run of a server knows.
 		conn := c.Conn()
 		defer func() { _ = conn.Close() }() // it has answered, or will not
@@ -193,11 +219,9 @@ func (s *Store) look(ctx context.Context) (f found, err error) {
 				return nil
 			}
 		}
-	}
-	if s.cluster != nil {
-		err = s.cluster.ForEachMaster(ctx, look)
-	} else {
-		err = look(ctx, s.single)
+	})
+	if ctx.Err() != nil {
+		return f, ctx.Err()
 	}
 	if err != nil {
 		return f, s.why(err)
@@ -262,7 +286,8 @@ type part struct {
 	n    *names
 	// key is the hash, and beside another one with the same fields, if any.
 	key, beside string
-	// unit reads a row, nil for one that is no unit.
+	fields      []string
+	// unit reads a row, nil for one that is no unit; jobs have none.
 	unit func(field, value string, beside any) (transfer.Unit, error)
 	// whole, if set, reads all of it in place of the above.
 	whole func(ctx context.Context) ([]transfer.Unit, error)
@@ -276,7 +301,9 @@ func (s *Store) parts(documents []string) []part {
 			out = append(out, part{name: fmt.Sprintf("%02d %s", n.shard, name), n: n, key: key, beside: beside, unit: unit})
 		}
 		add("keys", n.keys, "", keyUnit)
-		add("entries", n.entries, n.contents, func(field, value string, said any) (transfer.Unit, error) { return alertUnit(false, field, value, said) })
+		add("entries", n.entries, n.contents, func(field, value string, said any) (transfer.Unit, error) {
+			return alertUnit(false, field, value, said)
+		})
 		add("archive", n.archive, n.archived, func(field, value string, said any) (transfer.Unit, error) { return alertUnit(true, field, value, said) })
 		add("incidents", n.incidents, "", incidentUnit)
 		add("timeline", n.timeline, "", timelineUnit)
@@ -316,11 +343,48 @@ func (s *Store) export(ctx context.Context, after string, take func(transfer.Pag
 			parts = parts[1:]
 		}
 	}
-	for n := range parts {
-		if err := s.exportPart(ctx, &parts[n], behind, take); err != nil {
-			return fmt.Errorf("store: %s: %w", parts[n].name, err)
+	for len(parts) > 0 {
+		n := 1 // as many as are in one shard
+		for n < len(parts) && parts[n].n == parts[0].n {
+			n++
 		}
-		behind = ""
+		if err := s.listFields(ctx, parts[:n]); err != nil {
+			return err
+		}
+		for i := range parts[:n] {
+			if err := s.exportPart(ctx, &parts[i], behind, take); err != nil {
+				return fmt.Errorf("store: %s: %w", parts[i].name, err)
+			}
+			behind, parts[i].fields = "", nil
+		}
+		parts = parts[n:]
+	}
+	return nil
+}
+
+// listFields lists the fields of the hashes of one shard, in their order.
+func (s *Store) listFields(ctx context.Context, parts []part) error {
+	if parts[0].whole != nil {
+		return nil
+	}
+	calls := make([]*call, len(parts))
+	for n := range parts {
+		calls[n] = &call{shard: parts[n].n.shard, args: []any{"HKEYS", parts[n].key}}
+	}
+	if err := s.patiently(ctx, calls...); err != nil {
+		return err
+	}
+	for n, c := range calls {
+		rows, ok := c.result.([]any)
+		if !ok {
+			return fmt.Errorf("%w: %s", errReply, c.name())
+		}
+		fields := make([]string, len(rows))
+		for i := range rows {
+			fields[i], _ = rows[i].(string)
+		}
+		slices.Sort(fields)
+		parts[n].fields = fields
 	}
 	return nil
 }
@@ -333,26 +397,17 @@ func (s *Store) exportPart(ctx context.Context, p *part, behind string, take fun
 		}
 		return take(transfer.Page{Units: units, Next: p.name + "/"})
 	}
-	rows, err := s.asked(ctx, &call{shard: p.n.shard, args: []any{"HKEYS", p.key}})
-	if err != nil {
-		return err
-	}
-	fields := make([]string, 0, len(rows))
-	for _, v := range rows {
-		if field, _ := v.(string); field > behind {
-			fields = append(fields, field)
+	fields := p.fields
+	if behind != "" {
+		at, found := slices.BinarySearch(fields, behind)
+		if found {
+			at++
 		}
+		fields = fields[at:]
 	}
-	slices.Sort(fields)
 	for len(fields) > 0 {
-		var units []transfer.Unit
-		done := 0
-		if p.unit == nil {
-			done = min(len(fields), fieldsAtOnce)
-			units, err = s.jobsOf(ctx, p.n, fields[:done])
-		} else {
-			units, done, err = s.rows(ctx, p, fields[:min(len(fields), fieldsAtOnce)])
-		}
+		some := fields[:min(len(fields), fieldsAtOnce)]
+		units, done, err := s.units(ctx, p, some)
 		if err != nil {
 			return err
 		}
@@ -366,6 +421,15 @@ func (s *Store) exportPart(ctx context.Context, p *part, behind string, take fun
 		}
 	}
 	return nil
+}
+
+// units reads fields of a hash, and says of how many.
+func (s *Store) units(ctx context.Context, p *part, fields []string) (units []transfer.Unit, done int, err error) {
+	if p.unit == nil {
+		units, err = s.jobsOf(ctx, p.n, fields)
+		return units, len(fields), err
+	}
+	return s.rows(ctx, p, fields)
 }
 
 // rows reads as many of the fields of a hash as fit on a page.

@@ -38,15 +38,24 @@ func (s *Store) generations(ctx context.Context) (g store.Generations, text stri
 			return g, "", fmt.Errorf("store: generations: %w", err)
 		}
 	}
-	g.Firing, err = s.spread(ctx, &g)
-	return g, text, err
+	latest := uint64(0)
+	if g.Firing, latest, err = s.spread(ctx, &g); err != nil || latest <= g.Epoch {
+		return g, text, err
+	}
+	// What is stored is an older list than the shards have heard of: its write was
+	// lost, or it came from a backup. It counts, under an epoch that nobody had.
+	next := store.Generations{Epoch: latest + 1, List: g.List, Unknown: g.Unknown}
+	if err := s.swapGenerations(ctx, text, next); err != nil {
+		return g, "", err
+	}
+	return s.generations(ctx)
 }
 
 // spread lets all shards know the epoch of a list, and counts the firing alerts
-// of each generation.
-func (s *Store) spread(ctx context.Context, g *store.Generations) (map[incident.Generation]int64, error) {
-	firing := map[incident.Generation]int64{}
-	err := s.eachShard(ctx, func(n *names) *call {
+// of each generation. Latest is the largest epoch that a shard has.
+func (s *Store) spread(ctx context.Context, g *store.Generations) (firing map[incident.Generation]int64, latest uint64, err error) {
+	firing = map[incident.Generation]int64{}
+	err = s.eachShard(ctx, func(n *names) *call {
 		c := &call{script: scriptEpoch, keys: []string{n.keys, n.statistics}, args: []any{g.Epoch}, confirmed: true}
 		for _, one := range g.List {
 			c.args = append(c.args, one.ID[:])
@@ -54,16 +63,18 @@ func (s *Store) spread(ctx context.Context, g *store.Generations) (map[incident.
 		return c
 	}, func(_ *names, result any) error {
 		counts, _ := result.([]any)
-		if len(counts) != len(g.List) {
+		if len(counts) != 1+len(g.List) {
 			return errReply
 		}
+		epoch, _ := counts[0].(int64)
+		latest = max(latest, uint64(epoch))
 		for n, one := range g.List {
-			count, _ := counts[n].(int64)
+			count, _ := counts[1+n].(int64)
 			firing[one.ID] += count
 		}
 		return nil
 	})
-	return firing, err
+	return firing, latest, err
 }
 
 // SetGeneration implements store.Store.
@@ -106,7 +117,7 @@ func (s *Store) bringBack(ctx context.Context, now store.Generations, text strin
 	if len(dropped) == 0 {
 		return now, nil
 	}
-	firing, err := s.spread(ctx, &store.Generations{Epoch: now.Epoch, List: dropped})
+	firing, _, err := s.spread(ctx, &store.Generations{Epoch: now.Epoch, List: dropped})
 	if err != nil {
 		return now, err
 	}

@@ -155,7 +155,7 @@ type lane struct {
 	next   []flying // in the order in which they came
 	flying int
 
-	failing atomic.Int64 // since when nothing has come back, in Unix nanoseconds; 0 if it has
+	failing atomic.Int64 // since when nothing has come back, in nanoseconds of the steady clock; 0 if it has
 	probed  atomic.Int64
 }
 
@@ -209,14 +209,14 @@ func (l *lane) fly() {
 
 // carry sends one pipeline and deals with what comes back.
 func (l *lane) carry(batch []flying) {
-	now := time.Now()
+	now := l.s.steady()
 	if l.refuses(now) {
 		for _, f := range batch {
 			f.finish(nil, fmt.Errorf("server %s has not answered for %s", l.addr, now.Sub(time.Unix(0, l.failing.Load())).Round(time.Second)))
 		}
 		return
 	}
-	if batch = inTime(batch, now); len(batch) == 0 {
+	if batch = inTime(batch, time.Now()); len(batch) == 0 {
 		return
 	}
 	pipe := l.client.Pipeline()

@@ -7,7 +7,6 @@ import (
 
 type metrics struct {
 	pipelines, retries, conflicts, leases, reloads, refused prometheus.Counter
-	up                                                      prometheus.Gauge
 }
 
 func newMetrics() metrics {
@@ -21,14 +20,12 @@ func newMetrics() metrics {
 		leases:    counter("leases_total", "Keys that were taken for a moment after several conflicts."),
 		reloads:   counter("script_reloads_total", "Scripts that a server had forgotten and was told again."),
 		refused:   counter("refused_total", "Updates that were refused because too many were under way."),
-		up:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_store_redis_up", Help: "0 while a server does not answer."}),
 	}
-	m.up.Set(1)
 	return m
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.pipelines, m.retries, m.conflicts, m.leases, m.reloads, m.refused, m.up}
+	return []prometheus.Collector{m.pipelines, m.retries, m.conflicts, m.leases, m.reloads, m.refused}
 }
 
 // poolCollector shows the connections of the client.
@@ -38,6 +35,7 @@ var (
 	descConnections = prometheus.NewDesc("tocsin_store_redis_connections", "Connections to Redis.", []string{"state"}, nil)
 	descPoolWaits   = prometheus.NewDesc("tocsin_store_redis_pool_timeouts_total", "How often no connection became free in time.", nil, nil)
 	descStale       = prometheus.NewDesc("tocsin_store_redis_stale_connections_total", "Connections that were given up.", nil, nil)
+	descUp          = prometheus.NewDesc("tocsin_store_redis_up", "0 while a server that has a part of the state does not answer.", nil, nil)
 	descInFlight    = prometheus.NewDesc("tocsin_store_redis_in_flight", "Updates that are under way.", nil, nil)
 )
 
@@ -47,6 +45,7 @@ func (p poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descPoolWaits
 	ch <- descStale
 	ch <- descInFlight
+	ch <- descUp
 }
 
 // Collect implements prometheus.Collector.
@@ -61,5 +60,6 @@ func (p poolCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descConnections, prometheus.GaugeValue, float64(stats.TotalConns-stats.IdleConns), "used")
 	ch <- prometheus.MustNewConstMetric(descPoolWaits, prometheus.CounterValue, float64(stats.Timeouts))
 	ch <- prometheus.MustNewConstMetric(descStale, prometheus.CounterValue, float64(stats.StaleConns))
+	ch <- prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, p.s.up())
 	ch <- prometheus.MustNewConstMetric(descInFlight, prometheus.GaugeValue, float64(p.s.inFlight.Load()))
 }

@@ -35,8 +35,6 @@ type Report struct {
 	Gateways int `json:"gateways"`
 	// Findings are what is wrong, or may become so; what is fatal comes first.
 	Findings []Finding `json:"findings"`
-
-	refused bool // the user may not do all that is needed
 }
 
 // Fatal is how many findings keep Tocsin from working.
@@ -77,6 +75,8 @@ type Finding struct {
 	Fatal bool `json:"fatal"`
 	// Text says what is wrong and what to do.
 	Text string `json:"text"`
+
+	stops bool // there is no use in asking it more
 }
 
 func (f Finding) String() string {
@@ -150,7 +150,7 @@ const (
 
 // examineStored looks at what is stored already.
 func (s *Store) examineStored(ctx context.Context, r *Report) error {
-	if !scriptable(r.Servers) || r.refused {
+	if r.stopped() {
 		return nil
 	}
 	v, err := s.one(ctx, &call{args: []any{"GET", s.schemaKey()}})
@@ -189,6 +189,19 @@ func (s *Store) disconnect() {
 
 // prepare refuses a Redis that does not fit, and writes the schema into a new one.
 func (s *Store) prepare(ctx context.Context) error {
+	if err := s.fits(ctx); err != nil {
+		return err
+	}
+	if err := s.sign(ctx); err != nil {
+		return fmt.Errorf("store: %s: %w", Redacted(s.url), s.why(err))
+	}
+	s.listening.Store(s.Now().UnixNano())
+	s.returned()
+	return nil
+}
+
+// fits refuses a Redis that cannot keep what is stored.
+func (s *Store) fits(ctx context.Context) error {
 	r, err := s.examine(ctx)
 	if err != nil {
 		return fmt.Errorf("store: %s: %w", Redacted(s.url), s.why(err))
@@ -201,15 +214,7 @@ func (s *Store) prepare(ctx context.Context) error {
 			s.log.Warn("Redis", "server", f.Server, "warning", f.Text)
 		}
 	}
-	if len(fatal) > 0 {
-		return errors.Join(fatal...)
-	}
-	if err := s.sign(ctx); err != nil {
-		return fmt.Errorf("store: %s: %w", Redacted(s.url), s.why(err))
-	}
-	s.listening.Store(s.Now().UnixNano())
-	s.returned()
-	return nil
+	return errors.Join(fatal...)
 }
 
 // sign writes the schema into a store that has none, and learns the server's clock.
@@ -242,6 +247,8 @@ func (s *Store) setOffset(ctx context.Context) error {
 // work with.
 func understood(text string) (found schema, err error) {
 	switch err := json.Unmarshal([]byte(text), &found); {
+	case err == nil && found.Name == unfinished:
+		return found, errors.New("a copy into it did not finish: run tocsin store copy again, or empty it")
 	case err != nil || found.Name != "tocsin":
 		return schema{}, errors.New("what stands under Tocsin's keys was not written by Tocsin: use another database, or another prefix (?prefix=)")
 	case found.Major > SchemaMajor:
@@ -279,9 +286,9 @@ func (s *Store) examine(ctx context.Context) (r Report, err error) {
 	} else {
 		err = s.cluster.ForEachMaster(ctx, ask)
 	}
-	if err == nil && scriptable(r.Servers) {
+	if err == nil && !r.stopped() {
 		if text := s.examineUser(ctx); text != "" {
-			r.Findings, r.refused = append(r.Findings, Finding{Fatal: true, Text: text}), true
+			r.Findings = append(r.Findings, Finding{Fatal: true, Text: text, stops: true})
 		}
 	}
 	r.sort()
@@ -301,12 +308,9 @@ func (r *Report) sort() {
 	})
 }
 
-// scriptable reports whether our scripts run there, as far as it is known.
-func scriptable(servers []Server) bool {
-	return !slices.ContainsFunc(servers, func(s Server) bool { return s.Role != "master" || s.old() })
+func (r *Report) stopped() bool {
+	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.stops })
 }
-
-func (s Server) old() bool { return s.Product == "Redis" && !atLeast(s.Version, 7, 0) }
 
 // examineMore asks what a start need not know: what the replicas say, which are
 // the masters of tomorrow, and how often files are synced.
@@ -382,12 +386,17 @@ func (s *Store) why(err error) error {
 		}
 	}
 	secure := s.secure()
+	var network net.Error
+	late := errors.As(err, &network) && network.Timeout()
+	cut := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	switch line := strings.Join(strings.Fields(text), " "); {
-	case errors.Is(err, context.DeadlineExceeded) && secure:
+	case late && secure:
 		return fmt.Errorf("no TLS connection came about in time: if it does not speak TLS write redis in place of rediss (%s)", line)
-	case errors.Is(err, context.DeadlineExceeded):
+	case late:
 		return fmt.Errorf("it did not answer in time (%s)", line)
-	case !secure && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+	case cut && secure: // that is all one hears where the certificate is asked for after the handshake
+		return fmt.Errorf("it closed the connection: if it wants a certificate of ours, name one in store.tls.cert_file and key_file (%s)", line)
+	case cut:
 		return fmt.Errorf("it closed the connection: if it wants TLS write rediss in place of redis (%s)", line)
 	default:
 		return errors.New(line)
@@ -412,7 +421,7 @@ var meanings = []struct{ part, meaning string }{
 	{"unknown authority", "its certificate is not signed by anybody who is trusted: name who signed it in store.tls.ca_file"},
 	{"x509:", "its certificate does not fit"},
 	{"first record does not look like a TLS handshake", "it does not speak TLS: write redis in place of rediss"},
-	{"certificate required", "it wants a certificate of ours: name one in store.tls.cert_file and key_file"},
+	{"tls: certificate required", "it wants a certificate of ours: name one in store.tls.cert_file and key_file"},
 	{"bad certificate", "it does not take our certificate in store.tls.cert_file"},
 	{"LOADING", "it is still reading its data: start again when it has"},
 	{"DB index is out of range", "it has no database of this number"},
@@ -469,24 +478,26 @@ const clockLimit = 5 * time.Second
 
 // judge says what is wrong with a server; replica says that it is meant to be one.
 func (s *Store) judge(server Server, info map[string]string, replica bool, now time.Time) (out []Finding) {
-	fatal := func(text string, v ...any) { out = append(out, Finding{server.Address, true, fmt.Sprintf(text, v...)}) }
-	warn := func(text string, v ...any) {
-		out = append(out, Finding{server.Address, false, fmt.Sprintf(text, v...)})
+	add := func(f Finding, text string, v ...any) {
+		f.Server, f.Text = server.Address, fmt.Sprintf(text, v...)
+		out = append(out, f)
 	}
+	stop := func(text string, v ...any) { add(Finding{Fatal: true, stops: true}, text, v...) }
+	fatal := func(text string, v ...any) { add(Finding{Fatal: true}, text, v...) }
+	warn := func(text string, v ...any) { add(Finding{}, text, v...) }
 	switch {
 	case info["redis_mode"] == "sentinel":
-		fatal("it is a Sentinel: write redis-sentinel://HOST:26379/NAME, with the name of the master")
+		stop("it is a Sentinel: write redis-sentinel://HOST:26379/NAME, with the name of the master")
 		return out
-	case server.old():
-		fatal("its version is %s: Tocsin needs Redis 7.0 or later", server.Version)
+	case server.Product == "Redis" && !atLeast(server.Version, 7, 0):
+		stop("its version is %s: Tocsin needs Redis 7.0 or later", server.Version)
 	case s.cluster == nil && info["cluster_enabled"] == "1":
-		fatal("it is part of a cluster: write redis-cluster in place of redis")
+		stop("it is part of a cluster: write redis-cluster in place of redis")
+	case server.Role == "replica" && !replica:
+		stop("it is a replica: name its master, or its Sentinels (redis-sentinel:)")
 	}
 	if server.Policy != "noeviction" && server.Policy != "" {
 		fatal("maxmemory-policy is %s, which throws incidents away when memory is short: set it to noeviction", server.Policy)
-	}
-	if server.Role == "replica" && !replica {
-		fatal("it is a replica: name its master, or its Sentinels (redis-sentinel:)")
 	}
 	if !server.AppendOnly {
 		warn("appendonly is off: a crash of Redis loses what it has not saved; set appendonly yes, and appendfsync always where nothing acknowledged may be lost")
@@ -507,20 +518,14 @@ func (s *Store) judge(server Server, info map[string]string, replica bool, now t
 			warn("its clock is %s ahead of this machine's (negative: behind); Tocsin goes by Redis's clock, so have both set by NTP", ahead.Round(time.Second))
 		}
 	}
-	if !replica {
-		s.judgeDurability(server, fatal)
+	switch d := s.opts.Durability; {
+	case replica:
+	case d == Replicated && server.Role == "master" && server.Replicas == 0:
+		warn("durability is replicated, and it has no replica: nothing is accepted before it has one")
+	case d == Synced && (server.Product != "Redis" || !atLeast(server.Version, 7, 2)):
+		stop("durability is synced, which needs WAITAOF of Redis 7.2: use replicated, or appendfsync always")
 	}
 	return out
-}
-
-// judgeDurability says why an answer could not be as durable as it is to be.
-func (s *Store) judgeDurability(server Server, fatal func(text string, v ...any)) {
-	if s.opts.Durability == Replicated && server.Role == "master" && server.Replicas == 0 {
-		fatal("durability is replicated, and it has no replica")
-	}
-	if s.opts.Durability == Synced && (server.Product != "Redis" || !atLeast(server.Version, 7, 2)) {
-		fatal("durability is synced, which needs WAITAOF of Redis 7.2: use replicated, or appendfsync always")
-	}
 }
 
 func atLeast(version string, major, minor int) bool {
@@ -541,24 +546,29 @@ func (s *Store) examineUser(ctx context.Context) string {
 	for n := range s.names {
 		probes[n] = &call{shard: byte(n), script: scriptProbe, keys: []string{s.names[n].tag + "probe:user"}}
 	}
-	var waits []*call
+	probes = append(probes, s.everywhere(func(n *names) *call {
+		return &call{script: scriptList, keys: []string{n.all}, args: []any{"-", "+", 0}} // one that only reads is another command
+	})...)
 	if s.opts.Durability.waits() {
 		command := s.opts.Durability.command(0)
 		for n := range command[1:] {
 			command[n+1] = 0 // do not wait for anybody: it is only to be allowed
 		}
-		waits = s.everywhere(func(*names) *call { return &call{args: command} })
+		probes = append(probes, s.everywhere(func(*names) *call { return &call{args: command} })...)
 	}
-	if err := s.run(ctx, append(probes, waits...)...); err != nil {
+	if err := s.run(ctx, probes...); err != nil {
 		return s.why(err).Error()
 	}
 	refused := map[string]map[string]bool{} // by what the server says of them
-	for _, c := range append(probes, waits...) {
+	for _, c := range probes {
 		switch {
 		case c.err != nil && c.script != nil:
 			return fmt.Sprintf("a script cannot run: %v", s.why(c.err))
 		case c.err != nil:
 			return fmt.Sprintf("durability is %s: %v", s.opts.Durability, s.why(c.err))
+		}
+		if c.script != scriptProbe {
+			continue
 		}
 		list, _ := c.result.([]any)
 		for _, v := range list {

@@ -58,6 +58,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Failpoint is called at named points of a commit, for tests that kill there.
 	Failpoint func(point string)
+	// Skew is by how much this machine's clock is to be wrong, for tests.
+	Skew time.Duration
 	// dial replaces how connections are made, for tests.
 	dial dialer
 }
@@ -108,9 +110,11 @@ type Store struct {
 	names   [incident.Shards]*names
 	gateway string // names this process in the store
 
+	label   string         // what messages call single
 	single  *client.Client // one server, or the master that Sentinel knows
 	cluster *client.ClusterClient
-	nodes   sync.Map // address → *client.Client, of a cluster
+	looked  atomic.Int64 // when the servers of the cluster were looked for, in Unix nanoseconds
+	nodes   sync.Map     // address → *client.Client, of a cluster
 	// homes are the addresses of the servers that have the shards, of a cluster.
 	homes [incident.Shards]atomic.Pointer[string]
 
@@ -132,6 +136,7 @@ type Store struct {
 	lastNow    atomic.Int64
 	listening  atomic.Int64
 	closed     atomic.Bool
+	copied     bool // it is one of the two stores of a copy
 
 	metrics metrics
 	cost    cost
@@ -176,7 +181,7 @@ func newStore(url string, target redisurl.Target, o Options) *Store {
 		o.Durability = Local
 	}
 	s := &Store{url: url, opts: o, log: o.Logger.With("component", "store"), gateway: newGatewayID(), began: time.Now(), lanes: map[string]*lane{},
-		repeats: repeats.New(), wake: make(chan struct{}, 1), metrics: newMetrics()}
+		repeats: repeats.New(repeatsKept), wake: make(chan struct{}, 1), metrics: newMetrics()}
 	for n := range s.names {
 		s.names[n] = newNames(target.Prefix, byte(n))
 	}
@@ -210,7 +215,7 @@ func (s *Store) failpoint(name string) {
 // steady is this machine's clock as it was at the beginning, and what has passed
 // since. Whoever sets the clock meanwhile does not move it: a moment of ten
 // minutes ahead would hold Now for as long, as that never runs backwards.
-func (s *Store) steady() time.Time { return s.began.Add(time.Since(s.began)) }
+func (s *Store) steady() time.Time { return s.began.Add(time.Since(s.began) + s.opts.Skew) }
 
 // setClock takes the server's time from an answer.
 func (s *Store) setClock(seconds, micros any) {

@@ -43,6 +43,9 @@ func (s *Store) Run(ctx context.Context) error {
 
 // returned notes that alerts could not be stored until now.
 func (s *Store) returned() {
+	if s.copied {
+		return // it takes no alerts
+	}
 	now := s.Now().UnixNano()
 	s.listening.Store(now)
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Timeout)

@@ -1,0 +1,302 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// evalshas is how many scripts that write do had the server run.
+func evalshas(t *testing.T, count func() map[string]int64, do func()) int64 {
+	t.Helper()
+	before := count()["evalsha"]
+	do()
+	return count()["evalsha"] - before
+}
+
+// TestFolding: what arrives while a key is being committed goes along with the next commit.
+func TestFolding(t *testing.T) {
+	t.Parallel()
+	p := &points{}
+	server, s := alone(t, Options{Failpoint: p.hit})
+	key := keyNumber(1)
+	update(t, s, joining(0, key, 0)) // the server learns the scripts
+	const waiting = 63
+	got := evalshas(t, server.CommandCount, func() {
+		h := hold(t, s, p, joining(1, key, 1))
+		done := make(chan error, waiting)
+		for n := range waiting {
+			go func() { done <- s.Update(t.Context(), []incident.Change{joining(2+n, key, 2+n, 0)}) }()
+		}
+		await(t, "the others wait", func() bool { return queuing(s, key) == waiting })
+		must(t, h.goOn())
+		for range waiting {
+			must(t, <-done)
+		}
+	})
+	if want := int64(1 + (waiting+folded-1)/folded); got != want {
+		t.Errorf("%d changes took %d commits, want %d", 1+waiting, got, want)
+	}
+	if i := wantTook(t, s, key, numbers(0, 2+waiting)...); i.Version != 2+waiting {
+		t.Errorf("got version %d, want one for each of %d changes", i.Version, 2+waiting)
+	}
+	if len(queuesOf(s)) != 0 {
+		t.Errorf("keys are still queued: %v", queuesOf(s))
+	}
+	audit(t, s)
+}
+
+// queuesOf lists the keys that somebody in this process is at.
+func queuesOf(s *Store) (keys []incident.Key) {
+	for n := range s.queues {
+		q := &s.queues[n]
+		q.mu.Lock()
+		for k := range q.m {
+			keys = append(keys, k)
+		}
+		q.mu.Unlock()
+	}
+	return keys
+}
+
+// TestManyCallers lets many goroutines go on one key, without any help.
+func TestManyCallers(t *testing.T) {
+	t.Parallel()
+	server, s := alone(t, Options{})
+	key := keyNumber(1)
+	update(t, s, joining(0, key, 0))
+	const callers, each = 64, 10
+	var next atomic.Int64
+	got := evalshas(t, server.CommandCount, func() {
+		together(callers, func(int) {
+			for range each {
+				n := int(next.Add(1))
+				if err := s.Update(t.Context(), []incident.Change{joining(n, key, n%50)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	})
+	if most := int64(2 * callers * each / folded); got > most {
+		t.Errorf("%d changes took %d commits, want at most %d", callers*each, got, most)
+	}
+	t.Logf("%d changes of %d goroutines took %d commits", callers*each, callers, got)
+	wantTook(t, s, key, numbers(0, callers*each+1)...)
+	audit(t, s)
+}
+
+// TestFoldedErrors: each change has its own error, and those beside it are committed.
+func TestFoldedErrors(t *testing.T) {
+	t.Parallel()
+	p := &points{}
+	server, s := alone(t, Options{Failpoint: p.hit})
+	key := keyNumber(1)
+	g, err := s.SetGeneration(t.Context(), store.Generation{ID: madeBy, Text: []byte("text")})
+	must(t, err)
+	update(t, s, joining(0, key, 0))
+	id := incidentOf(t, s, key).ID
+	unwanted := errors.New("unwanted")
+	elsewhere := joining(6, keyNumber(2), 6)
+	unread := joining(7, key, 7)
+	unread.Fingerprints = nil
+	unread.Step = func(st incident.State) (incident.Next, error) {
+		st.Entries = make([]incident.Entry, 1)
+		st.Entries[0].Fingerprint = alertNumber(7)
+		return join(7, key, []int{7}, &st), nil
+	}
+	never := joining(8, key)
+	never.Step = func(incident.State) (incident.Next, error) {
+		return incident.Next{Want: incident.Want{Fingerprints: []alert.Fingerprint{alertNumber(0)}}}, nil
+	}
+	old := joining(9, key, 9)
+	old.Epoch = g.Epoch + 1
+	known := joining(10, key, 10)
+	known.Epoch = g.Epoch
+	changes := []struct {
+		name   string
+		change incident.Change
+		is     error // errAny: some error
+	}{
+		{"the first", joining(1, key, 1), nil},
+		{"one whose step refuses", refusing(2, key, unwanted), unwanted},
+		{"one behind it", joining(3, key, 3), nil},
+		{"one of an incident that is not there", editing(4, incident.NewID(testTime, [16]byte{4}, 0, key.Shard()), nil), incident.ErrNotFound},
+		{"one of a person", editing(5, id, func(e *incident.Edit) error { return e.Note("ann", "a note", time.Time{}) }), nil},
+		{"one that writes the incident of another key", onKey(elsewhere, key), errAny},
+		{"one that writes what it has not read", unread, errAny},
+		{"one that never knows enough", never, errAny},
+		{"one for another list of generations", old, store.ErrEpoch},
+		{"one for this list", known, nil},
+		{"one that was committed before", joining(0, key, 0), nil},
+		{"the last", joining(11, key, 11), nil},
+	}
+	h := hold(t, s, p, joining(12, key, 12))
+	results := make([]chan error, len(changes))
+	for n := range changes {
+		results[n] = make(chan error, 1)
+		go func() {
+			c := changes[n].change
+			c.Key = key // of a named incident too, so that it does not have to be looked for
+			results[n] <- s.Update(t.Context(), []incident.Change{c})
+		}()
+		await(t, "it waits", func() bool { return queuing(s, key) == n+1 })
+	}
+	got := evalshas(t, server.CommandCount, func() {
+		must(t, h.goOn())
+		for n, c := range changes {
+			switch err := <-results[n]; {
+			case c.is == errAny && err == nil:
+				t.Errorf("%s: got no error, want one", c.name)
+			case c.is != errAny && !errors.Is(err, c.is):
+				t.Errorf("%s: got %v, want %v", c.name, err, c.is)
+			}
+		}
+	})
+	if want := int64(1 + (len(changes)+folded-1)/folded); got != want {
+		t.Errorf("they took %d commits with the one that they waited for, want %d", got, want)
+	}
+	i := wantTook(t, s, key, 0, 1, 3, 10, 11, 12)
+	if i.Alerts.Total != 6 {
+		t.Errorf("the incident has %d alerts, want 6", i.Alerts.Total)
+	}
+	for _, n := range []int{6, 7, 9} {
+		if e := entryOf(t, s, key, n); e.Exists() {
+			t.Errorf("alert %d of a change that was refused is there: %+v", n, e)
+		}
+	}
+	audit(t, s)
+}
+
+// errAny stands for whatever error.
+var errAny = errors.New("any")
+
+var testTime = time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
+
+// onKey has a change say another key than the one that its step writes.
+func onKey(c incident.Change, key incident.Key) incident.Change {
+	step := c.Step
+	c.Key = key
+	c.Step = func(st incident.State) (incident.Next, error) {
+		st.Incident = nil
+		return step(st)
+	}
+	return c
+}
+
+// TestOneOfMany: of the changes of one call those that can be made are made.
+func TestOneOfMany(t *testing.T) {
+	t.Parallel()
+	_, s := alone(t, Options{})
+	unwanted := errors.New("unwanted")
+	err := s.Update(t.Context(), []incident.Change{joining(1, keyNumber(1), 1), refusing(2, keyNumber(2), unwanted), joining(3, keyNumber(3), 3)})
+	if !errors.Is(err, unwanted) {
+		t.Errorf("got %v, want %v", err, unwanted)
+	}
+	wantTook(t, s, keyNumber(1), 1)
+	wantTook(t, s, keyNumber(3), 3)
+	// The whole can be sent again.
+	update(t, s, joining(1, keyNumber(1), 1), joining(2, keyNumber(2), 2), joining(3, keyNumber(3), 3))
+	for n := 1; n <= 3; n++ {
+		wantTook(t, s, keyNumber(n), n)
+	}
+	audit(t, s)
+}
+
+// TestTooLate: a change whose time is over before it was its turn is never made.
+func TestTooLate(t *testing.T) {
+	t.Parallel()
+	p := &points{}
+	_, s := alone(t, Options{Failpoint: p.hit})
+	key := keyNumber(1)
+	var ran atomic.Int64
+	late := joining(2, key, 2)
+	step := late.Step
+	late.Step = func(st incident.State) (incident.Next, error) {
+		ran.Add(1)
+		return step(st)
+	}
+	h := hold(t, s, p, joining(1, key, 1))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.Update(ctx, []incident.Change{late}) }()
+	await(t, "it waits or its time is over", func() bool { return queuing(s, key) == 1 || len(done) == 1 })
+	<-ctx.Done()
+	must(t, h.goOn())
+	wantUnavailable(t, "a change that waited for too long", <-done)
+	if ran.Load() != 0 {
+		t.Error("its step ran")
+	}
+	wantTook(t, s, key, 1)
+	update(t, s, joining(3, key, 3)) // the key is free
+	wantTook(t, s, key, 1, 3)
+
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantUnavailable(t, "a call whose context is over", s.Update(over, []incident.Change{late}))
+	wantTook(t, s, key, 1, 3)
+}
+
+// TestTooLateBesideOthers: whatever a change is told is what became of it, also if
+// it waited for too long beside one that has time.
+func TestTooLateBesideOthers(t *testing.T) {
+	t.Parallel()
+	p := &points{}
+	_, s := alone(t, Options{Failpoint: p.hit})
+	key := keyNumber(1)
+	h := hold(t, s, p, joining(1, key, 1))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	late, patient := make(chan error, 1), make(chan error, 1)
+	go func() { late <- s.Update(ctx, []incident.Change{joining(2, key, 2)}) }()
+	await(t, "it waits or its time is over", func() bool { return queuing(s, key) == 1 || len(late) == 1 })
+	waiting := queuing(s, key)
+	go func() { patient <- s.Update(t.Context(), []incident.Change{joining(3, key, 3)}) }()
+	await(t, "the other one waits", func() bool { return queuing(s, key) == waiting+1 })
+	<-ctx.Done()
+	must(t, h.goOn())
+	must(t, <-patient)
+	if err := <-late; err != nil {
+		wantUnavailable(t, "a change that waited for too long", err)
+		wantTook(t, s, key, 1, 3)
+	} else {
+		wantTook(t, s, key, 1, 2, 3)
+	}
+	audit(t, s)
+}
+
+// TestSettledInGroup: repeats that are folded together with changes count in
+// what the changes see and store.
+func TestSettledInGroup(t *testing.T) {
+	t.Parallel()
+	p := &points{}
+	_, s := alone(t, Options{Failpoint: p.hit})
+	key := keyNumber(1)
+	update(t, s, joining(0, key, 0))
+	update(t, s, repeating(1, key, 0))
+	h := hold(t, s, p, joining(2, key, 2))
+	results := make(chan error, 3)
+	for n, c := range []incident.Change{repeating(3, key, 0), joining(4, key, 0), repeating(5, key, 0, 2)} {
+		go func() { results <- s.Update(t.Context(), []incident.Change{c}) }()
+		await(t, "it waits", func() bool { return queuing(s, key) == n+1 })
+	}
+	must(t, h.goOn())
+	for range 3 {
+		must(t, <-results)
+	}
+	if e := entryOf(t, s, key, 0); e.Count != 5 {
+		t.Errorf("the alert came %d times, want 5: two changes, three repeats", e.Count)
+	}
+	s.flush(t.Context(), true)
+	wantTook(t, s, key, 0, 2, 4)
+	audit(t, s)
+	if e := entryOf(t, another(t, s.url, Options{}), key, 0); e.Count != 5 {
+		t.Errorf("stored is that the alert came %d times, want 5", e.Count)
+	}
+}
