@@ -92,6 +92,8 @@ func (p *Policy) fire(j *Judgement, ev *Event) {
 		e.Firing, e.Expired = true, false
 		e.ValidUntil = a.ValidUntil
 		p.changed(e, a.ReceivedAt)
+	case e.Content != ev.Content && before(e, a):
+		j.Verdict = alert.Stale
 	default:
 		j.Verdict = alert.Duplicate
 		if start.IsZero() {
@@ -132,6 +134,18 @@ func (p *Policy) begins(e *incident.Entry, a *alert.Alert) bool {
 		return true
 	}
 	return a.ReceivedAt.After(e.EndSeen.Add(p.LateWindow))
+}
+
+// before reports whether a firing tells of an episode before the one that fires:
+// what it said then is not what is so now.
+func before(e *incident.Entry, a *alert.Alert) bool {
+	switch {
+	case e.End.IsZero():
+		return false
+	case a.StartsAt.IsZero():
+		return !a.ReceivedAt.After(e.EndSeen)
+	}
+	return a.StartsAt.Before(e.Start) && !a.StartsAt.After(e.End)
 }
 
 // happened is the moment that a time of a sender stands for when messages are

@@ -25,9 +25,15 @@ type Pipeline struct {
 	log     *slog.Logger
 	rules   atomic.Pointer[rules]
 	setting sync.Mutex // serialises Set and refresh
-	hashers sync.Pool
-	metrics metrics
-	letters atomic.Int64 // about how many dead letters there are
+	// overruled is since when another process's generation is the current one, zero
+	// if ours is; guarded by setting.
+	overruled time.Time
+	hashers   sync.Pool
+	metrics   metrics
+	letters   atomic.Int64 // about how many dead letters there are
+	// held, if set, says whether expiry has to wait.
+	held func() bool
+	claimed claimed // of Run's goroutine
 	// scanned is the list of generations for which reconcile has seen all entries.
 	scanned atomic.Uint64
 }
@@ -78,11 +84,33 @@ func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 	for name := range s.Sources {
 		p.metrics.unknownSeverity.WithLabelValues(name)
 	}
-	p.rules.Store(r)
+	p.use(ctx, r)
 	return nil
 }
 
-// refresh reads the list of generations again.
+// use makes r the rules. The caller holds setting.
+func (p *Pipeline) use(ctx context.Context, r *rules) {
+	switch was := !p.overruled.IsZero(); {
+	case r.overruled() && !was:
+		p.overruled = p.store.Now()
+		p.log.WarnContext(ctx, "another gateway has loaded another configuration, which decides about keys and suppression", "generation", r.current.id)
+	case !r.overruled() && was:
+		p.overruled = time.Time{}
+		p.log.InfoContext(ctx, "the configuration of this gateway decides again", "generation", r.current.id)
+	}
+	p.rules.Store(r)
+}
+
+// insists reports whether ours has been overruled for long.
+func (p *Pipeline) insists(r *rules) bool {
+	p.setting.Lock()
+	defer p.setting.Unlock()
+	return r.overruled() && !p.overruled.IsZero() && p.store.Now().Sub(p.overruled) >= overruledTime
+}
+
+// refresh reads the list of generations again. It leaves the list as it is,
+// because what another process has made current is what we place by as well;
+// only a store that has none, because it was emptied, gets ours.
 func (p *Pipeline) refresh(ctx context.Context) error {
 	p.setting.Lock()
 	defer p.setting.Unlock()
@@ -90,17 +118,23 @@ func (p *Pipeline) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := newRules(p.rules.Load().Settings, gens)
+	s := p.rules.Load().Settings
+	if len(gens.List) == 0 {
+		if gens, err = p.store.SetGeneration(ctx, store.Generation{ID: s.Identity.Hash(), Text: s.Identity.Text()}); err != nil {
+			return err
+		}
+	}
+	r, err := newRules(s, gens)
 	if err != nil {
 		return err
 	}
-	p.rules.Store(r)
+	p.use(ctx, r)
 	return nil
 }
 
 // epochTries bounds how often a request is placed again because the list of
 // generations changed under it.
-const epochTries = 5
+const epochTries = 16
 
 // Accept makes the alerts durable and says what became of each. An error means
 // that some may not be durable: the sender is to send all again.
@@ -210,7 +244,7 @@ func (q *request) place(n int) (dedupe.Place, dedupe.Event) {
 	a, class := &q.alerts[n], &q.classes[n]
 	c := &q.rules.current
 	var known bool
-	*class, known = c.classifier.Classify(a, q.tracer(n))
+	*class, known = q.rules.classify(a, q.tracer(n))
 	if !known {
 		if q.unknown == nil {
 			q.unknown = make([]bool, len(q.alerts))

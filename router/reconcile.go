@@ -2,6 +2,8 @@ package router
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +17,11 @@ import (
 // eldersKept is how many older generations may live beside the current one.
 const eldersKept = 3
 
+// overruledTime is for how long the configuration that another process loaded
+// later goes before ours. By then a new one is rolled out everywhere; if ours
+// is still another one, the process that loaded it may be gone.
+const overruledTime = 10 * time.Minute
+
 // reconcile lets older generations die. A firing alert that the current one
 // puts in the same place only takes its name. One that it puts elsewhere stays
 // where it is until it resolves; if too many generations live, those of the
@@ -23,10 +30,19 @@ const eldersKept = 3
 // All entries are looked at once for each list of generations: what did not
 // take the current name then has its reason, and nothing new comes under an
 // older one.
+//
+// Every process does so, each with the same result. One that was overruled for
+// overruledTime makes its own generation the current one again.
 func (p *Pipeline) reconcile(ctx context.Context) error {
+	if err := p.refresh(ctx); err != nil { // another process may have changed the list
+		return err
+	}
 	rules := p.rules.Load()
 	if p.scanned.Load() != rules.epoch {
 		complete, err := p.scan(ctx, rules)
+		if errors.Is(err, store.ErrEpoch) {
+			return p.refresh(ctx) // the list changed meanwhile; the next time
+		}
 		if err != nil {
 			return err
 		}
@@ -34,10 +50,29 @@ func (p *Pipeline) reconcile(ctx context.Context) error {
 			p.scanned.Store(rules.epoch)
 		}
 	}
-	if _, err := p.store.SetGeneration(ctx, store.Generation{ID: rules.current.id, Text: rules.Identity.Text()}); err != nil {
+	if err := p.trim(ctx, rules); err != nil {
 		return err
 	}
 	return p.refresh(ctx)
+}
+
+// trim forgets generations without firing alerts. The list has to be the one
+// that rules are of, so that the current generation stays.
+func (p *Pipeline) trim(ctx context.Context, rules *rules) error {
+	gens, err := p.store.Generations(ctx)
+	if err != nil || gens.Epoch != rules.epoch {
+		return err
+	}
+	keep := rules.current.identity
+	if p.insists(rules) {
+		keep = rules.Identity
+	} else if !slices.ContainsFunc(gens.List, func(g store.Generation) bool { return g.ID != rules.current.id && gens.Firing[g.ID] <= 0 }) {
+		return nil
+	}
+	// If another process sets a newer one in this very moment it is not the
+	// current one, until that process insists.
+	_, err = p.store.SetGeneration(ctx, store.Generation{ID: keep.Hash(), Text: keep.Text()})
+	return err
 }
 
 // scan settles all entries of older generations. Complete says that none has
@@ -94,7 +129,7 @@ type destination struct {
 
 func (r *rules) destination(h *dedupe.Hasher, a *alert.Alert) destination {
 	var to destination
-	to.class, _ = r.current.classifier.Classify(a, nil)
+	to.class, _ = r.classify(a, nil)
 	id := r.current.of(a.Source)
 	to.fp, to.content = h.Fingerprint(id, a), h.Content(id, a)
 	to.Place = r.current.correlator.Key(h, a, &to.class, to.fp)

@@ -31,13 +31,19 @@ type SourceSettings struct {
 
 // rules are Settings, compiled, with the older generations that still have
 // firing alerts. They are never changed, only replaced.
+//
+// The current generation is the store's, so that all processes put an alert in
+// the same place while they do not have the same configuration.
 type rules struct {
 	Settings
-	epoch    uint64
-	current  placer
-	elders   []placer
-	policy   incident.Policy
-	policies map[string]*dedupe.Policy
+	epoch uint64
+	// own and classifier are of the settings.
+	own        incident.Generation
+	classifier *Classifier
+	current    placer
+	elders     []placer
+	policy     incident.Policy
+	policies   map[string]*dedupe.Policy
 }
 
 // placer finds the place of an alert under one generation.
@@ -78,25 +84,31 @@ func (p *placer) of(name string) *dedupe.Identity {
 }
 
 func newRules(s Settings, gens store.Generations) (*rules, error) {
-	r := &rules{Settings: s, epoch: gens.Epoch, policies: map[string]*dedupe.Policy{}}
-	var err error
-	if r.current, err = newPlacer(s.Identity, s.Classify, s.Sources); err != nil {
+	own, err := newPlacer(s.Identity, s.Classify, s.Sources)
+	if err != nil {
 		return nil, err
 	}
+	r := &rules{Settings: s, epoch: gens.Epoch, own: own.id, classifier: own.classifier, policies: map[string]*dedupe.Policy{}}
+	live := make([]placer, 0, len(gens.List))
 	for _, g := range gens.List {
-		if g.ID == r.current.id {
+		if g.ID == own.id {
+			live = append(live, own)
 			continue
 		}
 		id, err := ParseIdentity(g.Text)
 		if err != nil {
 			return nil, fmt.Errorf("router: generation %s: %w", g.ID, err)
 		}
-		elder, err := newPlacer(id, id.Classify, s.Sources)
+		other, err := newPlacer(id, id.Classify, s.Sources)
 		if err != nil {
 			return nil, fmt.Errorf("router: generation %s: %w", g.ID, err)
 		}
-		r.elders = append(r.elders, elder)
+		live = append(live, other)
 	}
+	if len(live) == 0 { // nobody has set any yet
+		live = append(live, own)
+	}
+	r.elders, r.current = live[:len(live)-1], live[len(live)-1]
 	r.policy = incident.Policy{Severities: s.Classify.Severities, Matrix: s.Incidents.Matrix, CloseAfter: time.Duration(s.Correlate.CloseAfter),
 		StillFiringAfter: time.Duration(s.Correlate.StillFiringAfter), Retention: time.Duration(s.Incidents.Retention), Teams: Teams(s.Classify)}
 	if r.policy.Matrix == nil {
@@ -109,12 +121,29 @@ func newRules(s Settings, gens store.Generations) (*rules, error) {
 	for _, name := range names {
 		p := s.Correlate.For(name, r.policy)
 		p.Labels = func(a *alert.Alert) alert.Labels {
-			class, _ := r.current.classifier.Classify(a, nil)
+			class, _ := r.classify(a, nil)
 			return class.Labels
 		}
 		r.policies[name] = &p
 	}
 	return r, nil
+}
+
+// overruled reports whether another process has other settings, which it loaded later.
+func (r *rules) overruled() bool { return r.own != r.current.id }
+
+// classify says how bad an alert is and whose. What its place derives from is as
+// the current generation says, all else as the settings do.
+func (r *rules) classify(a *alert.Alert, trace func(Decision)) (c incident.Classification, known bool) {
+	c, known = r.classifier.Classify(a, trace)
+	if r.overruled() {
+		current, _ := r.current.classifier.Classify(a, nil)
+		c.Service, c.Labels, c.SuppressedBy = current.Service, current.Labels, current.SuppressedBy
+		if trace != nil {
+			trace(Decision{Stage: "generation", Text: "service, labels, key and suppression are as the configuration " + r.current.id.String() + " says, which another gateway loaded later"})
+		}
+	}
+	return c, known
 }
 
 // policyOf returns the policy of a correlation rule, the default one for a rule

@@ -19,13 +19,22 @@ const (
 	poll = time.Second
 	// reconcileRounds is after how many polls older generations are looked at.
 	reconcileRounds = 30
-	// leaseTime is how long a job may take before it counts as abandoned.
-	leaseTime = time.Minute
+	// leaseTime is how long a job may take before it counts as abandoned, which is
+	// also how late the jobs of a gateway that was killed are.
+	leaseTime = 30 * time.Second
+	// leaseKept is until how long before its end a lease is made use of.
+	leaseKept = 10 * time.Second
 	// jobsAtOnce is how many jobs one poll claims.
 	jobsAtOnce = 200
 	// entriesAtOnce is how many entries of a key are looked at, and ended, at once.
 	entriesAtOnce = 1000
+	// heldPause is how long expiry waits before it asks again whether it may.
+	heldPause = 10 * time.Second
 )
+
+// HoldExpiry makes expiry wait while held returns true: what was received says
+// that an alert still fires, but has not come here yet. It is called before Run.
+func (p *Pipeline) HoldExpiry(held func() bool) { p.held = held }
 
 // Run does the jobs that are due, until ctx ends.
 func (p *Pipeline) Run(ctx context.Context) error {
@@ -39,7 +48,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		err := p.RunDue(ctx)
-		if err == nil && round%reconcileRounds == 0 && len(p.rules.Load().elders) > 0 {
+		if r := p.rules.Load(); err == nil && round%reconcileRounds == 0 && (len(r.elders) > 0 || r.overruled()) {
 			err = p.reconcile(ctx)
 		}
 		switch { // an outage is two lines, not one a second
@@ -53,17 +62,29 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	}
 }
 
-// RunDue does all jobs that are due now.
+// claimed are leased jobs on their way. An outage of the store leaves some
+// undone: whoever has leased them goes on with them, since nobody else may.
+type claimed struct {
+	leases []store.Lease
+	until  time.Time
+}
+
+// RunDue does all jobs that are due now. It is for one goroutine at a time.
 func (p *Pipeline) RunDue(ctx context.Context) error {
 	for {
-		leases, err := p.store.Claim(ctx, jobsAtOnce, leaseTime)
-		if err != nil || len(leases) == 0 {
-			return err
-		}
-		for _, l := range leases {
-			if err := p.runJob(ctx, l); err != nil {
+		if c := &p.claimed; len(c.leases) == 0 || !p.store.Now().Before(c.until) {
+			until := p.store.Now().Add(leaseTime - leaseKept)
+			leases, err := p.store.Claim(ctx, jobsAtOnce, leaseTime)
+			if err != nil || len(leases) == 0 {
 				return err
 			}
+			*c = claimed{leases, until}
+		}
+		for len(p.claimed.leases) > 0 {
+			if err := p.runJob(ctx, p.claimed.leases[0]); err != nil {
+				return err
+			}
+			p.claimed.leases = p.claimed.leases[1:]
 		}
 	}
 }
@@ -107,6 +128,8 @@ func (p *Pipeline) do(ctx context.Context, l store.Lease) (again time.Time, err 
 	var key incident.Key
 	ofKey := key.UnmarshalText([]byte(l.Subject)) == nil
 	switch {
+	case l.Kind == incident.JobExpiry && ofKey && p.held != nil && p.held():
+		return p.store.Now().Add(heldPause), nil
 	case l.Kind == incident.JobExpiry && ofKey:
 		return p.expire(ctx, key)
 	case l.Kind == incident.JobRetention && ofKey:
