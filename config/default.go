@@ -43,7 +43,7 @@ func Default() *Config {
 				"P4": {Response: days(1), Resolution: days(5)},
 			},
 		},
-		Store: store.Config{URL: "file:data", Timeout: model.Duration(2 * time.Second), MaxInFlight: 2048, Durability: "local"},
+		Store: store.Config{URL: "file:data", Timeout: model.Duration(2 * time.Second), MaxInFlight: 2048, Durability: "local", Replicas: 1},
 		Spool: spool.DefaultConfig(),
 	}
 }

@@ -17,13 +17,15 @@ const (
 	mostTimeout  = 30 * time.Second
 	// inFlightLimit is how many updates may be under way at most.
 	inFlightLimit = 1_000_000
+	// replicasLimit is how many replicas may be waited for.
+	replicasLimit = 16
 )
 
 // durabilities are the words of store.durability.
 var durabilities = []string{"local", "replicated", "synced"}
 
 // redisKeys are the keys of the section that only Redis understands.
-var redisKeys = []string{"username", "password", "password_file", "tls", "timeout", "max_in_flight", "durability"}
+var redisKeys = []string{"username", "password", "password_file", "tls", "timeout", "max_in_flight", "durability", "replicas"}
 
 // filesOf makes the names of files complete.
 func (d *decoder) filesOf(t store.TLS) store.TLS {
@@ -107,6 +109,11 @@ func (c *checker) limits() {
 		c.mistake("store.max_in_flight", fmt.Sprintf("the number is not between 1 and %d", inFlightLimit), "write such as 2048")
 	}
 	c.oneOf("store.durability", "durability", s.Durability, durabilities)
+	if s.Replicas < 1 || s.Replicas > replicasLimit {
+		c.mistake("store.replicas", fmt.Sprintf("the number is not between 1 and %d", replicasLimit), "write how many replicas can take over")
+	} else if s.Replicas > 1 && s.Durability != "replicated" {
+		c.mistake("store.replicas", "durability "+s.Durability+" waits for no replicas", "write durability: replicated")
+	}
 }
 
 // tls reads what the section names, as the start will.

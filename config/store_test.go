@@ -38,6 +38,7 @@ store:
   timeout: 750ms
   max_in_flight: 100
   durability: replicated
+  replicas: 2
 `
 	c, err := Load([]byte(text), filepath.Join(dir, "tocsin.yml"))
 	if err != nil {
@@ -48,7 +49,7 @@ store:
 	}
 	want := store.Config{URL: "rediss://redis.example.com", Username: "tocsin", Password: c.Store.Password, PasswordFile: "password",
 		TLS: store.TLS{CAFile: ca, CertFile: cert, KeyFile: key, ServerName: "redis"}, Timeout: model.Duration(750 * time.Millisecond),
-		MaxInFlight: 100, Durability: "replicated"}
+		MaxInFlight: 100, Durability: "replicated", Replicas: 2}
 	if c.Store != want || len(c.Warnings) > 0 {
 		t.Errorf("got %+v and warnings %v, want %+v and none", c.Store, c.Warnings, want)
 	}

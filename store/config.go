@@ -31,6 +31,8 @@ type Config struct {
 	// Durability is what an answer waits for beside the master: local (nothing),
 	// replicated or synced.
 	Durability string `yaml:"durability"`
+	// Replicas is how many replicas durability replicated waits for.
+	Replicas int `yaml:"replicas"`
 }
 
 // TLS says whom to trust, and what to show.

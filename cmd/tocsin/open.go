@@ -122,7 +122,7 @@ func openURL(ctx context.Context, f storeFlags, o opening) (store.Store, error) 
 // redisOptions makes options of settings.
 func redisOptions(c store.Config) (redis.Options, error) {
 	o := redis.Options{Username: c.Username, Password: c.Password.Reveal(), Timeout: time.Duration(c.Timeout), InFlight: c.MaxInFlight,
-		Durability: redis.Durability(c.Durability)}
+		Durability: redis.Durability(c.Durability), Replicas: c.Replicas}
 	t, err := redisurl.Parse(c.URL.Reveal())
 	if err != nil {
 		return o, fmt.Errorf("store: the URL of Redis: %w", err)

@@ -24,10 +24,12 @@ const (
 	flightSize = 256
 	// queued bounds the calls that wait for one server; beyond it they are refused.
 	queued = 20_000
-	// downAfter is for how long a server must have failed before calls to it fail at once,
-	// and probeEvery how often one of them tries all the same.
+	// downAfter is for how long a server must have failed before calls to it fail at
+	// once, and probeEvery how long after that it is looked at again.
 	downAfter  = time.Second
 	probeEvery = 250 * time.Millisecond
+	// probes is how often it is looked at before somebody has to ask for it again.
+	probes = 40
 	// confirmTime is how long replicas may take to confirm; shorter than an answer may take.
 	confirmTime = 400 * time.Millisecond
 	// clockEvery is how often a pipeline asks for the server's time along the way.
@@ -156,7 +158,7 @@ type lane struct {
 	flying int
 
 	failing atomic.Int64 // since when nothing has come back, in nanoseconds of the steady clock; 0 if it has
-	probed  atomic.Int64
+	probing atomic.Bool  // somebody looks whether it has come back
 }
 
 // flying is a call with the time by which it must be over.
@@ -169,6 +171,12 @@ type flying struct {
 
 // add lets calls wait, and sees to it that they fly.
 func (l *lane) add(calls []flying) {
+	if err := l.refuses(); err != nil {
+		for _, f := range calls {
+			f.finish(nil, err)
+		}
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.next)+len(calls) > queued {
@@ -210,9 +218,9 @@ func (l *lane) fly() {
 // carry sends one pipeline and deals with what comes back.
 func (l *lane) carry(batch []flying) {
 	now := l.s.steady()
-	if l.refuses(now) {
+	if err := l.refuses(); err != nil {
 		for _, f := range batch {
-			f.finish(nil, fmt.Errorf("server %s has not answered for %s", l.addr, now.Sub(time.Unix(0, l.failing.Load())).Round(time.Second)))
+			f.finish(nil, err)
 		}
 		return
 	}
@@ -252,7 +260,7 @@ func (l *lane) carry(batch []flying) {
 		// A connection that has not written anything has nothing to wait for, but what
 		// the reads have seen may not be on a replica yet: a write of its own comes first.
 		pipe.Do(context.Background(), "SET", l.s.names[barrier].probe, "1")
-		confirmed = pipe.Do(context.Background(), l.s.opts.Durability.command(confirmTime)...)
+		confirmed = pipe.Do(context.Background(), l.s.opts.Durability.command(l.s.opts.Replicas, confirmTime)...)
 	}
 	_, _ = pipe.Exec(context.Background()) // each command has its own error, and the client its own time-outs
 	l.s.metrics.pipelines.Inc()
@@ -265,7 +273,7 @@ func (l *lane) carry(batch []flying) {
 	}
 	var unconfirmed error
 	if confirm {
-		unconfirmed = l.s.opts.Durability.confirmed(confirmed)
+		unconfirmed = l.s.opts.Durability.confirmed(confirmed, l.s.opts.Replicas)
 	}
 	for _, f := range batch {
 		n := max(len(f.several), 1)
@@ -357,15 +365,40 @@ func (l *lane) learn(commands []*client.Cmd, began time.Time) {
 	}
 }
 
-// refuses reports whether the server has failed for so long that it is not
-// asked any more, but for one pipeline now and then.
-func (l *lane) refuses(now time.Time) bool {
+// refuses says why calls to the server fail at once, nil if they do not: it has
+// failed for so long that they would only wait. Somebody looks after it then.
+func (l *lane) refuses() error {
 	since := l.failing.Load()
-	if since == 0 || now.UnixNano()-since < int64(downAfter) {
-		return false
+	if since == 0 {
+		return nil
 	}
-	last := l.probed.Load()
-	return now.UnixNano()-last < int64(probeEvery) || !l.probed.CompareAndSwap(last, now.UnixNano())
+	away := l.s.steady().Sub(time.Unix(0, since))
+	if away < downAfter {
+		return nil
+	}
+	_ = l.s.rediscover() // in a cluster another server may have its shards by now
+	if l.probing.CompareAndSwap(false, true) {
+		go l.probe()
+	}
+	return fmt.Errorf("server %s has not answered for %s", l.addr, away.Round(time.Second))
+}
+
+// probe waits until the server answers again, or until nobody asks for it any more.
+func (l *lane) probe() {
+	defer l.probing.Store(false)
+	for asked := 0; asked < probes && !l.s.closed.Load(); asked++ {
+		ctx, cancel := context.WithTimeout(context.Background(), replyTime)
+		began := l.s.steady()
+		ping := l.client.Ping(ctx)
+		cancel()
+		if !brokenOff(ping.Err()) {
+			if since := l.failing.Swap(0); since != 0 {
+				l.s.recovered(l.addr, began.Sub(time.Unix(0, since)))
+			}
+			return
+		}
+		time.Sleep(probeEvery)
+	}
 }
 
 // brokenOff reports whether err is of the connection, so that nobody knows

@@ -520,8 +520,8 @@ func (s *Store) judge(server Server, info map[string]string, replica bool, now t
 	}
 	switch d := s.opts.Durability; {
 	case replica:
-	case d == Replicated && server.Role == "master" && server.Replicas == 0:
-		warn("durability is replicated, and it has no replica: nothing is accepted before it has one")
+	case d == Replicated && server.Role == "master" && server.Replicas < s.opts.Replicas:
+		warn("durability is replicated, and it has %d of %d replicas: nothing is accepted before they are there", server.Replicas, s.opts.Replicas)
 	case d == Synced && (server.Product != "Redis" || !atLeast(server.Version, 7, 2)):
 		stop("durability is synced, which needs WAITAOF of Redis 7.2: use replicated, or appendfsync always")
 	}
@@ -550,7 +550,7 @@ func (s *Store) examineUser(ctx context.Context) string {
 		return &call{script: scriptList, keys: []string{n.all}, args: []any{"-", "+", 0}} // one that only reads is another command
 	})...)
 	if s.opts.Durability.waits() {
-		command := s.opts.Durability.command(0)
+		command := s.opts.Durability.command(0, 0)
 		for n := range command[1:] {
 			command[n+1] = 0 // do not wait for anybody: it is only to be allowed
 		}

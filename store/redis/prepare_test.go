@@ -356,7 +356,7 @@ func TestReplicatedWithoutAReplica(t *testing.T) {
 	s := redistest.Single(t)
 	o := Options{Durability: Replicated, Logger: logTo(t)}
 	r, err := Examine(t.Context(), s.URL(), o)
-	if err != nil || r.Fatal() != 0 || !strings.Contains(fmt.Sprint(r.Findings), "it has no replica: nothing is accepted") {
+	if err != nil || r.Fatal() != 0 || !strings.Contains(fmt.Sprint(r.Findings), "it has 0 of 1 replicas: nothing is accepted") {
 		t.Errorf("got %+v, %v, want a warning", r.Findings, err)
 	}
 	st := openSubject(t, s.URL(), o)

@@ -138,38 +138,42 @@ func TestPaused(t *testing.T) {
 }
 
 // TestBreaker: a server that has not answered for a while is not asked any more,
-// but for a call now and then.
+// until it answers again.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
-	_, s := alone(t, Options{})
+	server := redistest.Single(t)
+	s := another(t, server.URL(), Options{})
 	key := keyNumber(1)
 	update(t, s, joining(1, key, 1))
 	l, err := s.lane(&call{})
 	must(t, err)
-	fail := func(since, probed time.Duration) {
-		now := time.Now().UnixNano()
-		l.probed.Store(now - int64(probed))
-		l.failing.Store(now - int64(since))
-	}
-	trips := s.trips.Load()
-	fail(time.Hour, -time.Hour) // asked in the future, so that this does not depend on how fast we are
-	for n := range 20 {
-		wantUnavailable(t, "an update while the server is away", s.Update(t.Context(), []incident.Change{joining(10+n, key, 1)}))
-	}
-	if got := s.trips.Load() - trips; got != 0 {
-		t.Errorf("%d pipelines went to a server that is away", got)
-	}
-	fail(time.Hour, probeEvery)
+	fail := func(since time.Duration) { l.failing.Store(s.steady().Add(-since).UnixNano()) }
+
+	// One that has only just begun to fail is asked.
+	fail(0)
 	update(t, s, joining(2, key, 2))
 	if l.failing.Load() != 0 {
 		t.Error("an answer did not end it")
 	}
+
+	server.Pause()
+	t.Cleanup(server.Resume)
+	fail(2 * downAfter)
+	trips, began := s.trips.Load(), time.Now()
+	together(20, func(n int) {
+		wantUnavailable(t, "an update while the server is away", s.Update(t.Context(), []incident.Change{joining(10+n, keyNumber(n), 1)}))
+	})
+	if took := time.Since(began); took > replyTime {
+		t.Errorf("to be refused took %s, want much less than an answer may take, %s", took, replyTime)
+	}
+	if got := s.trips.Load() - trips; got != 0 {
+		t.Errorf("%d pipelines went to a server that is away", got)
+	}
+	server.Resume()
+	await(t, "it is seen to be back", func() bool { return l.failing.Load() == 0 })
 	update(t, s, joining(3, key, 3))
 	wantTook(t, s, key, 1, 2, 3)
-	// One that has only just begun to fail is asked.
-	fail(0, -time.Hour)
-	update(t, s, joining(4, key, 4))
-	wantTook(t, s, key, 1, 2, 3, 4)
+	audit(t, s)
 }
 
 // TestSlow lets answers take long, but not too long.

@@ -54,6 +54,8 @@ type Options struct {
 	InFlight int
 	// Durability is what an answer waits for beside the server itself.
 	Durability Durability
+	// Replicas is how many replicas Replicated waits for; 0 means 1.
+	Replicas int
 	// Registerer takes the metrics of the client; nil means that nobody does.
 	Registerer prometheus.Registerer
 	// Failpoint is called at named points of a commit, for tests that kill there.
@@ -71,7 +73,7 @@ type Durability string
 const (
 	// Local: the master has it; how durable that is, its configuration says.
 	Local Durability = "local"
-	// Replicated: a replica has it too. See https://redis.io/commands/wait.
+	// Replicated: replicas have it too. See https://redis.io/commands/wait.
 	Replicated Durability = "replicated"
 	// Synced: it is on the master's disk, whatever appendfsync says. Needs Redis
 	// 7.2. See https://redis.io/commands/waitaof.
@@ -80,23 +82,23 @@ const (
 
 func (d Durability) waits() bool { return d == Replicated || d == Synced }
 
-func (d Durability) command(wait time.Duration) []any {
+func (d Durability) command(replicas int, wait time.Duration) []any {
 	if d == Synced {
 		return []any{"WAITAOF", 1, 0, wait.Milliseconds()}
 	}
-	return []any{"WAIT", 1, wait.Milliseconds()}
+	return []any{"WAIT", replicas, wait.Milliseconds()}
 }
 
 // confirmed reads the answer to command.
-func (d Durability) confirmed(c *client.Cmd) error {
+func (d Durability) confirmed(c *client.Cmd, replicas int) error {
 	v, err := c.Result()
 	if err != nil {
 		return err
 	}
 	if list, ok := v.([]any); ok && len(list) > 0 { // local and replicas
-		v = list[0]
+		v, replicas = list[0], 1
 	}
-	if n, _ := v.(int64); n < 1 {
+	if n, _ := v.(int64); n < int64(replicas) {
 		return errUnconfirmed
 	}
 	return nil
@@ -179,6 +181,9 @@ func newStore(url string, target redisurl.Target, o Options) *Store {
 	}
 	if o.Durability == "" {
 		o.Durability = Local
+	}
+	if o.Replicas == 0 {
+		o.Replicas = 1
 	}
 	s := &Store{url: url, opts: o, log: o.Logger.With("component", "store"), gateway: newGatewayID(), began: time.Now(), lanes: map[string]*lane{},
 		repeats: repeats.New(repeatsKept), wake: make(chan struct{}, 1), metrics: newMetrics()}
