@@ -29,7 +29,7 @@ func (s *Store) Generations(ctx context.Context) (store.Generations, error) {
 
 // generations returns the list, which all shards know, and its text.
 func (s *Store) generations(ctx context.Context) (g store.Generations, text string, err error) {
-	v, err := s.one(ctx, &call{args: []any{"GET", s.generationsKey()}, confirmed: true})
+	v, err := s.one(ctx, &call{args: []any{"GET", s.generationsKey()}})
 	if err != nil {
 		return g, "", err
 	}
@@ -56,7 +56,7 @@ func (s *Store) generations(ctx context.Context) (g store.Generations, text stri
 func (s *Store) spread(ctx context.Context, g *store.Generations) (firing map[incident.Generation]int64, latest uint64, err error) {
 	firing = map[incident.Generation]int64{}
 	err = s.eachShard(ctx, func(n *names) *call {
-		c := &call{script: scriptEpoch, keys: []string{n.keys, n.statistics}, args: []any{g.Epoch}, confirmed: true}
+		c := &call{script: scriptEpoch, keys: []string{n.keys, n.statistics}, args: []any{g.Epoch}}
 		for _, one := range g.List {
 			c.args = append(c.args, one.ID[:])
 		}
@@ -141,6 +141,6 @@ func (s *Store) swapGenerations(ctx context.Context, text string, next store.Gen
 	if err != nil {
 		return err
 	}
-	_, err = s.one(ctx, &call{script: scriptSwap, keys: []string{s.generationsKey()}, args: []any{text, data}, confirmed: true})
+	_, err = s.one(ctx, &call{script: scriptSwap, keys: []string{s.generationsKey()}, args: []any{text, data}})
 	return err
 }

@@ -499,33 +499,3 @@ func TestDocumentedUserElsewhere(t *testing.T) {
 		})
 	}
 }
-
-// TestClockOfTheServer: a machine whose clock is ten minutes off, and is set
-// while we run, changes nothing.
-func TestClockOfTheServer(t *testing.T) {
-	for name, off := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
-		t.Run(name, func(t *testing.T) {
-			url := redistest.Single(t).URL()
-			target := mustParse(t, url)
-			s := newStore(url, target, Options{Logger: logTo(t)})
-			s.began = s.began.Add(off) // as it is on such a machine
-			if err := s.connect(target); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			if err := s.prepare(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if wrong := time.Since(s.Now()).Abs(); wrong > time.Minute {
-				t.Errorf("Now is wrong by %s", wrong)
-			}
-			if wrong := time.Since(s.ListeningSince()).Abs(); wrong > time.Minute {
-				t.Errorf("ListeningSince is wrong by %s", wrong)
-			}
-		})
-	}
-}

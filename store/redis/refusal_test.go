@@ -354,7 +354,7 @@ func TestRestart(t *testing.T) {
 	key := keyNumber(1)
 	acknowledged := []int{}
 	for n := 1; n <= 20; n++ {
-		if n%7 == 0 {
+		if n == 10 {
 			server.Kill()
 			wantUnavailable(t, "an update while the server is away", s.Update(t.Context(), []incident.Change{joining(1000+n, key, 1)}))
 			server.Restart()
