@@ -18,6 +18,8 @@ const generationTries = 20
 // The list of generations is one value, and every shard has its epoch: a read
 // or a commit for another epoch is refused. Who reads the list first lets all
 // shards know it, so that once anybody uses it nobody can commit for an older one.
+// It waits for no replica, so that a gateway can start without any: a list that is
+// lost is made again.
 
 func (s *Store) generationsKey() string { return s.names[0].tag + "generations" }
 
