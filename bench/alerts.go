@@ -33,6 +33,8 @@ const runLength = 7
 type generator struct {
 	form form
 	seed int
+	// apart gives each alert a name of its own, so that it opens an incident of its own.
+	apart bool
 	// now is when the bench began: alerts started in the two days before it.
 	now time.Time
 }
@@ -44,8 +46,12 @@ func (g *generator) subject(id int) subject {
 	h := scramble(uint64(id / runLength))
 	digits := strconv.Itoa(1_000_000_000 + id)[1:]
 	seed := strconv.Itoa(g.seed)
+	name := names[h%6]
+	if g.apart {
+		name += digits
+	}
 	return subject{
-		name:     names[h%6],
+		name:     name,
 		cluster:  clusters[h/6%3],
 		service:  services[h/18%8],
 		severity: severities[h>>40&1],

@@ -38,16 +38,28 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	if err := o.complete(); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	b := &bench{Options: o, now: time.Now(), say: func(string, ...any) {}}
 	if o.Output == "table" {
-		b.say = func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+		b.say = func(format string, args ...any) {
+			if _, err := fmt.Fprintf(w, format+"\n", args...); err != nil {
+				stop(err) // nobody reads it any more
+			}
+		}
 	}
 	b.report = Report{Started: b.now.UTC().Truncate(time.Second), CPUs: runtime.NumCPU(), System: runtime.GOOS + "/" + runtime.GOARCH,
 		Go: runtime.Version(), Rounds: o.Rounds, Scale: o.Scale, Load: loadAverage()}
 	if err := b.findPrograms(); err != nil {
 		return err
 	}
+	if err := b.meetRedis(ctx); err != nil {
+		return err
+	}
 	if err := b.run(ctx); err != nil {
+		return err
+	}
+	if err := b.leaveRedis(ctx); err != nil {
 		return err
 	}
 	b.report.summarize()
@@ -68,6 +80,13 @@ func (b *bench) findPrograms() error {
 			return fmt.Errorf("bench: %w", err)
 		}
 		b.executable = self
+	}
+	if strings.ContainsRune(b.executable, filepath.Separator) { // gateways run in folders of their own
+		whole, err := filepath.Abs(b.executable)
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		b.executable = whole
 	}
 	names := []string{"prometheus-alertmanager", "alertmanager"}
 	if b.Alertmanager != "" {
@@ -108,14 +127,49 @@ func (b *bench) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if !b.wants(Idle, Memory, Restart) {
+	if !b.wants(Idle, Memory, Restart, Growth) {
 		return nil
 	}
 	if b.Target != "" {
-		b.skip("idle, memory and restart: the gateway is not ours to start and kill")
+		b.skip("idle, memory, restart and growth: the gateway is not ours to start and kill")
 		return nil
 	}
-	return b.footprint(ctx)
+	if b.wants(Idle, Memory, Restart) {
+		if err := b.footprint(ctx); err != nil {
+			return err
+		}
+	}
+	for round := 1; round <= b.Rounds && b.wants(Growth); round++ {
+		if err := b.growth(ctx, round); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// meetRedis says in the report which Redis it is.
+func (b *bench) meetRedis(ctx context.Context) (err error) {
+	if b.redis == nil {
+		return nil
+	}
+	b.report.Redis, err = b.redis.facts(ctx)
+	b.report.Gateways = b.Gateways
+	return err
+}
+
+// leaveRedis says in the report what Redis did beside.
+func (b *bench) leaveRedis(ctx context.Context) error {
+	if b.redis == nil {
+		return nil
+	}
+	defer b.redis.close()
+	info, err := b.redis.info(ctx)
+	if err != nil {
+		return err
+	}
+	b.report.Redis.Rewrites = number(info, "aof_rewrites") - b.report.Redis.Rewrites
+	b.report.Redis.Saves = number(info, "rdb_saves") - b.report.Redis.Saves
+	return nil
 }
 
 // round starts all targets afresh and runs every workload on one after the
@@ -126,7 +180,9 @@ func (b *bench) round(ctx context.Context, round int) (err error) {
 		return fmt.Errorf("bench: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	targets, err := b.startAll(ctx, dir)
+	at := b.newPlace(dir)
+	defer func() { err = errors.Join(err, b.clean(ctx, at)) }()
+	targets, err := b.startAll(ctx, dir, at)
 	defer func() {
 		for _, t := range targets {
 			err = errors.Join(err, t.stop())
@@ -152,7 +208,7 @@ func (b *bench) round(ctx context.Context, round int) (err error) {
 }
 
 // startAll starts the targets in the order in which they are measured. Those that run are returned even with an error.
-func (b *bench) startAll(ctx context.Context, dir string) (targets []*target, err error) {
+func (b *bench) startAll(ctx context.Context, dir string, at place) (targets []*target, err error) {
 	if b.Target != "" {
 		u, err := url.Parse(b.Target) // was checked in Options.complete
 		if err != nil {
@@ -160,7 +216,7 @@ func (b *bench) startAll(ctx context.Context, dir string) (targets []*target, er
 		}
 		targets = append(targets, &target{name: tocsin, addr: u.Host, path: u.RequestURI(), token: b.Token, pid: b.PID})
 	} else {
-		t, err := b.startTocsin(ctx, filepath.Join(dir, "tocsin"))
+		t, err := b.startTocsin(ctx, at)
 		if err != nil {
 			return targets, err
 		}
@@ -187,7 +243,7 @@ func (b *bench) measure(ctx context.Context, workload string, round int, t *targ
 	if workload == W1 || workload == W3 {
 		known := b.load(W1, round, t)
 		known.repeat = 0
-		s, err := drive(ctx, t.addr, known)
+		s, err := drive(ctx, t.addrs(), known)
 		if err != nil {
 			return Measurement{}, err
 		}
@@ -202,15 +258,9 @@ func (b *bench) measure(ctx context.Context, workload string, round int, t *targ
 			return Measurement{}, err
 		}
 	}
-	runtime.GC() // what the last load left must not be collected during this one
-	used, own := treeUsage(t.pid), ownCPU()
-	s, err := drive(ctx, t.addr, l)
-	usedAfter, ownAfter := treeUsage(t.pid), ownCPU()
+	s, m, err := b.timed(ctx, t, l)
 	if err != nil {
 		return Measurement{}, err
-	}
-	if s.acked == 0 {
-		return Measurement{}, fmt.Errorf("nothing was acknowledged in %d requests, first error: %s", s.requests, s.firstError)
 	}
 	if t.name == tocsin {
 		if after, err = t.count(ctx); err != nil {
@@ -220,7 +270,43 @@ func (b *bench) measure(ctx context.Context, workload string, round int, t *targ
 			b.report.Wrong = append(b.report.Wrong, fmt.Sprintf("round %d, %s", round, wrong))
 		}
 	}
-	return newMeasurement(s, used, usedAfter, ownAfter-own), nil
+	return m, nil
+}
+
+// timed sends a load and says what it took.
+func (b *bench) timed(ctx context.Context, t *target, l load) (sent, Measurement, error) {
+	runtime.GC() // what the last load left must not be collected during this one
+	before, err := b.spent(ctx, t)
+	if err != nil {
+		return sent{}, Measurement{}, err
+	}
+	s, err := drive(ctx, t.addrs(), l)
+	if err != nil {
+		return s, Measurement{}, err
+	}
+	after, err := b.spent(ctx, t)
+	if err != nil {
+		return s, Measurement{}, err
+	}
+	if s.acked == 0 {
+		return s, Measurement{}, fmt.Errorf("nothing was acknowledged in %d requests, first error: %s", s.requests, s.firstError)
+	}
+	return s, newMeasurement(s, before, after), nil
+}
+
+// spent is what everybody has used so far: the server, the Redis behind it, and we.
+type spent struct {
+	server usage
+	redis  redisUsage
+	own    time.Duration
+}
+
+func (b *bench) spent(ctx context.Context, t *target) (s spent, err error) {
+	if t.name == tocsin {
+		s.redis, err = b.redis.usage(ctx)
+	}
+	s.server, s.own = t.used(), ownCPU()
+	return s, err
 }
 
 // load makes the requests of a workload. Each round and workload has alerts of its own.

@@ -90,6 +90,22 @@ func TestGenerator(t *testing.T) {
 	}
 }
 
+func TestGeneratorOfAlertsApart(t *testing.T) {
+	g := &generator{seed: 7, now: testNow, apart: true}
+	var whole struct {
+		Alerts []wireAlert `json:"alerts"`
+	}
+	const n = 5000
+	decode(t, g.appendBody(nil, 0, n, false), &whole)
+	names := map[string]bool{}
+	for _, a := range whole.Alerts {
+		names[a.Labels["alertname"]] = true
+	}
+	if len(names) != n {
+		t.Errorf("different names: got %d, want %d", len(names), n)
+	}
+}
+
 func decode(t *testing.T, b []byte, v any) {
 	t.Helper()
 	if err := json.Unmarshal(b, v); err != nil {
@@ -153,7 +169,7 @@ func TestDriveCountsOnly2xx(t *testing.T) {
 	addr := strings.TrimPrefix(server.URL, "http://")
 	one := appendRequest(nil, addr, "/", "", []byte("{}"))
 	l := load{conns: 1, requests: slices.Repeat([]request{{bytes: one, alerts: 10, then: one}}, 3)}
-	s, err := drive(t.Context(), addr, l)
+	s, err := drive(t.Context(), []string{addr}, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +252,22 @@ func TestSummarize(t *testing.T) {
 	}
 }
 
+func TestRedisIsPartOfTheCost(t *testing.T) {
+	at := func(server, redis time.Duration, commands int64) spent {
+		return spent{server: usage{known: true, cpu: server}, redis: redisUsage{known: true, cpu: redis, commands: commands}}
+	}
+	s := sent{acked: 4000, took: time.Second}
+	m := newMeasurement(s, at(time.Second, 2*time.Second, 100), at(1400*time.Millisecond, 2200*time.Millisecond, 500))
+	if got, want := fmt.Sprintf("%.3f %.3f %.0f", m.CPUPer1000, m.RedisCPUPer1000, m.RedisCommandsPer1000), "0.150 0.050 100"; got != want {
+		t.Errorf("CPU, CPU of Redis and commands per 1,000: got %s, want %s", got, want)
+	}
+	unknown := at(0, 0, 0)
+	unknown.server.known = false
+	if m := newMeasurement(s, unknown, unknown); m.CPUPer1000 != 0 {
+		t.Errorf("CPU where there is no /proc: got %v, want 0 for unknown", m.CPUPer1000)
+	}
+}
+
 func TestGrouped(t *testing.T) {
 	for x, want := range map[float64]string{0: "0", 999: "999", 1000: "1,000", -1000: "-1,000", 1234567.8: "1,234,568"} {
 		if got := grouped(x); got != want {
@@ -258,6 +290,12 @@ func TestOptions(t *testing.T) {
 		{"unknown workload", Options{Workloads: []string{"W9"}}, false},
 		{"unknown output", Options{Output: "xml"}, false},
 		{"negative scale", Options{Scale: -1}, false},
+		{"a Redis", Options{StoreURL: "redis://127.0.0.1:6379?prefix=load", Gateways: 4}, true},
+		{"no Redis", Options{StoreURL: "redis-sentinel://127.0.0.1:26379/main"}, false},
+		{"a Redis for a gateway that runs", Options{StoreURL: "redis://127.0.0.1:6379", Target: "http://127.0.0.1:9095"}, false},
+		{"several gateways on a folder", Options{Gateways: 2}, false},
+		{"several gateways beside one that runs", Options{Gateways: 2, Target: "http://127.0.0.1:9095"}, false},
+		{"negative gateways", Options{Gateways: -1, StoreURL: "redis://127.0.0.1:6379"}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := tt.o.complete()

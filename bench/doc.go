@@ -7,4 +7,8 @@
 // with everything else that runs there. The CPU seconds of the server per 1,000
 // alerts swing much less: that, and its ratio to the yardsticks, is the figure
 // to compare. CPU and memory are read from /proc and unknown where there is none.
+//
+// Gateways may keep their state in a Redis, which is then part of what is
+// measured: its CPU counts with theirs, as it says itself. Beside all loads,
+// growth shows what the same work costs on a store that fills.
 package bench

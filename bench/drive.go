@@ -39,8 +39,9 @@ type sent struct {
 	waits []time.Duration
 }
 
-// drive sends the load to addr and waits for all answers. It stops early when ctx ends.
-func drive(ctx context.Context, addr string, l load) (sent, error) {
+// drive sends the load and waits for all answers, the connections spread evenly
+// over addrs. It stops early when ctx ends.
+func drive(ctx context.Context, addrs []string, l load) (sent, error) {
 	var (
 		next    atomic.Int64
 		group   sync.WaitGroup
@@ -48,7 +49,7 @@ func drive(ctx context.Context, addr string, l load) (sent, error) {
 		start   = time.Now()
 	)
 	for i := range l.conns {
-		group.Go(func() { results[i] = driveOne(ctx, addr, l, &next, start.Add(l.repeat)) })
+		group.Go(func() { results[i] = driveOne(ctx, addrs[i%len(addrs)], l, &next, start.Add(l.repeat)) })
 	}
 	group.Wait()
 	total := sent{took: time.Since(start)}

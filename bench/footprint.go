@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -17,13 +16,17 @@ type Footprint struct {
 	Alerts int `json:"alerts,omitempty"`
 	// AcceptedPerSecond is the rate at which they were taken.
 	AcceptedPerSecond float64 `json:"accepted_per_second,omitempty"`
-	// ResidentBytes is memory when the last was acknowledged, PeakBytes the most ever.
+	// ResidentBytes is memory when the last was acknowledged, PeakBytes the most
+	// ever; of several gateways that of the largest.
 	ResidentBytes int64 `json:"resident_bytes,omitempty"`
 	PeakBytes     int64 `json:"peak_bytes,omitempty"`
 	// BytesPerAlert is ResidentBytes by Alerts, with the idle gateway in it.
 	BytesPerAlert     float64 `json:"resident_bytes_per_alert,omitempty"`
 	DiskBytes         int64   `json:"disk_bytes,omitempty"`
 	DiskBytesPerAlert float64 `json:"disk_bytes_per_alert,omitempty"`
+	// RedisBytes is what used_memory grew by, without the buffers of connections.
+	RedisBytes         int64   `json:"redis_bytes,omitempty"`
+	RedisBytesPerAlert float64 `json:"redis_bytes_per_alert,omitempty"`
 	// ReadySeconds is from the start of a new process, after kill -9 of the old
 	// one, until /-/ready answers 200.
 	ReadySeconds float64 `json:"ready_seconds,omitempty"`
@@ -41,7 +44,9 @@ func (b *bench) footprint(ctx context.Context) (err error) {
 		return fmt.Errorf("bench: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	t, err := b.startTocsin(ctx, filepath.Join(dir, "tocsin"))
+	at := b.newPlace(dir)
+	defer func() { err = errors.Join(err, b.clean(ctx, at)) }()
+	t, err := b.startTocsin(ctx, at)
 	if err != nil {
 		return err
 	}
@@ -53,7 +58,7 @@ func (b *bench) footprint(ctx context.Context) (err error) {
 		if err := pause(ctx, time.Second); err != nil {
 			return err
 		}
-		f.IdleBytes = treeUsage(t.pid).resident
+		f.IdleBytes = t.largest().resident
 	}
 	if !b.wants(Memory, Restart) {
 		return nil
@@ -70,20 +75,24 @@ func (b *bench) footprint(ctx context.Context) (err error) {
 		return fmt.Errorf("bench: kill: %w", err)
 	}
 	began := time.Now()
-	if t, err = b.startTocsin(ctx, t.dir); err != nil {
+	if t, err = b.startTocsin(ctx, at); err != nil {
 		return err
 	}
 	f.ReadySeconds = time.Since(began).Seconds()
-	f.RestartedBytes = treeUsage(t.pid).resident
+	f.RestartedBytes = t.largest().resident
 	return b.verifyFill(ctx, "after kill -9 and restart", t, f.Alerts)
 }
 
 func (b *bench) fill(ctx context.Context, t *target, f *Footprint) error {
 	g := &generator{form: t.form, seed: 5, now: b.now}
 	n := b.scaled(memoryAlerts)
+	empty, err := b.stored(ctx, t)
+	if err != nil {
+		return err
+	}
 	var took time.Duration
 	for first := 0; first < n; first += memoryChunk {
-		s, err := drive(ctx, t.addr, load{requests: b.requests(g, t, first, min(memoryChunk, n-first), batchSize, false), conns: fewConns})
+		s, err := drive(ctx, t.addrs(), load{requests: b.requests(g, t, first, min(memoryChunk, n-first), batchSize, false), conns: fewConns})
 		if err != nil {
 			return err
 		}
@@ -93,16 +102,37 @@ func (b *bench) fill(ctx context.Context, t *target, f *Footprint) error {
 		f.Alerts += s.acked
 		took += s.took
 	}
-	used := treeUsage(t.pid)
+	used := t.largest()
 	f.AcceptedPerSecond = float64(f.Alerts) / took.Seconds()
 	f.ResidentBytes, f.PeakBytes = used.resident, used.peak
 	f.BytesPerAlert = float64(used.resident) / float64(f.Alerts)
-	disk, err := folderBytes(t.dir)
+	full, err := b.stored(ctx, t)
 	if err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return err
 	}
-	f.DiskBytes, f.DiskBytesPerAlert = disk, float64(disk)/float64(f.Alerts)
+	if b.redis != nil {
+		f.RedisBytes, f.RedisBytesPerAlert = full-empty, float64(full-empty)/float64(f.Alerts)
+	} else {
+		f.DiskBytes, f.DiskBytesPerAlert = full, float64(full)/float64(f.Alerts)
+	}
 	return b.verifyFill(ctx, "memory", t, f.Alerts)
+}
+
+// stored is how many bytes the store takes: of memory in Redis, with all else
+// that is there, or of a folder.
+func (b *bench) stored(ctx context.Context, t *target) (int64, error) {
+	if b.redis == nil {
+		n, err := folderBytes(t.place.data())
+		if err != nil {
+			return 0, fmt.Errorf("bench: %w", err)
+		}
+		return n, nil
+	}
+	if err := b.redis.settled(ctx); err != nil {
+		return 0, err
+	}
+	u, err := b.redis.usage(ctx)
+	return u.memory, err
 }
 
 func (b *bench) verifyFill(ctx context.Context, when string, t *target, want int) error {

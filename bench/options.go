@@ -19,6 +19,14 @@ type Options struct {
 	Target string
 	// Token is sent to Target as a bearer token, if set.
 	Token string
+	// StoreURL is the Redis that our gateways keep their state in, such as
+	// redis://127.0.0.1:6379; empty: a temporary folder. Each store is under a
+	// prefix of its own, which begins with the URL's (?prefix=, default bench),
+	// and its keys are removed afterwards.
+	StoreURL string
+	// Gateways is how many of our own work on the one store, the load spread over
+	// them; more than one needs StoreURL. Default 1.
+	Gateways int
 	// PID is the process of Target, for its CPU time; 0: not measured.
 	PID int
 	// Executable is the tocsin to start; empty: this program.
@@ -28,12 +36,14 @@ type Options struct {
 	Alertmanager string
 	// Rounds is how often everything is measured; the report shows the median. Default 3.
 	Rounds int
-	// Workloads is what to measure, of Workloads(); empty: everything.
+	// Workloads is what to measure, of Workloads(); empty: everything but Growth.
 	Workloads []string
 	// Scale shortens the run: it multiplies durations and numbers of alerts. Default 1.
 	Scale float64
 	// Output is "table" (default) or "json".
 	Output string
+
+	redis *redisServer // of StoreURL
 }
 
 // The names of what can be measured, for Options.Workloads.
@@ -45,10 +55,12 @@ const (
 	Memory  = "memory"
 	Idle    = "idle"
 	Restart = "restart"
+	// Growth is how the cost of the same work changes as the store fills.
+	Growth = "growth"
 )
 
 // Workloads lists all names that Options.Workloads may hold, in the order of the run.
-func Workloads() []string { return []string{Idle, W1, W3, W4, W2, Memory, Restart} }
+func Workloads() []string { return []string{Idle, W1, W3, W4, W2, Memory, Restart, Growth} }
 
 const (
 	knownAlerts  = 10_000
@@ -65,6 +77,9 @@ func (o *Options) complete() error {
 	if o.Rounds == 0 {
 		o.Rounds = 3
 	}
+	if o.Gateways == 0 {
+		o.Gateways = 1
+	}
 	if o.Scale == 0 {
 		o.Scale = 1
 	}
@@ -72,11 +87,14 @@ func (o *Options) complete() error {
 		o.Output = "table"
 	}
 	if len(o.Workloads) == 0 {
-		o.Workloads = Workloads()
+		o.Workloads = slices.DeleteFunc(Workloads(), func(name string) bool { return name == Growth })
 	}
 	var errs []error
 	if o.Rounds < 0 {
 		errs = append(errs, fmt.Errorf("rounds: %d is negative", o.Rounds))
+	}
+	if o.Gateways < 0 || o.Gateways > 64 {
+		errs = append(errs, fmt.Errorf("gateways: %d is not between 1 and 64", o.Gateways))
 	}
 	if o.Scale < 0 || o.Scale > 100 {
 		errs = append(errs, fmt.Errorf("scale: %v is not between 0 and 100", o.Scale))
@@ -92,7 +110,22 @@ func (o *Options) complete() error {
 	if o.Target != "" {
 		errs = append(errs, o.completeTarget())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, o.completeStore())...)
+}
+
+func (o *Options) completeStore() (err error) {
+	switch {
+	case o.Target != "" && (o.StoreURL != "" || o.Gateways > 1):
+		return errors.New("target: a gateway that runs has its store already: leave out store.url and gateways")
+	case o.StoreURL == "" && o.Gateways > 1:
+		return errors.New("gateways: several need a store that they share: name a Redis with store.url")
+	case o.StoreURL == "":
+		return nil
+	}
+	if o.redis, err = newRedisServer(o.StoreURL); err != nil {
+		return fmt.Errorf("store.url: %w", err)
+	}
+	return nil
 }
 
 // completeTarget refuses other machines: a bench in the wrong window must not

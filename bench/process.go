@@ -22,6 +22,13 @@ type usage struct {
 	resident, peak int64
 }
 
+func (u *usage) add(v usage) {
+	u.known = u.known && v.known
+	u.cpu += v.cpu
+	u.resident += v.resident
+	u.peak += v.peak
+}
+
 // treeUsage reads the usage of pid and its descendants.
 func treeUsage(pid int) usage {
 	var u usage

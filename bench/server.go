@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,8 +28,39 @@ type target struct {
 	// pid is its process, 0 if unknown.
 	pid     int
 	process *process
-	// dir is the folder of its store, for a gateway of our own.
-	dir string
+	// place is where it keeps its state, for a gateway of our own.
+	place place
+	// peers are the other gateways of our own on the same store.
+	peers []*target
+}
+
+// largest is the usage of the gateway that takes most memory.
+func (t *target) largest() usage {
+	u := treeUsage(t.pid)
+	for _, p := range t.peers {
+		if v := treeUsage(p.pid); v.resident > u.resident {
+			u = v
+		}
+	}
+	return u
+}
+
+// addrs are the addresses of all gateways on the store.
+func (t *target) addrs() []string {
+	all := []string{t.addr}
+	for _, p := range t.peers {
+		all = append(all, p.addr)
+	}
+	return all
+}
+
+// used is what all gateways on the store have used so far.
+func (t *target) used() usage {
+	u := treeUsage(t.pid)
+	for _, p := range t.peers {
+		u.add(treeUsage(p.pid))
+	}
+	return u
 }
 
 // The names of the targets in the report.
@@ -41,17 +73,72 @@ const (
 // startTimeout is how long a server may take from its start until it is ready.
 const startTimeout = 60 * time.Second
 
-func (b *bench) startTocsin(ctx context.Context, dir string) (*target, error) {
-	p, err := start(b.executable, "serve", "--store.url=file:"+dir, "--web.listen-address=127.0.0.1:0", "--log.level=warn")
+// place is a store of our own.
+type place struct {
+	// dir is a folder for the gateways on it, and holds the store if there is no Redis.
+	dir string
+	// url is the store's, with its password; prefix begins its keys in a Redis.
+	url, prefix string
+}
+
+// data is the folder of the store, if there is no Redis.
+func (p place) data() string { return filepath.Join(p.dir, "data") }
+
+// newPlace names a store that is empty.
+func (b *bench) newPlace(dir string) place {
+	at := place{dir: filepath.Join(dir, "tocsin")}
+	at.url = "file:" + at.data()
+	if b.redis != nil {
+		at.prefix, at.url = b.redis.newStore()
+	}
+	return at
+}
+
+// clean removes what is in the Redis; folders are removed with all that is in them.
+func (b *bench) clean(ctx context.Context, at place) error {
+	if b.redis == nil {
+		return nil
+	}
+	return b.redis.remove(ctx, at.prefix)
+}
+
+// startTocsin starts as many gateways as were asked for. With an error none runs.
+func (b *bench) startTocsin(ctx context.Context, at place) (*target, error) {
+	var first *target
+	for n := range b.Gateways {
+		t, err := b.startGateway(ctx, at, n)
+		if err != nil {
+			return nil, errors.Join(err, first.stop())
+		}
+		if first == nil {
+			first = t
+		} else {
+			first.peers = append(first.peers, t)
+		}
+	}
+	return first, nil
+}
+
+func (b *bench) startGateway(ctx context.Context, at place, n int) (*target, error) {
+	// A folder of its own, so that it does not take for its own what lies in ours,
+	// such as a spool.
+	dir := filepath.Join(at.dir, "gateway"+strconv.Itoa(n))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	cmd := exec.Command(b.executable, "serve", "--web.listen-address=127.0.0.1:0", "--log.level=warn")
+	cmd.Dir = dir
+	cmd.Env = append(childEnvironment(), "TOCSIN_STORE_URL="+at.url) // lists of processes show arguments
+	p, err := start(cmd)
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: tocsin, path: "/ingest/alertmanager", process: p, pid: p.cmd.Process.Pid, dir: dir}
+	t := &target{name: tocsin, path: "/ingest/alertmanager", process: p, pid: p.cmd.Process.Pid, place: at}
 	return t, t.listening(ctx)
 }
 
 func (b *bench) startBare(ctx context.Context) (*target, error) {
-	p, err := start(b.executable, "bench", "--serve-bare")
+	p, err := start(exec.Command(b.executable, "bench", "--serve-bare"))
 	if err != nil {
 		return nil, err
 	}
@@ -78,8 +165,8 @@ func (b *bench) startAlertmanager(ctx context.Context, dir string) (*target, err
 	if err != nil {
 		return nil, err
 	}
-	p, err := start(b.alertmanager, "--config.file="+file, "--storage.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+addr, "--cluster.listen-address=", "--log.level=warn")
+	p, err := start(exec.Command(b.alertmanager, "--config.file="+file, "--storage.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+addr, "--cluster.listen-address=", "--log.level=warn"))
 	if err != nil {
 		return nil, err
 	}
@@ -130,22 +217,30 @@ func (t *target) ready(ctx context.Context) error {
 	}
 }
 
-// stop ends a process of ours kindly, and unkindly after ten seconds.
-func (t *target) stop() error {
+// stop ends processes of ours kindly, and unkindly after ten seconds.
+func (t *target) stop() (err error) {
 	if t == nil || t.process == nil {
 		return nil
+	}
+	for _, p := range t.peers {
+		err = errors.Join(err, p.stop())
 	}
 	_ = t.process.cmd.Process.Signal(syscall.SIGTERM) // fails if it has ended, or on Windows
 	select {
 	case <-t.process.exited:
-		return nil
+		return err
 	case <-time.After(10 * time.Second):
-		return errors.Join(fmt.Errorf("bench: %s did not stop within 10 s and was killed", t.name), t.kill())
+		return errors.Join(err, fmt.Errorf("bench: %s did not stop within 10 s and was killed", t.name), t.kill())
 	}
 }
 
-// kill ends a process of ours as kill -9 does and waits until it is gone.
+// kill ends processes of ours as kill -9 does and waits until they are gone.
 func (t *target) kill() error {
+	for _, p := range t.peers {
+		if err := p.kill(); err != nil {
+			return err
+		}
+	}
 	if err := t.process.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -168,9 +263,11 @@ type process struct {
 
 var listenPattern = regexp.MustCompile(`\blisten="?([0-9A-Za-z.:\[\]]+:[0-9]+)`)
 
-func start(program string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), listen: make(chan string, 1), exited: make(chan struct{})}
-	p.cmd.Env = childEnvironment()
+func start(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, listen: make(chan string, 1), exited: make(chan struct{})}
+	if cmd.Env == nil {
+		cmd.Env = childEnvironment()
+	}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("bench: %w", err)

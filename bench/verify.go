@@ -14,8 +14,8 @@ import (
 
 // counts is what a gateway itself says that it holds and did.
 type counts struct {
-	// total and firing are summed over all incidents.
-	total, firing int
+	// total and firing are alerts, summed over all incidents.
+	incidents, total, firing int
 	// verdicts are the counters of all sources together.
 	verdicts map[string]int
 }
@@ -45,6 +45,7 @@ func (t *target) count(ctx context.Context) (counts, error) {
 			return sum, fmt.Errorf("bench: GET %s: %w", address, err)
 		}
 		for _, i := range page.Incidents {
+			sum.incidents++
 			sum.total += i.Alerts.Total
 			sum.firing += i.Alerts.Firing
 		}
@@ -52,15 +53,31 @@ func (t *target) count(ctx context.Context) (counts, error) {
 			break
 		}
 	}
-	status, body, err := get(ctx, "http://"+t.addr+"/metrics", t.token)
-	if err != nil {
-		return sum, fmt.Errorf("bench: %w", err)
-	}
-	if status != 200 {
-		return sum, fmt.Errorf("bench: GET /metrics: %d", status)
-	}
-	sum.verdicts, err = verdicts(body)
+	var err error
+	sum.verdicts, err = t.judged(ctx)
 	return sum, err
+}
+
+// judged reads the verdicts of all gateways from their metrics.
+func (t *target) judged(ctx context.Context) (map[string]int, error) {
+	sums := map[string]int{}
+	for _, addr := range t.addrs() {
+		status, body, err := get(ctx, "http://"+addr+"/metrics", t.token)
+		if err != nil {
+			return nil, fmt.Errorf("bench: %w", err)
+		}
+		if status != 200 {
+			return nil, fmt.Errorf("bench: GET /metrics: %d", status)
+		}
+		one, err := verdicts(body)
+		if err != nil {
+			return nil, err
+		}
+		for verdict, n := range one {
+			sums[verdict] += n
+		}
+	}
+	return sums, nil
 }
 
 // verdicts sums tocsin_alerts_total{source,verdict} of a text exposition over the sources.

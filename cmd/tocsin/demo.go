@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -49,11 +52,14 @@ func registerBench(app *kingpin.Application, s streams) map[string]func(context.
 	var bare bool
 	cmd := app.Command("bench", "Measure a gateway under load, beside a bare handler and, if it is installed, an Alertmanager.")
 	cmd.Flag("target", "Ingest URL of a running gateway on this machine; default: start one on a temporary folder.").StringVar(&o.Target)
+	cmd.Flag("store.url", "Redis for the gateways that it starts (redis://HOST:PORT); its keys begin with ?prefix=, default bench, and are removed.").
+		Envar("TOCSIN_BENCH_STORE_URL").StringVar(&o.StoreURL) // not TOCSIN_STORE_URL, which is that of the real one
+	cmd.Flag("gateways", "How many gateways work on that Redis.").Default("1").IntVar(&o.Gateways)
 	cmd.Flag("token", "Token for the target.").StringVar(&o.Token)
 	cmd.Flag("pid", "Process of the target, for its CPU time.").IntVar(&o.PID)
 	cmd.Flag("alertmanager", "Alertmanager's program; default: from PATH.").StringVar(&o.Alertmanager)
 	cmd.Flag("rounds", "How often everything is measured.").Default("3").IntVar(&o.Rounds)
-	cmd.Flag("workload", "What to measure; may be repeated. Default: all.").EnumsVar(&o.Workloads, bench.Workloads()...)
+	cmd.Flag("workload", "What to measure; may be repeated. Default: all but growth.").EnumsVar(&o.Workloads, bench.Workloads()...)
 	cmd.Flag("scale", "Part of the full load, for a short run.").Default("1").Float64Var(&o.Scale)
 	cmd.Flag("output", "table or json.").Default("table").EnumVar(&o.Output, "table", "json")
 	cmd.Flag("serve-bare", "Serve the bare handler.").Hidden().BoolVar(&bare)
@@ -61,6 +67,10 @@ func registerBench(app *kingpin.Application, s streams) map[string]func(context.
 		if bare {
 			return bench.ServeBare(ctx, "127.0.0.1:0")
 		}
+		// Where nobody reads its output any more it must end what it started.
+		broken := make(chan os.Signal, 1)
+		signal.Notify(broken, syscall.SIGPIPE)
+		defer signal.Stop(broken)
 		return bench.Run(ctx, o, s.out)
 	}}
 }
