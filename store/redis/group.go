@@ -39,7 +39,7 @@ type group struct {
 	// remembered is what this process knows of the key; it is all that there is to know if same is set.
 	remembered *remembered
 	same       bool
-	shared     bool // another process changed the key
+	shared     bool // another process changes the key too
 	// incidents are as the steps have them, stored as they were read; nil for one that does not exist.
 	incidents, stored map[incident.ID]*incident.Incident
 	// slots are the entries of the changes' fingerprints, one change behind the
@@ -102,7 +102,7 @@ func (g *group) fail(err error) {
 // read is the call that reads what the steps need. If the key is remembered,
 // plain commands read it, which cost the server a fifth of what the script does:
 // the commit finds out if somebody changed the key between them. They bring the
-// incident only if other processes change the key too. Else a script follows the
+// incident only if this process does not have it, or others change the key too. Else a script follows the
 // key's record to its incident.
 func (g *group) read() *call {
 	g.remembered = g.s.memory.get(g.key)
@@ -130,7 +130,7 @@ func (g *group) read() *call {
 	a.id(g.key)
 	a.add("epoch")
 	end()
-	if id := g.remembered.id; !id.IsZero() && g.remembered.shared {
+	if id := g.remembered.id; !id.IsZero() && g.remembered.follow {
 		a.add("HGET", &n.incidents)
 		a.id(id)
 		end()
@@ -205,7 +205,10 @@ func (g *group) take(c *call) (known bool, err error) {
 	g.s.cost.read(len(g.headers)+len(rows), reply)
 	g.epoch, _ = reply[0].(string)
 	g.packed, _ = reply[1].(string)
-	g.same = g.remembered != nil && len(g.packed) > versionSize && g.packed[:versionSize] == g.remembered.version
+	g.same = g.remembered != nil && g.remembered.version != "" && len(g.packed) > versionSize && g.packed[:versionSize] == g.remembered.version
+	if m := g.remembered; m != nil && m.version != "" && (m.follow || !g.same) {
+		g.shared = true
+	}
 	g.parsed, g.touched = false, nil
 	g.now = g.s.Now()
 	for n := 0; n+1 < len(others); n += 2 {
@@ -236,18 +239,14 @@ func (g *group) arrange(reply []any) ([]any, bool) {
 	}
 	headers, rows := []any{}, []any{}
 	rest := reply[1:]
-	if !m.id.IsZero() && m.shared && len(rest) > 0 {
+	if !m.id.IsZero() && m.follow && len(rest) > 0 {
 		headers, rest = rest[:1], rest[1:]
 	}
 	if len(rest) > 0 {
 		rows, _ = rest[0].([]any)
 	}
-	switch {
-	case len(packed) >= recordHead && packed[:versionSize] == m.version:
-		if !m.parsed && m.header != "" {
-			headers = []any{m.header}
-		}
-	case own != m.id || !own.IsZero() && !m.shared:
+	same := m.version != "" && len(packed) >= recordHead && packed[:versionSize] == m.version
+	if !same && (own != m.id || !own.IsZero() && !m.follow) {
 		return nil, false
 	}
 	return []any{head[1], head[0], headers, rows, []any{}}, true
@@ -310,7 +309,7 @@ func (g *group) parse() error {
 	}
 	g.parsed, g.record, g.state, g.stored = true, record{}, nil, nil
 	g.incidents = make(map[incident.ID]*incident.Incident, len(g.headers))
-	if g.same && g.remembered.parsed {
+	if g.same {
 		g.record = g.remembered.record
 		if i := g.remembered.incident; i != nil {
 			g.incidents[i.ID] = i
@@ -554,11 +553,7 @@ func (g *group) touch(fp alert.Fingerprint) *slot {
 // settled gives the patches to the buffer of repeats.
 func (g *group) settled() {
 	if g.remembered == nil && g.ids == "" && len(g.packed) >= recordHead {
-		m := &remembered{version: g.packed[:versionSize], id: incident.ID([]byte(g.packed[versionSize : versionSize+16])), shared: g.shared}
-		if n := len(g.headers); n > 0 && !m.id.IsZero() {
-			m.header, _ = g.headers[n-1].(string)
-		}
-		g.s.memory.put(g.key, m)
+		g.s.memory.see(g.key, incident.ID([]byte(g.packed[versionSize:versionSize+16])))
 	}
 	for n := range g.patches {
 		p := &g.patches[n]
@@ -610,7 +605,7 @@ func (g *group) answer(c *call) (conflict bool) {
 
 // remember keeps what the commit made of the key.
 func (g *group) remember() {
-	m := &remembered{version: g.next.version, record: g.next, parsed: true, shared: g.shared || g.remembered != nil && g.remembered.shared}
+	m := &remembered{version: g.next.version, record: g.next, follow: g.shared}
 	if g.state != nil {
 		m.id = g.state.Incident
 		if m.incident = g.incidents[m.id]; m.incident == nil && !m.id.IsZero() {

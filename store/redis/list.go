@@ -91,13 +91,17 @@ func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incid
 	if err != nil || len(from) != 0 && len(from) != len(incident.ID{}) {
 		return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", q.Cursor, store.ErrCursor)
 	}
+	use, err := s.narrowest(ctx, &q)
+	if err != nil {
+		return nil, "", err
+	}
 	var out []*incident.Incident
 	for seen := 0; ; {
 		want := min(max(q.Limit-len(out), 1), rowsAtOnce)
 		if q.Text != "" || seen > 0 {
 			want = rowsAtOnce / 4 // most of them do not match
 		}
-		page, more, err := s.positions(ctx, &q, from, want)
+		page, more, err := s.positions(ctx, &q, use, from, want)
 		if err != nil {
 			return nil, "", err
 		}
@@ -126,32 +130,78 @@ func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incid
 	}
 }
 
-// positions lists the next positions behind from in the narrowest index for q,
-// over all shards. Each shard is read at one moment, so that an incident which
-// moves between two of its indexes is in one.
-func (s *Store) positions(ctx context.Context, q *store.Query, from []byte, limit int) (page []incident.ID, more bool, err error) {
-	field, values := "", []string{""}
-	for _, f := range [...]struct {
-		field  string
-		values []string
-	}{{fieldService, q.Services}, {fieldTeam, q.Teams}, {fieldState, q.States}, {fieldSeverity, q.Severities}} {
-		if len(f.values) > 0 {
-			field, values = f.field, f.values
-			break
+// selection is what an index is asked for: values of a field, or all.
+type selection struct {
+	field  string
+	values []string
+}
+
+func (u selection) keys(n *names) []string {
+	if u.field == "" {
+		return []string{n.all}
+	}
+	keys := make([]string, len(u.values))
+	for i, v := range u.values {
+		keys[i] = n.index(u.field, v)
+	}
+	return keys
+}
+
+// narrowest is the selection with the fewest incidents that q allows.
+func (s *Store) narrowest(ctx context.Context, q *store.Query) (selection, error) {
+	var allowed []selection
+	for _, u := range [...]selection{{fieldService, q.Services}, {fieldTeam, q.Teams}, {fieldState, q.States}, {fieldSeverity, q.Severities}} {
+		if len(u.values) > 0 {
+			allowed = append(allowed, u)
 		}
 	}
+	switch len(allowed) {
+	case 0:
+		return selection{}, nil
+	case 1:
+		return allowed[0], nil
+	}
+	sizes := make([]int64, len(allowed))
+	err := s.eachShard(ctx, func(n *names) *call {
+		c := &call{}
+		for _, u := range allowed {
+			for _, key := range u.keys(n) {
+				c.several = append(c.several, []any{"ZCARD", key})
+			}
+		}
+		return c
+	}, func(_ *names, result any) error {
+		counts, _ := result.([]any)
+		for i, u := range allowed {
+			if len(counts) < len(u.values) {
+				return errReply
+			}
+			for _, v := range counts[:len(u.values)] {
+				count, _ := v.(int64)
+				sizes[i] += count
+			}
+			counts = counts[len(u.values):]
+		}
+		return nil
+	})
+	least := 0
+	for i := range sizes {
+		if sizes[i] < sizes[least] {
+			least = i
+		}
+	}
+	return allowed[least], err
+}
+
+// positions lists the next positions behind from in an index, over all shards. Each shard is read at one moment, so that an incident which
+// moves between two of its indexes is in one.
+func (s *Store) positions(ctx context.Context, q *store.Query, use selection, from []byte, limit int) (page []incident.ID, more bool, err error) {
 	lower, upper := bounds(q, from)
 	if lower == "" {
 		return nil, false, nil
 	}
 	err = s.eachShard(ctx, func(n *names) *call {
-		keys := []string{n.all}
-		if field != "" {
-			keys = keys[:0]
-			for _, v := range values {
-				keys = append(keys, n.index(field, v))
-			}
-		}
+		keys := use.keys(n)
 		if len(keys) == 1 {
 			return &call{args: []any{"ZRANGEBYLEX", keys[0], lower, upper, "LIMIT", 0, limit}}
 		}
