@@ -32,7 +32,7 @@ type Pipeline struct {
 	metrics   metrics
 	letters   atomic.Int64 // about how many dead letters there are
 	// held, if set, says whether expiry has to wait.
-	held func() bool
+	held    func() bool
 	claimed claimed // of Run's goroutine
 	// scanned is the list of generations for which reconcile has seen all entries.
 	scanned atomic.Uint64

@@ -81,6 +81,7 @@ type Store struct {
 	applying  sync.RWMutex // held for reading while a commit is handed to the engine
 	full      atomic.Bool
 	closed    bool
+	filling   bool // it is the target of a copy
 	ballast   string
 
 	locks   [stripes]sync.Mutex
@@ -121,6 +122,17 @@ var _ store.Store = (*Store)(nil)
 // Open opens the store that url names: file:DIR, which is made if it is
 // missing, or mem:.
 func Open(url string, o Options) (*Store, error) {
+	s, err := openStore(url, o, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.endLeases(); err != nil {
+		return nil, errors.Join(err, s.db.Close(), s.lock.Close())
+	}
+	return s, nil
+}
+
+func openStore(url string, o Options, filling bool) (*Store, error) {
 	scheme, dir, _ := strings.Cut(url, ":")
 	switch scheme {
 	case "file":
@@ -150,8 +162,8 @@ func Open(url string, o Options) (*Store, error) {
 	if o.Exit == nil {
 		o.Exit = func(string) { os.Exit(1) }
 	}
-	s := &Store{dir: dir, opts: o, log: o.Logger.With("component", "store"), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
-	s.repeats = repeats.New()
+	s := &Store{dir: dir, opts: o, filling: filling, log: o.Logger.With("component", "store"), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
+	s.repeats = repeats.New(repeatsKept)
 	s.recent.purge()
 	s.gate.reset()
 	if o.FS == nil {
@@ -171,9 +183,6 @@ func Open(url string, o Options) (*Store, error) {
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, lock.Close())
-	}
-	if err := s.endLeases(); err != nil {
-		return nil, errors.Join(err, s.db.Close(), lock.Close())
 	}
 	return s, nil
 }
@@ -235,6 +244,12 @@ func (s *Store) open() error {
 		return fmt.Errorf("store: cannot open %s: %w", s.dir, err)
 	}
 	s.db = db
+	if s.filling { // nobody works with it
+		if err := s.lastContent(); err != nil {
+			return errors.Join(err, db.Close())
+		}
+		return nil
+	}
 	if err := errors.Join(s.checkSchema(), s.loadGenerations()); err != nil {
 		return errors.Join(err, db.Close())
 	}
@@ -258,7 +273,7 @@ func (s *Store) checkSchema() error {
 	case err != nil:
 		return err
 	case ok && (found.Name != "tocsin" || found.Major > SchemaMajor):
-		return newerError(s.dir, found)
+		return schemaError(s.dir, found)
 	case ok && found.Major == SchemaMajor && found.Minor >= SchemaMinor:
 		return nil
 	}
@@ -271,7 +286,10 @@ func (s *Store) checkSchema() error {
 	return errors.Join(s.set([]byte{rowSchema}, data), s.db.Flush())
 }
 
-func newerError(dir string, found schema) error {
+func schemaError(dir string, found schema) error {
+	if found.Name == unfinished {
+		return fmt.Errorf("store: a copy into %s did not finish: run tocsin store copy again, or empty the folder", dir)
+	}
 	return fmt.Errorf("store: %s was written by a newer version (schema %d.%d, this one knows %d.x): run that version, or restore a backup made before it",
 		dir, found.Major, found.Minor, SchemaMajor)
 }

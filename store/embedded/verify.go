@@ -117,7 +117,7 @@ func verifyRows(fs vfs.FS, dir string, m *manifest) (report Report, err error) {
 	case !ok:
 		return Report{}, fmt.Errorf("store: verify: %s is not a store", dir)
 	case found.Name != "tocsin" || found.Major > SchemaMajor:
-		return Report{}, newerError(dir, found)
+		return Report{}, schemaError(dir, found)
 	}
 	v := &verifier{db: db, newer: found.Minor > SchemaMinor, tallies: map[incident.ID]*alertTally{}, counts: map[string]int64{}, stored: map[string]int64{}}
 	v.all()

@@ -141,10 +141,10 @@ func TestNowNeverRunsBackwards(t *testing.T) {
 		random := rand.New(rand.NewPCG(1, 2))
 		for range 5000 {
 			at := time.Now().Add(time.Duration(random.IntN(2_000)-1_000) * time.Millisecond)
-			s.setClock(strconv.FormatInt(at.Unix(), 10), strconv.Itoa(at.Nanosecond()/1000))
+			s.setClock(strconv.FormatInt(at.Unix(), 10), strconv.Itoa(at.Nanosecond()/1000), s.steady(), s.steady())
 		}
-		s.setClock("no", "number")
-		s.setClock(nil, int64(1))
+		s.setClock("no", "number", s.steady(), s.steady())
+		s.setClock(nil, int64(1), s.steady(), s.steady())
 	}()
 	together(4, func(int) {
 		for last := s.Now(); ; {

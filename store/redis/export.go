@@ -101,7 +101,7 @@ func (s *Store) schemaText(ctx context.Context) (string, error) {
 }
 
 // prefix is what the names of all keys begin with.
-func (s *Store) prefix() string { return s.names[0].tag[:strings.IndexByte(s.names[0].tag, ':')] }
+func (s *Store) prefix() string { return strings.TrimSuffix(s.names[0].tag, ":{00}:") }
 
 // Identity implements transfer.Source: whoever opens the store writes since when
 // it has been listening.
@@ -120,10 +120,14 @@ func (s *Source) Unused(ctx context.Context) error { return s.s.unused(ctx) }
 
 func (s *Store) unused(ctx context.Context) error {
 	n, err := s.Gateways(ctx)
-	if err == nil && n > 0 {
-		err = fmt.Errorf("store: %s: gateways work on it, in number %d: stop them first; one that was killed counts for another %s", Redacted(s.url), n, forgotten)
+	if err != nil || n == 0 {
+		return err
 	}
-	return err
+	who := "a gateway works"
+	if n > 1 {
+		who = fmt.Sprintf("%d gateways work", n)
+	}
+	return fmt.Errorf("store: %s: %s on it: stop all first; one that was killed counts for another %s", Redacted(s.url), who, forgotten)
 }
 
 // Close implements transfer.Source.
@@ -329,6 +333,9 @@ func (s *Store) export(ctx context.Context, after string, take func(transfer.Pag
 	f, err := s.look(ctx)
 	if err != nil {
 		return err
+	}
+	if !slices.Contains(f.all, s.schemaKey()) { // so there may be more that it did not find
+		return fmt.Errorf("store: a scan did not find the key %q, which is there", s.schemaKey())
 	}
 	parts := s.parts(f.documents)
 	behind := ""

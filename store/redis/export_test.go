@@ -258,7 +258,7 @@ func TestCopyLeavesOthersAlone(t *testing.T) {
 func TestMarkIsTakenBack(t *testing.T) {
 	server := redistest.Single(t)
 	for want, command := range map[string][]string{
-		"gateways work on it":   {"ZADD", "tocsin:{00}:gateways", fmt.Sprint(time.Now().Unix()), "somebody"},
+		"gateway works on it":   {"ZADD", "tocsin:{00}:gateways", fmt.Sprint(time.Now().Unix()), "somebody"},
 		"holds a store already": {"HSET", "tocsin:{07}:entries", "a", "b"},
 	} {
 		target, err := OpenTarget(t.Context(), server.URL(), Options{Logger: logTo(t), Failpoint: func(point string) {
@@ -277,5 +277,38 @@ func TestMarkIsTakenBack(t *testing.T) {
 			t.Errorf("%s: the schema is %q", want, v)
 		}
 		server.Do("DEL", command[1])
+	}
+}
+
+// TestCopyAsDocumentedUser: the user of docs/operations.md needs one permission
+// more, and what is missing is said.
+func TestCopyAsDocumentedUser(t *testing.T) {
+	server := redistest.Single(t)
+	server.Do(documentedUser(t)...)
+	user := strings.Replace(server.URL(), "redis://", "redis://tocsin:"+secretWord+"@", 1)
+	from, to := user+"?prefix=tocsin:from", user+"?prefix=tocsin:to"
+	filled(t, from)
+	err := copyStore(t, from, to)
+	if err == nil || !strings.Contains(err.Error(), "the user lacks a permission") || !strings.Contains(err.Error(), "scan") {
+		t.Errorf("without +scan: got %v", err)
+	}
+	server.Do("ACL", "SETUSER", "tocsin", "+scan")
+	if err := copyStore(t, from, to); err != nil {
+		t.Errorf("with +scan: %v", err)
+	}
+	s := openSubject(t, to, Options{})
+	if d, err := s.Document(t.Context(), "test", "a"); err != nil || string(d.Data) != `{"a":1}` {
+		t.Errorf("the document: got %+v, %v", d, err)
+	}
+	target, err := OpenTarget(t.Context(), user+"?prefix=tocsin:other", Options{Logger: logTo(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = target.Close() }() // nothing is under way
+	if _, err := target.Begin(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := target.Clear(t.Context()); err != nil {
+		t.Errorf("thrown away: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
 )
 
 // evalshas is how many scripts that write do had the server run.
@@ -298,5 +299,77 @@ func TestSettledInGroup(t *testing.T) {
 	audit(t, s)
 	if e := entryOf(t, another(t, s.url, Options{}), key, 0); e.Count != 5 {
 		t.Errorf("stored is that the alert came %d times, want 5", e.Count)
+	}
+}
+
+// TestFlushDuringCommit: repeats that a commit takes along are not stored by a
+// flush as well that comes in between.
+func TestFlushDuringCommit(t *testing.T) {
+	t.Parallel()
+	p := &points{}
+	server, s := alone(t, Options{Failpoint: p.hit})
+	beside := another(t, server.URL(), Options{})
+	key := keyNumber(1)
+	update(t, s, joining(1, key, 1))
+	for n := range 5 {
+		update(t, s, repeating(10+n, key, 1))
+	}
+	h := hold(t, s, p, joining(2, key, 1))
+	s.flush(t.Context(), true)
+	must(t, h.goOn())
+	s.flush(t.Context(), true)
+	for _, is := range []*Store{s, beside} {
+		if e := entryOf(t, is, key, 1); e.Count != 7 {
+			t.Errorf("the alert came %d times, want 7: two changes, five repeats", e.Count)
+		}
+	}
+	audit(t, beside)
+}
+
+// TestCommitDuringFlush: nor the other way around.
+func TestCommitDuringFlush(t *testing.T) {
+	t.Parallel()
+	server := redistest.Single(t)
+	proxy := redistest.NewProxy(t, server.Addr)
+	s, beside := another(t, proxy.URL(), Options{}), another(t, server.URL(), Options{})
+	key := keyNumber(1)
+	update(t, s, joining(1, key, 1))
+	for n := range 5 {
+		update(t, s, repeating(10+n, key, 1))
+	}
+	for n := range 3 {
+		done := make(chan struct{})
+		go func() {
+			s.flush(t.Context(), true)
+			close(done)
+		}()
+		update(t, s, joining(20+n, key, 1))
+		update(t, s, repeating(30+n, key, 1))
+		<-done
+	}
+	s.flush(t.Context(), true)
+	if e := entryOf(t, beside, key, 1); e.Count != 12 {
+		t.Errorf("the alert came %d times, want 12: four changes, eight repeats", e.Count)
+	}
+	audit(t, beside)
+}
+
+// TestOtherEpisode: repeats of an episode that another process has ended do not
+// make the next one hold for longer.
+func TestOtherEpisode(t *testing.T) {
+	t.Parallel()
+	server := redistest.Single(t)
+	s, other := another(t, server.URL(), Options{}), another(t, server.URL(), Options{})
+	key := keyNumber(1)
+	update(t, s, joining(1, key, 1))
+	update(t, s, repeating(2, key, 1)) // ten minutes
+	update(t, other, ending(3, key, 1))
+	update(t, other, joining(4, key, 1)) // five minutes
+	want := entryOf(t, other, key, 1)
+	for _, when := range []string{"before", "after"} {
+		if got := entryOf(t, s, key, 1); !got.ValidUntil.Equal(want.ValidUntil) || !got.Start.Equal(want.Start) || got.Count != 4 {
+			t.Errorf("%s the repeat is stored: valid until %s, started %s, came %d times; want %s, %s, 4 times", when, got.ValidUntil, got.Start, got.Count, want.ValidUntil, want.Start)
+		}
+		s.flush(t.Context(), true)
 	}
 }

@@ -126,7 +126,7 @@ func (t *Target) Clear(ctx context.Context) error {
 	var calls []*call
 	for _, key := range f.all {
 		if n, _, _ := t.s.place(key); key != t.s.schemaKey() {
-			calls = append(calls, &call{shard: n.shard, args: []any{"UNLINK", key}, confirmed: true})
+			calls = append(calls, &call{shard: n.shard, args: []any{"DEL", key}, confirmed: true})
 		}
 	}
 	for some := range slices.Chunk(calls, importedAtOnce) {
@@ -195,7 +195,7 @@ func (t *Target) Finish(ctx context.Context, counts transfer.Counts) error {
 	if err != nil {
 		return err
 	}
-	return s.patiently(ctx, &call{args: []any{"UNLINK", t.progressKey()}})
+	return s.patiently(ctx, &call{args: []any{"DEL", t.progressKey()}})
 }
 
 // filling gathers commands that import units.

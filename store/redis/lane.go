@@ -268,7 +268,7 @@ func (l *lane) carry(batch []flying) {
 	l.learn(commands, now)
 	if clock != nil {
 		if t, ok := clock.Val().([]any); ok && len(t) == 2 {
-			l.s.setClock(t[0], t[1])
+			l.s.setClock(t[0], t[1], now, l.s.steady())
 		}
 	}
 	var unconfirmed error

@@ -341,7 +341,7 @@ func TestGivenUpAnswer(t *testing.T) {
 	wantUnavailable(t, "an update that is not answered", s.Update(ctx, []incident.Change{joining(1, key, 1)}))
 	proxy.Release()
 	wantTook(t, beside, key, 1)
-	update(t, s, joining(1, key, 1))
+	await(t, "it takes updates again", func() bool { return s.Update(t.Context(), []incident.Change{joining(1, key, 1)}) == nil })
 	update(t, beside, joining(1, key, 1))
 	wantTook(t, beside, key, 1)
 	audit(t, beside)

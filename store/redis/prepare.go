@@ -236,9 +236,10 @@ func (s *Store) sign(ctx context.Context) error {
 
 // setOffset learns the server's clock.
 func (s *Store) setOffset(ctx context.Context) error {
+	sent := s.steady()
 	now, err := s.list(ctx, &call{args: []any{"TIME"}}, 2)
 	if err == nil {
-		s.setClock(now[0], now[1])
+		s.setClock(now[0], now[1], sent, s.steady())
 	}
 	return err
 }

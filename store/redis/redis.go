@@ -123,6 +123,10 @@ type Store struct {
 	laneMu sync.Mutex
 	lanes  map[string]*lane
 
+	clockMu   sync.Mutex
+	clockTook time.Duration // how long the answer took that the clock is set by
+	clockSet  time.Time     // when
+
 	inFlight atomic.Int64
 	queues   [64]queues
 	cache    cache
@@ -222,14 +226,28 @@ func (s *Store) failpoint(name string) {
 // minutes ahead would hold Now for as long, as that never runs backwards.
 func (s *Store) steady() time.Time { return s.began.Add(time.Since(s.began) + s.opts.Skew) }
 
-// setClock takes the server's time from an answer.
-func (s *Store) setClock(seconds, micros any) {
+// clockAge is after how long a worse answer about the server's time counts too.
+const clockAge = 30 * time.Second
+
+// setClock takes the server's time from an answer to what was sent at the one
+// time of our steady clock and answered at the other. The quickest answer counts
+// most: a gateway whose clock is behind by what its answers take would think that
+// what others have heard has not happened yet.
+func (s *Store) setClock(seconds, micros any, sent, answered time.Time) {
 	sec, _ := seconds.(string)
 	usec, _ := micros.(string)
 	n, err1 := strconv.ParseInt(sec, 10, 64)
 	m, err2 := strconv.ParseInt(usec, 10, 64)
-	if err1 == nil && err2 == nil {
-		s.offset.Store(time.Unix(n, m*1000).Sub(s.steady()).Nanoseconds())
+	if err1 != nil || err2 != nil {
+		return
+	}
+	s.clockMu.Lock()
+	defer s.clockMu.Unlock()
+	took, offset := answered.Sub(sent), time.Unix(n, m*1000).Sub(sent)
+	moved := (offset - time.Duration(s.offset.Load())).Abs() > took+s.clockTook+time.Millisecond // no delay explains it
+	if moved || took <= s.clockTook || s.clockSet.IsZero() || answered.Sub(s.clockSet) > clockAge {
+		s.clockTook, s.clockSet = took, answered
+		s.offset.Store(offset.Nanoseconds())
 	}
 }
 

@@ -17,15 +17,18 @@ import (
 )
 
 func TestSingle(t *testing.T) {
+	t.Parallel()
 	suite(t, redistest.Single(t, "appendonly yes").URL())
 }
 
 // TestSentinel also waits for a replica with each answer.
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	suite(t, redistest.Sentinel(t, 1, "appendonly yes").URL(), func(o *Options) { o.Durability = Replicated })
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	suite(t, redistest.Cluster(t, 3, 0, "appendonly yes").URL())
 }
 

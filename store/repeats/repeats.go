@@ -97,7 +97,11 @@ func (b *Buffer) Peek(k incident.Key, e *incident.Entry) uint64 {
 	if have == nil {
 		return 0
 	}
-	e.Apply(have.Patch)
+	p := have.Patch
+	if !have.Start.IsZero() && !have.Start.Equal(e.Start) {
+		p.ValidUntil = time.Time{} // of another episode
+	}
+	e.Apply(p)
 	return have.Count - have.flying
 }
 
