@@ -56,6 +56,13 @@ func newFakeRedis(t *testing.T) *fakeRedis {
 	return f
 }
 
+// set changes what it is, before anybody asks.
+func (f *fakeRedis) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
 // hangUp closes all connections.
 func (f *fakeRedis) hangUp() {
 	f.mu.Lock()
@@ -74,7 +81,9 @@ func (f *fakeRedis) keys() []string {
 
 func (f *fakeRedis) serve(c net.Conn) {
 	r := bufio.NewReader(c)
+	f.mu.Lock()
 	allowed := f.password == ""
+	f.mu.Unlock()
 	for {
 		args, err := readCommand(r)
 		if err != nil {

@@ -189,7 +189,9 @@ func TestARedisThatCannotBeMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster, locked, silent := newFakeRedis(t), newFakeRedis(t), newFakeRedis(t)
-	cluster.mode, locked.password, silent.refused = "cluster", "secret", []string{"INFO"}
+	cluster.set(func() { cluster.mode = "cluster" })
+	locked.set(func() { locked.password = "secret" })
+	silent.set(func() { silent.refused = []string{"INFO"} })
 	for _, tt := range []struct{ name, url, want string }{
 		{"nobody answers", "redis://" + free, free},
 		{"a node of a cluster", "redis://" + cluster.addr, `runs as "cluster"`},
@@ -208,7 +210,7 @@ func TestARedisThatCannotBeMeasured(t *testing.T) {
 
 func TestRunOnRedis(t *testing.T) {
 	f := newFakeRedis(t)
-	f.password, f.values["tocsin:{00}:keys"] = "secret", "of the real one"
+	f.set(func() { f.password, f.values["tocsin:{00}:keys"] = "secret", "of the real one" })
 	var out strings.Builder
 	err := Run(t.Context(), Options{StoreURL: "redis://:secret@" + f.addr + "/1", Gateways: 2, Scale: 0.01, Rounds: 1, Output: "json",
 		Workloads: []string{W1, W2, W4, Memory, Restart, Growth}}, &out)

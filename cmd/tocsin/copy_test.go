@@ -238,7 +238,7 @@ func TestStoreCopyStopped(t *testing.T) {
 	}()
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
-	for strings.Contains(server.Do("GET", "tocsin:{00}:copy"), `"after":""`) || server.Do("EXISTS", "tocsin:{00}:copy") == "0" {
+	for at := ""; at == "" || strings.Contains(at, `"after":""`); at = server.Do("GET", "tocsin:{00}:copy") {
 		select {
 		case code := <-done:
 			t.Fatalf("exit %d before it was stopped: %s", code, &b)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -103,21 +104,72 @@ func (t *Target) Import(_ context.Context, units []transfer.Unit) error {
 	if t.s.full.Load() {
 		return errDiskFull
 	}
+	numbers, err := t.numbers(units)
+	if err != nil {
+		return err
+	}
 	w := t.s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	for _, u := range units {
-		if err := w.imported(u); err != nil {
+		if err := w.imported(u, numbers); err != nil {
 			return err
 		}
 	}
 	return t.s.apply(w.batch, pebble.NoSync)
 }
 
+// numbers finds the numbers of what those alerts said that were imported
+// before. Nearly always that is none, which one look at where they would be shows.
+func (t *Target) numbers(units []transfer.Unit) (map[*transfer.Alert]uint64, error) {
+	type place struct {
+		key   []byte
+		alert *transfer.Alert
+	}
+	var places []place
+	for _, u := range units {
+		if a, ok := u.(*transfer.Alert); ok {
+			places = append(places, place{alertKey(nil, a), a})
+		}
+	}
+	if len(places) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(places, func(a, b place) int { return bytes.Compare(a.key, b.key) })
+	it, err := t.s.db.NewIter(&pebble.IterOptions{LowerBound: places[0].key})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = it.Close() }() // Error said all before
+	numbers := map[*transfer.Alert]uint64{}
+	ok := it.First()
+	for _, p := range places {
+		if ok && bytes.Compare(it.Key(), p.key) < 0 {
+			ok = it.SeekGE(p.key)
+		}
+		if ok && bytes.Equal(it.Key(), p.key) {
+			e, err := row.ParseEntry(it.Value(), p.alert.Entry.Fingerprint)
+			if err != nil {
+				return nil, err
+			}
+			numbers[p.alert] = e.Number
+		}
+	}
+	return numbers, it.Error()
+}
+
+func alertKey(b []byte, a *transfer.Alert) []byte {
+	kind := byte(rowEntry)
+	if a.Archived {
+		kind = rowArchivedEntry
+	}
+	return entryKey(b, kind, a.Owner, a.Entry.Fingerprint)
+}
+
 // imported puts a unit into the batch, with all that follows from it.
-func (w *writing) imported(u transfer.Unit) error {
+func (w *writing) imported(u transfer.Unit, numbers map[*transfer.Alert]uint64) error {
 	switch u := u.(type) {
 	case *transfer.Alert:
-		return w.importAlert(u)
+		return w.importAlert(u, numbers[u])
 	case *transfer.Incident:
 		i := u.Incident
 		return errors.Join(w.putHeader(i), w.reindex(nil, i), w.batch.Set(append([]byte{rowReference}, i.Reference...), i.ID[:], nil))
@@ -142,16 +194,8 @@ func (w *writing) imported(u transfer.Unit) error {
 	return fmt.Errorf("store: a %T cannot be stored", u)
 }
 
-func (w *writing) importAlert(a *transfer.Alert) error {
-	kind := byte(rowEntry)
-	if a.Archived {
-		kind = rowArchivedEntry
-	}
-	known, err := w.s.entry(&w.buf, kind, a.Owner, a.Entry.Fingerprint)
-	if err != nil {
-		return err
-	}
-	number := known.Number // it was imported before
+// importAlert writes an alert, and what it said under the given number; 0 is for a new one.
+func (w *writing) importAlert(a *transfer.Alert, number uint64) (err error) {
 	switch {
 	case a.Said == nil:
 		number = 0
@@ -161,7 +205,7 @@ func (w *writing) importAlert(a *transfer.Alert) error {
 		}
 	}
 	w.value = row.AppendEntry(w.value[:0], &row.Entry{Entry: a.Entry, Number: number})
-	w.buf = entryKey(w.buf[:0], kind, a.Owner, a.Entry.Fingerprint)
+	w.buf = alertKey(w.buf[:0], a)
 	return w.batch.Set(w.buf, w.value, nil)
 }
 

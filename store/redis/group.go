@@ -577,11 +577,16 @@ func (g *group) answer(c *call) (conflict bool) {
 	}
 	switch reply[0] {
 	case "OK":
+		g.lease = "" // the commit gave it back
 		g.name(reply[1:])
 		g.remember()
 	case "DONE": // the answer to it was lost
+		g.lease = ""
 		g.rename()
-	case "CONFLICT", "LEASED":
+	case "LEASED": // ours has ended, if there was one
+		g.lease = ""
+		return true
+	case "CONFLICT":
 		return true
 	case "EPOCH":
 		g.fail(store.ErrEpoch)

@@ -284,11 +284,21 @@ func (l *lane) carry(batch []flying) {
 			continue
 		}
 		if f.confirmed && unconfirmed != nil {
-			f.finish(nil, unconfirmed)
+			l.s.confirmAgain(f, unconfirmed)
 			continue
 		}
 		f.finish(result, nil)
 	}
+}
+
+// confirmAgain lets a call wait for the replicas once more, if there is time.
+func (s *Store) confirmAgain(f flying, err error) {
+	if time.Now().Add(confirmTime).After(f.deadline) {
+		f.finish(nil, err)
+		return
+	}
+	s.metrics.retries.Inc()
+	time.AfterFunc(jitter(10*time.Millisecond), func() { s.send([]*call{f.call}, f.deadline) })
 }
 
 // inTime returns the calls that can still be over in time, and ends the others.

@@ -255,12 +255,12 @@ func TestRefusals(t *testing.T) {
 			for n, o := range all { // once before, so that it is known to work
 				must(t, o.do(t, s, 1000+n))
 			}
-			s.opts.Timeout = 300 * time.Millisecond
+			hasty := another(t, server.URL(), Options{Timeout: 300 * time.Millisecond})
 			server.Do(c.begin...)
 			for n, o := range all {
 				before := dump(t, s)
 				began := time.Now()
-				err := o.do(t, s, 2000+n)
+				err := o.do(t, hasty, 2000+n)
 				if !o.writes || o.frees && c.frees {
 					if err != nil {
 						t.Errorf("%s: %v", o.name, err)
@@ -277,7 +277,6 @@ func TestRefusals(t *testing.T) {
 				wantSame(t, o.name, before, dump(t, s))
 			}
 			server.Do(c.end...)
-			s.opts.Timeout = unhurried
 			for n, o := range all {
 				if err := o.do(t, s, 3000+n); err != nil {
 					t.Errorf("%s, afterwards: %v", o.name, err)

@@ -32,6 +32,7 @@ var (
 	scriptRead      = newScript("read", reads)
 	scriptMore      = newScript("more", reads, "lists")
 	scriptCommit    = newScript("commit", writes, "times", "lists", "entries", "incidents", "jobs")
+	scriptRelease   = newScript("release", frees)
 	scriptRepeats   = newScript("repeats", writes, "times", "entries", "incidents")
 	scriptClaim     = newScript("claim", frees, "times", "jobs")
 	scriptFinish    = newScript("finish", frees, "times", "jobs")

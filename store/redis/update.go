@@ -181,6 +181,7 @@ func (s *Store) lead(groups []*group) {
 		go s.leadAll(next)
 	}
 	for _, g := range ended {
+		g.release()
 		for _, w := range g.works {
 			w.done.Done()
 		}
@@ -273,6 +274,9 @@ func (s *Store) take(deadline time.Time, groups []*group, calls []*call) {
 
 // seize takes the key for a moment, so that other processes let it be.
 func (g *group) seize() bool {
+	if g.lease != "" {
+		return true
+	}
 	ctx, cancel := context.WithDeadline(context.Background(), g.deadline)
 	defer cancel()
 	token := newToken()
@@ -284,6 +288,16 @@ func (g *group) seize() bool {
 	g.lease = token
 	g.s.metrics.leases.Inc()
 	return true
+}
+
+// release gives a key back that was taken and then not committed.
+func (g *group) release() {
+	if g.lease == "" {
+		return
+	}
+	n := g.s.names[g.key.Shard()]
+	c := &call{shard: n.shard, script: scriptRelease, keys: []string{n.lease + g.key.String()}, args: []any{g.lease}}
+	go g.s.runUntil(time.Now().Add(leaseTime), []*call{c}) // if that fails it ends by itself
 }
 
 // pause is how long a group waits before its next attempt.

@@ -12,11 +12,11 @@ import (
 // alerts is how large the store is that is copied.
 var alerts = flag.Int("alerts", 20_000, "how many alerts the benchmarks and the interrupted copies copy")
 
-// crowded opens incidents of about 100 alerts each.
+// crowded opens incidents of about 250 alerts each.
 func crowded(t testing.TB, u string, n int) {
 	t.Helper()
 	g := newGateway(t, u, &clock{now: epoch})
-	incidents := 1 + n/100
+	incidents := 1 + n/250
 	batch := make([]alert.Alert, 0, 1000)
 	for i := range n {
 		pod := fmt.Sprint(i)

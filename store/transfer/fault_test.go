@@ -78,7 +78,7 @@ func stopped(t testing.TB, from, to string) (transfer.Report, error) {
 	defer cancel()
 	pages := 1
 	if isRedis(from) {
-		pages = 40
+		pages = 20
 	}
 	return try(t, ctx, from, to, transfer.Options{Workers: 1, Watch: func(p transfer.Progress) {
 		if pages--; pages <= 0 && !p.Verifying {
