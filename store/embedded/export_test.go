@@ -261,3 +261,26 @@ func TestCountersAreCounted(t *testing.T) {
 	}
 	wantSound(t, to)
 }
+
+// TestCopyOfNothingSaid: to have said nothing is not the same as not to be known.
+func TestCopyOfNothingSaid(t *testing.T) {
+	from, to := "file:"+t.TempDir(), t.TempDir()
+	s := filled(t, from, Options{Now: frozen}, keys)
+	if err := s.db.Set(contentKey(nil, 1), nil, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	if _, err := copyFolder(t, from, "file:"+to, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, "file:"+to, Options{Now: frozen})
+	empty := 0
+	for _, v := range rowsOf(t, s, rowContent) {
+		if len(v) == 0 {
+			empty++
+		}
+	}
+	if empty != 1 {
+		t.Errorf("%d alerts said nothing, want 1", empty)
+	}
+}

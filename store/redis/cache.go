@@ -133,7 +133,7 @@ func (s *Store) headers(ctx context.Context, ids []incident.ID) ([]*incident.Inc
 		}
 		i, err := parseIncident(v)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("incident %s: %w", id, err)
 		}
 		s.cache.put(id, i.Reference, i.Key)
 		out[n] = i

@@ -216,7 +216,7 @@ func (g *group) write() (*call, error) {
 	a.add(version, g.ids[:idSize], epoch, g.lease)
 	a.bytes(func(b []byte) []byte { return append(b, rec...) })
 	a.bytes(func(b []byte) []byte { return appendTime(b, g.now) })
-	a.add(int(n.shard))
+	a.add(int(n.shard), len(g.commit.jobs))
 	g.writeArchive(a)
 	g.writeEntries(a)
 	g.writeIncidents(a)
@@ -232,7 +232,6 @@ func (g *group) write() (*call, error) {
 		a.bytes(func(b []byte) []byte { return row.AppendTimeline(b, t) })
 	}
 	g.writeStatistics(a)
-	a.add(len(g.commit.jobs))
 	for _, j := range g.commit.jobs {
 		keep := ""
 		if j.NoLater {

@@ -81,6 +81,10 @@ func TestCopyPassesOnWhatIsNewer(t *testing.T) {
 	unknown := protowire.AppendString(protowire.AppendTag(nil, 200, protowire.BytesType), "from the future")
 	const member = `,"from_the_future":[1,{"a":2}]}`
 	place := string(copiedKey[:]) + string([]byte{1, 15: 0})
+	nothing := place[:31] + "n" // an alert that said nothing, which is not the same as one that is not known
+	server.Do("HSET", "from:{00}:entries", nothing, server.Do("HGET", "from:{00}:entries", place))
+	server.Do("HSET", "from:{00}:contents", nothing, "")
+	server.Do("ZADD", "from:{00}:order", "0", nothing)
 	fields := map[string]string{"entries": place, "contents": place, "incidents": string(id[:]), "timeline": string(timelineField(id, 1))}
 	for name, field := range fields {
 		key := "from:{00}:" + name
@@ -107,6 +111,9 @@ func TestCopyPassesOnWhatIsNewer(t *testing.T) {
 	}
 	if v := server.Do("HGET", "to:{00}:statistics", "future\x00counter"); v != "42" {
 		t.Errorf("the unknown counter is %q, want 42", v)
+	}
+	if server.Do("HEXISTS", "to:{00}:contents", nothing) != "1" {
+		t.Error("what said nothing is gone")
 	}
 	if v := server.Do("HGET", "to:{00}:keys", "epoch"); v != "1" {
 		t.Errorf("the epoch of the shard is %q, want 1", v)

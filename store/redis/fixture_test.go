@@ -297,6 +297,21 @@ func update(t testing.TB, s *Store, changes ...incident.Change) {
 	must(t, s.Update(t.Context(), changes))
 }
 
+// send updates as those do who repeat what was not taken, which only happens
+// where this machine stops for a second. It may be called from any goroutine.
+func send(t testing.TB, s *Store, changes ...incident.Change) {
+	t.Helper()
+	err := s.Update(t.Context(), changes)
+	for try := 0; errors.Is(err, store.ErrUnavailable) && try < 100; try++ {
+		t.Logf("sent again: %v", err)
+		time.Sleep(probeEvery)
+		err = s.Update(t.Context(), changes)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // incidentOf is the incident that a key names.
 func incidentOf(t testing.TB, s *Store, key incident.Key) *incident.Incident {
 	t.Helper()

@@ -323,7 +323,7 @@ func (g *group) parse() error {
 	if g.packed != "" {
 		var err error
 		if g.record, err = parseRecord(g.packed); err != nil {
-			return err
+			return fmt.Errorf("key %s: %w", g.key, err)
 		}
 	}
 	if g.state = g.record.key; g.state != nil {
@@ -362,7 +362,7 @@ func (g *group) header(n int, id incident.ID) error {
 	}
 	i, err := parseIncident(v)
 	if err != nil {
-		return err
+		return fmt.Errorf("incident %s: %w", id, err)
 	}
 	g.now = latest(g.now, i.ChangedAt)
 	g.incidents[id] = i
@@ -430,7 +430,7 @@ func (g *group) one(w *work, slots []slot) error {
 			return err
 		}
 		if st.Incident = g.incidents[name]; st.Incident == nil && w.named {
-			return incident.ErrNotFound
+			return fmt.Errorf("incident %s: %w", name, incident.ErrNotFound)
 		}
 	}
 	for range maxRuns {
@@ -531,7 +531,7 @@ func (g *group) fetch(fps []alert.Fingerprint, ids []incident.ID) error {
 		}
 		if v, ok := said[i].(string); ok {
 			if t.content, err = row.ParseContent([]byte(v)); err != nil {
-				return err
+				return fmt.Errorf("alert %s of key %s: %w", fp, g.key, err)
 			}
 		}
 	}

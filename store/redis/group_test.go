@@ -78,9 +78,7 @@ func TestManyCallers(t *testing.T) {
 		together(callers, func(int) {
 			for range each {
 				n := int(next.Add(1))
-				if err := s.Update(t.Context(), []incident.Change{joining(n, key, n%50)}); err != nil {
-					t.Error(err)
-				}
+				send(t, s, joining(n, key, n%50))
 			}
 		})
 	})

@@ -298,18 +298,18 @@ func (s *Store) someAlerts(ctx context.Context, id incident.ID, behind string, l
 	v, err := s.one(ctx, &call{shard: n.shard, script: scriptAlerts, keys: []string{n.incidents, n.order, n.entries, n.contents, n.archiveOrder, n.archive, n.archived},
 		args: []any{id[:], behind, min(max(limit, 50), rowsAtOnce)}})
 	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("incident %s: %w", id, err)
 	}
 	if v == nil {
 		return nil, "", fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
 	}
 	reply, _ := v.([]any)
 	if len(reply) != 5 {
-		return nil, "", errReply
+		return nil, "", fmt.Errorf("incident %s: %w", id, errReply)
 	}
 	text, _ := reply[0].(string)
 	if len(text) != len(incident.Key{}) {
-		return nil, "", errReply
+		return nil, "", fmt.Errorf("incident %s: %w", id, errReply)
 	}
 	key := incident.Key([]byte(text))
 	records, err := s.records(key, reply[1])
@@ -370,7 +370,7 @@ func (s *Store) records(key incident.Key, list any) ([]store.Record, error) {
 		}
 		if said, ok := rows[n+2].(string); ok {
 			if r.Content, err = row.ParseContent([]byte(said)); err != nil {
-				return nil, err
+				return nil, fmt.Errorf("alert %s of key %s: %w", r.Entry.Fingerprint, r.Key, err)
 			}
 		}
 		out = append(out, r)

@@ -185,9 +185,7 @@ func TestSlow(t *testing.T) {
 	proxy.Delay(replyTime / 5)
 	trips := s.trips.Load()
 	together(20, func(n int) {
-		if err := s.Update(t.Context(), []incident.Change{joining(n, keyNumber(n), n)}); err != nil {
-			t.Error(err)
-		}
+		send(t, s, joining(n, keyNumber(n), n))
 	})
 	// They go together while they wait.
 	if got := s.trips.Load() - trips; got > 20 {

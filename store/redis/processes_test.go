@@ -32,9 +32,7 @@ func TestManyWriters(t *testing.T) {
 				for range each {
 					n := int(next.Add(1))
 					// One alert of its own, and one that is everybody's.
-					if err := s.Update(t.Context(), []incident.Change{joining(n, key, 0, n)}); err != nil {
-						t.Errorf("change %d: %v", n, err)
-					}
+					send(t, s, joining(n, key, 0, n))
 				}
 			})
 			all := processes * writers * each
@@ -63,9 +61,7 @@ func TestManyWriters(t *testing.T) {
 func collide(t *testing.T, p *points, b *Store, key incident.Key, times int) {
 	for n := range times {
 		p.at("before-commit", func() {
-			if err := b.Update(t.Context(), []incident.Change{joining(1000+n, key, 1000+n)}); err != nil {
-				t.Errorf("the one that is faster: %v", err)
-			}
+			send(t, b, joining(1000+n, key, 1000+n))
 		})
 	}
 }
@@ -179,9 +175,7 @@ func TestManyKeys(t *testing.T) {
 				c.ID = hashed(fmt.Sprint("of key ", k), n)
 				changes = append(changes, c)
 			}
-			if err := stores[worker].Update(t.Context(), changes); err != nil {
-				t.Error(err)
-			}
+			send(t, stores[worker], changes...)
 		}
 	})
 	for k := range keys {

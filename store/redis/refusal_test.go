@@ -201,16 +201,7 @@ func TestUnderLoad(t *testing.T) {
 						}
 						one.Unlock()
 					}
-					change := joining(n, keyNumber(n%keys), n, 10_000+n%7)
-					err := stores[worker%2].Update(t.Context(), []incident.Change{change})
-					for try := 0; errors.Is(err, store.ErrUnavailable) && try < 100; try++ { // only where this machine is very slow
-						t.Logf("change %d: %v", n, err)
-						time.Sleep(probeEvery)
-						err = stores[worker%2].Update(t.Context(), []incident.Change{change})
-					}
-					if err != nil {
-						t.Errorf("change %d: %v", n, err)
-					}
+					send(t, stores[worker%2], joining(n, keyNumber(n%keys), n, 10_000+n%7))
 				}
 			})
 			if got := valueOf(t, stores[0].metrics.retries); got == 0 {

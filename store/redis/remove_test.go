@@ -64,9 +64,7 @@ func TestRemoveWhileOthersWrite(t *testing.T) {
 				after++
 			}
 			n := int(next.Add(1))
-			if err := others[worker%2].Update(t.Context(), []incident.Change{joining(n, key, 10_000+n, n*37%alerts)}); err != nil {
-				t.Errorf("change %d: %v", n, err)
-			}
+			send(t, others[worker%2], joining(n, key, 10_000+n, n*37%alerts))
 		}
 	})
 	must(t, <-removed)

@@ -58,10 +58,13 @@ func TestCopy(t *testing.T) {
 				}
 				before = report
 			}
-			for _, u := range way {
+			for n, u := range way {
 				wantSound(t, u)
 				st := open(t, u, now)
 				wantSame(t, u, seen(t, st), want)
+				if n > 0 {
+					wantJobs(t, st)
+				}
 				if err := st.Close(); err != nil {
 					t.Error(err)
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/model"
 
@@ -346,7 +348,7 @@ func (g *gateway) jobs() {
 	key := incident.Key{7: 7}
 	now := g.clock.read()
 	arm := func(target string, due time.Time) {
-		g.must(g.st.Update(ctx, []incident.Change{{Key: key, Step: func(incident.State) (incident.Next, error) {
+		g.must(g.st.Update(ctx, []incident.Change{{ID: uuid.New(), Key: key, Step: func(incident.State) (incident.Next, error) {
 			return incident.Next{Jobs: []incident.Job{{Subject: key.String(), Kind: "suite", Target: target, Due: due}}}, nil
 		}}}))
 	}
@@ -416,7 +418,9 @@ func seen(t testing.TB, st store.Store) []string {
 	counts, err := st.Jobs(ctx)
 	must(err)
 	for _, c := range counts {
-		say("jobs %s: %d", c.Kind, c.Count)
+		if c.Kind != "suite" { // those under a lease are others afterwards
+			say("jobs %s %s: %d, late by %s", c.Kind, c.State, c.Count, c.Lag)
+		}
 	}
 	for _, typ := range []string{"suite", "deadletter", "dead_letter", "letter"} {
 		list, err := st.Documents(ctx, typ, "", 100)
@@ -432,6 +436,25 @@ func seen(t testing.TB, st store.Store) []string {
 	say("generations %d: %v, %v", g.Epoch, g.List, g.Firing)
 	slices.Sort(lines)
 	return lines
+}
+
+// wantJobs checks the jobs that populate leaves: the lease of a copied one is
+// over, and one that was disarmed under a lease is gone.
+func wantJobs(t testing.TB, st store.Store) {
+	t.Helper()
+	counts, err := st.Jobs(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, c := range counts {
+		if c.Kind == "suite" {
+			got[c.State] = c.Count
+		}
+	}
+	if want := map[string]int{"due": 1, "waiting": 3}; !maps.Equal(got, want) {
+		t.Errorf("jobs: got %v, want %v", got, want)
+	}
 }
 
 func record(r store.Record) string {

@@ -6,9 +6,11 @@ local now, out = milliseconds(ARGV[1]), {}
 for i = 3, #ARGV, 3 do
 	local subject, name = ARGV[i], ARGV[i + 1]
 	local member = subject .. '\0' .. name
-	local jobs = jobsOf(KEYS[1], subject)
-	local job = jobs[name]
-	if not job then
+	local whole, jobs = pcall(jobsOf, KEYS[1], subject)
+	local job = whole and jobs[name]
+	if not whole then
+		redis.log(redis.LOG_WARNING, jobs) -- damaged: the others are claimed all the same
+	elseif not job then
 		redis.call('ZREM', KEYS[2], member)
 	elseif job[1] == NONE and not after(job[2], ARGV[1]) then -- disarmed, and whoever was at it is gone
 		jobs[name] = nil

@@ -5,7 +5,7 @@
 --   13 archived contents, 14 order of the archive, 15 lease, then indexes
 -- ARGV: key, its version as it was read (empty: it was new), id of the first change,
 --   epoch (empty: any), lease that the caller holds (empty: none), the key's new
---   record, now, shard; then lists, each behind its length:
+--   record, now, shard, number of jobs; then lists, each behind its length:
 --   archived entries: fingerprint, incident, entry, content (empty: the stored one)
 --   removed entries: key and fingerprint
 --   new entries: key and fingerprint, entry
@@ -17,7 +17,7 @@
 --   moves in indexes: number of the index's key, + or -, position
 --   timeline: incident and number, entry
 --   statistics: name, number that is added
---   jobs: subject, kind and target, due, token, 1 to keep an earlier time
+--   and at the end, without a length, jobs: subject, kind and target, due, token, 1 to keep an earlier time
 -- Result: OK and the references of the new incidents; DONE if this was committed
 --   before; CONFLICT if the key changed since; LEASED if somebody else has the key;
 --   EPOCH if the generations are others.
@@ -28,7 +28,7 @@ local function take()
 end
 local function count() return tonumber(take()) end
 
-local key, expected, id, epoch, lease, record, now, shard = take(), take(), take(), take(), take(), take(), take(), tonumber(take())
+local key, expected, id, epoch, lease, record, now, shard, armed = take(), take(), take(), take(), take(), take(), take(), count(), count()
 local known = redis.call('HGET', KEYS[1], key)
 if (known and string.sub(known, 1, 8) or '') ~= expected then
 	if known then
@@ -41,6 +41,12 @@ end
 local holder = redis.call('GET', KEYS[15])
 if holder and holder ~= lease then return {'LEASED'} end
 if epoch ~= '' and (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= epoch then return {'EPOCH'} end
+
+-- What may be damaged is looked at before anything is written.
+local jobsBySubject = {}
+for i = #ARGV - 5 * armed + 1, #ARGV, 5 do
+	jobsBySubject[ARGV[i]] = jobsBySubject[ARGV[i]] or jobsOf(KEYS[10], ARGV[i])
+end
 
 redis.call('HSET', KEYS[1], key, record)
 if holder then redis.call('DEL', KEYS[15]) end
@@ -132,9 +138,9 @@ end
 
 -- A leased job keeps its lease but gets a new token, so that whoever is at it
 -- cannot finish what was armed meanwhile, and nobody else begins before they are done.
-for _ = 1, count() do
+for _ = 1, armed do
 	local subject, name, due, token, keep = take(), take(), take(), take(), take() == '1'
-	local jobs = jobsOf(KEYS[10], subject)
+	local jobs = jobsBySubject[subject]
 	local job = jobs[name]
 	local waits = job and job[1] ~= NONE and (job[2] == NONE or job[3] ~= job[4])
 	if not (keep and waits and not after(job[1], due)) then

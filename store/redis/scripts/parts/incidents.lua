@@ -7,7 +7,7 @@ local function reference(incident) return string.sub(incident, 26, 25 + string.b
 -- occurred adds n occurrences to an incident that exists.
 local function occurred(key, id, n)
 	local known = redis.call('HGET', key, id)
-	if known then
+	if known and #known >= 33 then -- else it is damaged, and says so when it is read
 		redis.call('HSET', key, id, struct.pack('>I8', number(known) + n) .. string.sub(known, 9))
 	end
 end

@@ -3,8 +3,10 @@
 -- of due times is subject, zero byte, kind, zero byte, target.
 local function jobsOf(key, subject)
 	local packed = redis.call('HGET', key, subject)
-	if packed then return cmsgpack.unpack(packed) end
-	return {}
+	if not packed then return {} end
+	local whole, jobs = pcall(cmsgpack.unpack, packed)
+	if not whole or type(jobs) ~= 'table' then error('the jobs of ' .. subject .. ' are damaged') end
+	return jobs
 end
 
 local function keepJobs(key, subject, jobs)
