@@ -91,7 +91,7 @@ const versionSize = 8
 const idSize = 8
 
 // idsKept is how many ids of changes a key's record keeps.
-const idsKept = 48
+const idsKept = 128
 
 // record is what is stored of a key beside its entries: version, the incident
 // that it names, the number of ids and the ids of the latest changes, the state
