@@ -152,7 +152,7 @@ func TestBodyThatCannotBeUnderstood(t *testing.T) {
 				if bad.Reason == "" || !strings.HasPrefix(bad.Reason, bad.Field) {
 					t.Errorf("the reason %q does not start with the field %q", bad.Reason, bad.Field)
 				}
-				if limit := 200 * time.Millisecond; took > limit { // 10 ms are measured by BenchmarkBrackets
+				if limit := 5 * time.Second; took > limit { // BenchmarkBrackets measures 10 ms; what is not linear takes minutes
 					t.Errorf("took %v, want at most %v", took, limit)
 				}
 			}
