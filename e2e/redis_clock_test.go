@@ -64,7 +64,7 @@ func TestRedisClockOff(t *testing.T) {
 			for range 4 { // two for each gateway
 				tr.watch(time.Second)
 			}
-			tr.again(func() { tr.progress(20) })
+			tr.again(func() { tr.progress(5) })
 			tr.await(time.Second+2*clockSlack, func() error { return tr.noneExpires() })
 			// It has to keep the time by itself as well.
 			tr.outage(server.Pause, server.Resume)

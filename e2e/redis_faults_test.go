@@ -116,7 +116,7 @@ func TestRedisConnectionsBreak(t *testing.T) {
 	tr := newTrial(t, trialConfig(), proxies[0].URL(), proxies[1].URL())
 	tr.send()
 	tr.watch(time.Second)
-	for range 10 * *faults {
+	for range 6 * *faults {
 		for _, p := range proxies {
 			p.DropReplies(1+tr.random.IntN(4), "EVALSHA")
 		}
@@ -142,9 +142,9 @@ func TestRedisForgetsScripts(t *testing.T) {
 	tr := newTrial(t, trialConfig(), sameStore(server.URL(), 2)...)
 	tr.send()
 	tr.watch(time.Second)
-	for range 20 * *faults {
+	for range 10 * *faults {
 		server.Do("SCRIPT", "FLUSH")
-		tr.progress(2)
+		tr.progress(1)
 	}
 	tr.finish()
 	reloads := 0.0

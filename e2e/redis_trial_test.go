@@ -33,7 +33,7 @@ const (
 	// fewSubjects is where a sender begins to say more about old alerts than new ones.
 	fewSubjects = 60
 	// lookEvery is the time between two looks at whether a gateway is ready.
-	lookEvery = 20 * time.Millisecond
+	lookEvery = 50 * time.Millisecond
 	// noticed is how long a gateway may take to say that it is not ready, and to
 	// say that it is again. Both are generous: the figures are what counts.
 	noticed = 15 * time.Second
@@ -554,7 +554,7 @@ func (tr *trial) lists(s *shown) {
 	for _, in := range s.incidents {
 		put("state="+in.State, in.ID)
 		put("severity="+in.Severity, in.ID)
-		if service := serviceOf(s.alerts[in.ID]); strings.HasPrefix(service, "service-1") { // a few will do
+		if service := serviceOf(s.alerts[in.ID]); strings.HasPrefix(service, "service-19") { // a few will do
 			put("service="+service, in.ID)
 		}
 	}
@@ -595,7 +595,7 @@ func listed(ctx context.Context, base, query string) (all []Incident, err error)
 			Incidents  []Incident `json:"incidents"`
 			NextCursor string     `json:"next_cursor"`
 		}
-		if err := getJSON(ctx, base+"?"+query+"&limit=50&cursor="+url.QueryEscape(cursor), &page); err != nil {
+		if err := getJSON(ctx, base+"?"+query+"&limit=100&cursor="+url.QueryEscape(cursor), &page); err != nil {
 			return nil, err
 		}
 		if all = append(all, page.Incidents...); page.NextCursor == "" {

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -262,25 +263,61 @@ func TestCountersAreCounted(t *testing.T) {
 	wantSound(t, to)
 }
 
-// TestCopyOfNothingSaid: to have said nothing is not the same as not to be known.
+// TestCopyOfNothingSaid: to have said nothing is not the same as not to be known,
+// whichever way it is read: neighbours are read together.
 func TestCopyOfNothingSaid(t *testing.T) {
+	for _, changes := range []int{1, keys} {
+		from, to := "file:"+t.TempDir(), t.TempDir()
+		s := filled(t, from, Options{Now: frozen}, changes)
+		if err := s.db.Set(contentKey(nil, 1), nil, pebble.Sync); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, s)
+		if _, err := copyFolder(t, from, "file:"+to, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		s = mustOpen(t, "file:"+to, Options{Now: frozen})
+		empty := 0
+		for _, v := range rowsOf(t, s, rowContent) {
+			if len(v) == 0 {
+				empty++
+			}
+		}
+		if empty != 1 {
+			t.Errorf("%d alerts: %d said nothing, want 1", changes, empty)
+		}
+	}
+}
+
+// TestCopyEndsLeases: a job that was leased is due again when it was, and one that
+// was disarmed meanwhile is gone.
+func TestCopyEndsLeases(t *testing.T) {
 	from, to := "file:"+t.TempDir(), t.TempDir()
-	s := filled(t, from, Options{Now: frozen}, keys)
-	if err := s.db.Set(contentKey(nil, 1), nil, pebble.Sync); err != nil {
+	now := testStart.Add(2 * time.Hour)
+	s := filled(t, from, Options{Now: frozen}, 2)
+	mustClose(t, s)
+	s = mustOpen(t, from, Options{Now: func() time.Time { return now }})
+	leases, err := s.Claim(t.Context(), 10, time.Hour)
+	if err != nil || len(leases) != 2 {
+		t.Fatal(leases, err)
+	}
+	disarm := incident.Change{ID: sum("disarm", 0), Key: sum("key", 0), Step: func(incident.State) (incident.Next, error) {
+		return incident.Next{Jobs: []incident.Job{{Subject: "subject 0", Kind: incident.JobExpiry}}}, nil
+	}}
+	if err := s.Update(t.Context(), []incident.Change{disarm}); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, s)
 	if _, err := copyFolder(t, from, "file:"+to, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	s = mustOpen(t, "file:"+to, Options{Now: frozen})
-	empty := 0
-	for _, v := range rowsOf(t, s, rowContent) {
-		if len(v) == 0 {
-			empty++
-		}
+	wantSound(t, to)
+	s = mustOpen(t, "file:"+to, Options{Now: func() time.Time { return now }})
+	if rows := rowsOf(t, s, rowJob); len(rows) != 1 {
+		t.Errorf("%d jobs, want 1", len(rows))
 	}
-	if empty != 1 {
-		t.Errorf("%d alerts said nothing, want 1", empty)
+	leases, err = s.Claim(t.Context(), 10, time.Hour)
+	if err != nil || len(leases) != 1 || leases[0].Subject != "subject 1" || !leases[0].Due.Equal(testStart.Add(time.Hour)) || leases[0].Attempts != 2 {
+		t.Errorf("got %+v, %v, want subject 1 for the second time", leases, err)
 	}
 }

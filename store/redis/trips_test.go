@@ -68,7 +68,7 @@ func TestRoundTrips(t *testing.T) {
 		{"150 repeats of 13 keys", s, func(s *Store) func(int) { return send(s, 150, 13, repeating) }, 1},
 		{"one alert", s, func(s *Store) func(int) { return send(s, 1, 1, joining) }, 2},
 		{"one repeat", s, func(s *Store) func(int) { return send(s, 1, 1, repeating) }, 1},
-		{"60 keys, most of them new", s, func(s *Store) func(int) { return send(s, 60, 60, joining) }, 2},
+		{"40 keys, most of them new", s, func(s *Store) func(int) { return send(s, 40, 40, joining) }, 2},
 		{"what a person does", s, func(s *Store) func(int) {
 			id := incidentOf(t, s, keyNumber(0)).ID
 			return func(n int) {
