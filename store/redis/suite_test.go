@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -88,8 +89,11 @@ func (s *subject) Forget() {
 // Rows implements storetest.Dumper: all fields of all keys under the prefix.
 func (s *subject) Rows(t *testing.T) []storetest.Row {
 	t.Helper()
+	var mu sync.Mutex // ForEachMaster asks all masters at the same time
 	var rows []storetest.Row
 	dump := func(ctx context.Context, c *client.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
 		keys, err := c.Keys(ctx, s.names[0].tag[:strings.IndexByte(s.names[0].tag, '{')]+"*").Result()
 		if err != nil {
 			return err
