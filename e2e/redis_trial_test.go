@@ -37,10 +37,9 @@ const (
 	// noticed is how long a gateway may take to say that it is not ready, and to
 	// say that it is again. Both are generous: the figures are what counts.
 	noticed = 15 * time.Second
-	// settledWithin is how long jobs may take that are due when all is well again, and
-	// leasedFor how long more if somebody was killed who was at them.
-	settledWithin = 30 * time.Second
-	leasedFor     = time.Minute
+	// settledWithin is how long jobs may take that are due when all is well again: whoever was killed, or
+	// did not hear that it has a job, keeps it for half a minute.
+	settledWithin = 50 * time.Second
 	// closeAfter is when resolved incidents are closed, by a job each.
 	closeAfter = time.Second
 )
@@ -413,11 +412,8 @@ func (tr *trial) watch(validity time.Duration) {
 // closed, the alerts that nobody repeats have expired, and nothing is due.
 func (tr *trial) settle() {
 	tr.t.Helper()
-	began, within := time.Now(), settledWithin
-	if tr.kills {
-		within += leasedFor
-	}
-	tr.await(within, func() error {
+	began := time.Now()
+	tr.await(settledWithin, func() error {
 		for i, m := range tr.fleet {
 			s, err := m.running.Load().series(tr.t.Context(), "tocsin_")
 			if err != nil {

@@ -193,16 +193,12 @@ func (g *gateway) entries() []store.Record {
 func entries(t testing.TB, st store.Store) []store.Record {
 	t.Helper()
 	var all []store.Record
-	var behind store.Place
-	for {
-		list, err := st.ScanEntries(context.Background(), behind, 1000)
+	for cursor := ""; ; {
+		list, next, err := st.ScanEntries(context.Background(), cursor, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range list {
-			behind = store.Place{Key: r.Key, Fingerprint: r.Entry.Fingerprint}
-		}
-		if all = append(all, list...); len(list) < 1000 {
+		if all, cursor = append(all, list...), next; cursor == "" {
 			return all
 		}
 	}

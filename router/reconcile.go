@@ -85,15 +85,13 @@ func (p *Pipeline) scan(ctx context.Context, rules *rules) (complete bool, err e
 	}
 	h := p.hashers.Get().(*dedupe.Hasher)
 	defer p.hashers.Put(h)
-	var behind store.Place
-	for {
-		records, err := p.store.ScanEntries(ctx, behind, entriesAtOnce)
+	for cursor := ""; ; {
+		records, next, err := p.store.ScanEntries(ctx, cursor, entriesAtOnce)
 		if err != nil {
 			return false, err
 		}
 		same := renaming{rules: rules}
 		for _, r := range records {
-			behind = store.Place{Key: r.Key, Fingerprint: r.Entry.Fingerprint}
 			if !r.Entry.Firing || r.Entry.Generation == rules.current.id || r.Content == nil {
 				continue
 			}
@@ -113,7 +111,7 @@ func (p *Pipeline) scan(ctx context.Context, rules *rules) (complete bool, err e
 		if err := p.store.Update(ctx, same.changes); err != nil {
 			return false, err
 		}
-		if len(records) < entriesAtOnce {
+		if cursor = next; cursor == "" {
 			return complete, nil
 		}
 	}

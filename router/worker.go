@@ -187,14 +187,12 @@ func (p *Pipeline) onIncident(ctx context.Context, subject string, edit func(*in
 func (p *Pipeline) expire(ctx context.Context, key incident.Key) (again time.Time, err error) {
 	now := p.store.Now()
 	var over []alert.Fingerprint
-	var behind alert.Fingerprint
-	for {
-		entries, err := p.store.KeyEntries(ctx, key, behind, entriesAtOnce)
+	for cursor := ""; ; {
+		entries, next, err := p.store.KeyEntries(ctx, key, cursor, entriesAtOnce)
 		if err != nil {
 			return time.Time{}, err
 		}
 		for _, e := range entries {
-			behind = e.Fingerprint
 			if !e.Firing || e.ValidUntil.IsZero() {
 				continue
 			}
@@ -208,13 +206,13 @@ func (p *Pipeline) expire(ctx context.Context, key incident.Key) (again time.Tim
 				over = append(over, e.Fingerprint)
 			}
 		}
-		if len(over) >= entriesAtOnce || len(entries) < entriesAtOnce {
+		if len(over) >= entriesAtOnce || next == "" {
 			if err := p.end(ctx, key, over); err != nil {
 				return time.Time{}, err
 			}
 			over = over[:0]
 		}
-		if len(entries) < entriesAtOnce {
+		if cursor = next; cursor == "" {
 			return again, nil
 		}
 	}
@@ -242,15 +240,13 @@ func (p *Pipeline) end(ctx context.Context, key incident.Key, over []alert.Finge
 // forget removes the ended alerts of a key that belong to no incident.
 func (p *Pipeline) forget(ctx context.Context, key incident.Key) (again time.Time, err error) {
 	now := p.store.Now()
-	var behind alert.Fingerprint
-	for {
-		entries, err := p.store.KeyEntries(ctx, key, behind, entriesAtOnce)
+	for cursor := ""; ; {
+		entries, next, err := p.store.KeyEntries(ctx, key, cursor, entriesAtOnce)
 		if err != nil {
 			return time.Time{}, err
 		}
 		var gone []alert.Fingerprint
 		for _, e := range entries {
-			behind = e.Fingerprint
 			switch kept := e.LastSeen.Add(dedupe.TombstoneKept); {
 			case e.Firing || !e.Incident.IsZero():
 			case kept.After(now):
@@ -273,7 +269,7 @@ func (p *Pipeline) forget(ctx context.Context, key incident.Key) (again time.Tim
 				return time.Time{}, err
 			}
 		}
-		if len(entries) < entriesAtOnce {
+		if cursor = next; cursor == "" {
 			return again, nil
 		}
 	}

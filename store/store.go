@@ -52,10 +52,11 @@ type Store interface {
 
 	// Entries reads entries of several keys; what does not exist is zero.
 	Entries(ctx context.Context, places []Place) ([]incident.Entry, error)
-	// KeyEntries lists a key's entries in the order of fingerprints, after the given one.
-	KeyEntries(ctx context.Context, key incident.Key, after alert.Fingerprint, limit int) ([]incident.Entry, error)
-	// ScanEntries lists the entries of all keys after the given place, with what was said.
-	ScanEntries(ctx context.Context, after Place, limit int) ([]Record, error)
+	// KeyEntries lists a key's entries. They and other lists are in an order of the
+	// store's own, in which nothing moves; next is where to go on, empty at the end.
+	KeyEntries(ctx context.Context, key incident.Key, cursor string, limit int) (list []incident.Entry, next string, err error)
+	// ScanEntries lists the entries of all keys, with what was said.
+	ScanEntries(ctx context.Context, cursor string, limit int) (list []Record, next string, err error)
 
 	// Incident finds an incident by id or reference. ErrNotFound if there is none.
 	Incident(ctx context.Context, name string) (*incident.Incident, error)
@@ -63,7 +64,7 @@ type Store interface {
 	References(ctx context.Context, ids []incident.ID) ([]string, error)
 	// Incidents lists incidents, newest first.
 	Incidents(ctx context.Context, q Query) (list []*incident.Incident, next string, err error)
-	// Alerts lists the alerts of an incident in the order of fingerprints.
+	// Alerts lists the alerts of an incident.
 	Alerts(ctx context.Context, id incident.ID, cursor string, limit int) (list []Record, next string, err error)
 	// Timeline lists the timeline of an incident from the entry after the given one.
 	Timeline(ctx context.Context, id incident.ID, after uint64, limit int) ([]incident.TimelineEntry, error)

@@ -310,38 +310,41 @@ func (s *Store) Entries(ctx context.Context, places []store.Place) ([]incident.E
 }
 
 // KeyEntries implements store.Store.
-func (s *Store) KeyEntries(ctx context.Context, key incident.Key, behind alert.Fingerprint, limit int) ([]incident.Entry, error) {
-	records, err := s.scan(store.Place{Key: key, Fingerprint: behind}, after(idKey(rowEntry, key)), limit, false)
+func (s *Store) KeyEntries(ctx context.Context, key incident.Key, cursor string, limit int) ([]incident.Entry, string, error) {
+	records, next, err := s.scan(idKey(rowEntry, key), cursor, limit, false)
 	out := make([]incident.Entry, len(records))
 	for n := range records {
 		out[n] = records[n].Entry
 	}
-	return out, err
+	return out, next, err
 }
 
 // ScanEntries implements store.Store.
-func (s *Store) ScanEntries(ctx context.Context, behind store.Place, limit int) ([]store.Record, error) {
-	return s.scan(behind, []byte{rowEntry + 1}, limit, true)
+func (s *Store) ScanEntries(ctx context.Context, cursor string, limit int) ([]store.Record, string, error) {
+	return s.scan([]byte{rowEntry}, cursor, limit, true)
 }
 
-func (s *Store) scan(behind store.Place, upper []byte, limit int, contents bool) ([]store.Record, error) {
+// scan reads entries whose rows begin with a prefix. A cursor is the row of the last one.
+func (s *Store) scan(prefix []byte, cursor string, limit int, contents bool) (out []store.Record, next string, err error) {
 	leave, err := s.enter()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer leave()
-	lower := entryKey(nil, rowEntry, behind.Key, behind.Fingerprint)
-	if !behind.Fingerprint.IsZero() {
-		lower = append(lower, 0)
+	lower := prefix
+	if cursor != "" {
+		lower = append([]byte(cursor), 0)
 	}
 	now := s.db.NewSnapshot() // for entries and what they said: the one is deleted when the other changes
 	defer func() { _ = now.Close() }()
-	it, err := now.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := now.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: after(prefix)})
 	if err != nil {
-		return nil, &store.UnavailableError{Cause: err}
+		return nil, "", &store.UnavailableError{Cause: err}
 	}
-	var out []store.Record
-	for ok := it.First(); ok && len(out) < limit; ok = it.Next() {
+	for ok := it.First(); ok; ok = it.Next() {
+		if len(out) == limit {
+			return out, next, it.Close()
+		}
 		k := it.Key()
 		if len(k) != 33 {
 			continue // unreachable: every key of this kind has one length
@@ -349,16 +352,16 @@ func (s *Store) scan(behind store.Place, upper []byte, limit int, contents bool)
 		r := store.Record{Key: incident.Key(k[1:17])}
 		e, err := row.ParseEntry(it.Value(), alert.Fingerprint(k[17:]))
 		if err != nil {
-			return nil, errors.Join(err, it.Close())
+			return nil, "", errors.Join(err, it.Close())
 		}
 		r.Entry = e.Entry
 		s.repeats.Peek(r.Key, &r.Entry)
 		if contents {
 			if r.Content, err = readContent(now, e.Number); err != nil {
-				return nil, errors.Join(err, it.Close())
+				return nil, "", errors.Join(err, it.Close())
 			}
 		}
-		out = append(out, r)
+		out, next = append(out, r), string(k)
 	}
-	return out, it.Close()
+	return out, "", it.Close()
 }

@@ -19,14 +19,26 @@ import (
 var errShort = errors.New("store: a value is shorter than it can be")
 
 // entryHead is the length of the fixed part of an entry: incident, count, last
-// seen, valid until, start, firing.
-const entryHead = 16 + 8 + 3*timeSize + 1
+// seen, valid until, start, firing, page.
+const entryHead = 16 + 8 + 3*timeSize + 1 + pageSize
 
-// validAt is where the end of validity is.
-const validAt = 16 + 8 + timeSize
+// validAt, firingAt and pageAt are where the end of validity and so on are.
+const (
+	validAt  = 16 + 8 + timeSize
+	firingAt = pageAt - 1
+	pageAt   = entryHead - pageSize
+)
 
-// appendEntry appends the stored form of e, with the given count.
-func appendEntry(b []byte, e *incident.Entry, count uint64) []byte {
+// page is the number of a page of a key: what lists some of its entries.
+type page uint32
+
+// pageSize is the length of a stored number of a page, big endian.
+const pageSize = 4
+
+func (p page) append(b []byte) []byte { return binary.BigEndian.AppendUint32(b, uint32(p)) }
+
+// appendEntry appends the stored form of e, with the given count, listed on a page.
+func appendEntry(b []byte, e *incident.Entry, count uint64, on page) []byte {
 	b = append(b, e.Incident[:]...)
 	b = binary.BigEndian.AppendUint64(b, count)
 	b = appendTime(appendTime(appendTime(b, e.LastSeen), e.ValidUntil), e.Start)
@@ -34,7 +46,7 @@ func appendEntry(b []byte, e *incident.Entry, count uint64) []byte {
 	if e.Firing {
 		firing = 1
 	}
-	b = append(b, firing)
+	b = on.append(append(b, firing))
 	rest := *e
 	rest.Incident, rest.Count, rest.LastSeen, rest.ValidUntil, rest.Start, rest.Firing = incident.ID{}, 0, time.Time{}, time.Time{}, time.Time{}, false
 	return row.AppendEntry(b, &row.Entry{Entry: rest})
@@ -51,9 +63,12 @@ func parseEntry(v string, fp alert.Fingerprint) (incident.Entry, error) {
 	copy(e.Incident[:], v)
 	e.Count = beUint64(v[16:])
 	e.LastSeen, e.ValidUntil, e.Start = parseTime(v[24:]), parseTime(v[validAt:]), parseTime(v[validAt+timeSize:])
-	e.Firing = v[entryHead-1] != 0
+	e.Firing = v[firingAt] != 0
 	return e.Entry, nil
 }
+
+// pageOf is the page that lists an entry, which has been parsed.
+func pageOf(v string) page { return page(beUint32(v[pageAt:])) }
 
 // incidentHead is the length of the fixed part of an incident without its
 // reference: occurrences, key, length of the reference, version.
@@ -90,30 +105,53 @@ const versionSize = 8
 // idSize is the length of the part of a change's id that a key's record keeps.
 const idSize = 8
 
-// idsKept is how many ids of changes a key's record keeps.
-const idsKept = 128
+const (
+	// idsKept is how many ids of changes a key's record keeps.
+	idsKept = 16
+	// callersKept is of how many processes a record keeps what they committed last.
+	// Each has at most one commit of a key under way, so it finds out whether that
+	// was carried out, unless more others than these have changed the key meanwhile.
+	callersKept = 32
+	callerSize  = 8
+	slotSize    = callerSize + versionSize
+)
 
-// record is what is stored of a key beside its entries: version, the incident
-// that it names, the number of ids and the ids of the latest changes, the state
-// as JSON.
+// record is what is stored of a key beside its entries, in this order; numbers
+// of ids and callers stand before them, and in front of the state as JSON the
+// incident that it names stands where a script finds it.
 type record struct {
 	version string
+	page    page // the latest one, 0 if there is none
+	listed  byte // how many entries were listed on it
 	// ids are those of the latest changes, the oldest first.
 	ids string
-	key *incident.KeyState // nil if nothing is known but that the key was changed
+	// callers are processes that committed, each with the version that it committed
+	// last; the latest one is the last.
+	callers string
+	key     *incident.KeyState // nil if nothing is known but that the key was changed
 	// rest is the JSON that key was read from.
 	rest []byte
 }
 
-const recordHead = versionSize + 16 + 1
+// Where things are in a record.
+const (
+	recordPageAt    = versionSize + 16
+	recordListedAt  = recordPageAt + pageSize
+	recordIDsAt     = recordListedAt + 1
+	recordCallersAt = recordIDsAt + 1
+	recordHead      = recordCallersAt + 1
+)
+
+// idsEnd and recordEnd are where the ids and the callers of a stored record end.
+func idsEnd(v string) int    { return recordHead + idSize*int(v[recordIDsAt]) }
+func recordEnd(v string) int { return idsEnd(v) + slotSize*int(v[recordCallersAt]) }
 
 // has reports whether the record of a key, empty if it has none, keeps the id of a change.
 func has(packed string, id [16]byte) bool {
 	if len(packed) < recordHead {
 		return false
 	}
-	end := min(recordHead+idSize*int(packed[recordHead-1]), len(packed))
-	r := record{ids: packed[recordHead:end]}
+	r := record{ids: packed[recordHead:min(idsEnd(packed), len(packed))]}
 	return r.has(id)
 }
 
@@ -126,6 +164,18 @@ func (r *record) has(id [16]byte) bool {
 	return false
 }
 
+// commits notes that a caller commits the record.
+func (r *record) commits(caller string) {
+	b := make([]byte, 0, len(r.callers)+slotSize)
+	for at := 0; at < len(r.callers); at += slotSize {
+		if r.callers[at:at+callerSize] != caller {
+			b = append(b, r.callers[at:at+slotSize]...)
+		}
+	}
+	b = append(append(b, caller...), r.version...)
+	r.callers = string(b[max(0, len(b)-callersKept*slotSize):])
+}
+
 // append appends the stored form, and fills in rest if it is not there.
 func (r *record) append(b []byte) (_ []byte, err error) {
 	b = append(b, r.version...)
@@ -133,8 +183,8 @@ func (r *record) append(b []byte) (_ []byte, err error) {
 	if r.key != nil {
 		id = r.key.Incident
 	}
-	b = append(b, id[:]...)
-	b = append(append(b, byte(len(r.ids)/idSize)), r.ids...)
+	b = append(r.page.append(append(b, id[:]...)), r.listed, byte(len(r.ids)/idSize), byte(len(r.callers)/slotSize))
+	b = append(append(b, r.ids...), r.callers...)
 	if r.key != nil && r.rest == nil {
 		state := *r.key
 		state.Incident = incident.ID{}
@@ -144,11 +194,11 @@ func (r *record) append(b []byte) (_ []byte, err error) {
 }
 
 func parseRecord(v string) (record, error) {
-	if len(v) < recordHead || len(v) < recordHead+idSize*int(v[recordHead-1]) {
+	if len(v) < recordHead || len(v) < recordEnd(v) {
 		return record{}, fmt.Errorf("store: key: %w", errShort)
 	}
-	end := recordHead + idSize*int(v[recordHead-1])
-	r := record{version: v[:versionSize], ids: v[recordHead:end]}
+	ids, end := idsEnd(v), recordEnd(v)
+	r := record{version: v[:versionSize], page: page(beUint32(v[recordPageAt:])), listed: v[recordListedAt], ids: v[recordHead:ids], callers: v[ids:end]}
 	if end == len(v) {
 		return r, nil
 	}
@@ -156,6 +206,6 @@ func parseRecord(v string) (record, error) {
 	if err := json.Unmarshal(r.rest, r.key); err != nil {
 		return r, fmt.Errorf("store: key: %w", err)
 	}
-	copy(r.key.Incident[:], v[versionSize:]) // where a script finds it
+	copy(r.key.Incident[:], v[versionSize:])
 	return r, nil
 }

@@ -127,7 +127,7 @@ func seeds(f *testing.F, wholes ...string) {
 
 func FuzzEntry(f *testing.F) {
 	fp := alertNumber(1)
-	pack := func(e *incident.Entry) string { return string(appendEntry(nil, e, e.Count)) }
+	pack := func(e *incident.Entry) string { return string(appendEntry(nil, e, e.Count, 7)) }
 	some := random[incident.Entry]([]byte("seed"))
 	seeds(f, pack(&some), pack(&incident.Entry{}))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -137,6 +137,9 @@ func FuzzEntry(f *testing.F) {
 			must(t, err)
 			if twice, err := parseEntry(pack(&once), fp); err != nil || !reflect.DeepEqual(twice, once) {
 				t.Errorf("got  %+v (%v)\nwant %+v", twice, err, once)
+			}
+			if got := pageOf(pack(&e)); got != 7 {
+				t.Errorf("got page %d, want 7", got)
 			}
 		} else if !strings.Contains(err.Error(), fp.String()) {
 			t.Errorf("the error %q does not name the alert", err)
@@ -197,7 +200,12 @@ func FuzzRecord(f *testing.F) {
 		version, ids := make([]byte, versionSize), make([]byte, idSize*r.IntN(idsKept+1))
 		r.bytes(version)
 		r.bytes(ids)
-		out := record{version: string(version), ids: string(ids)}
+		out := record{version: string(version), page: page(r.Uint32()), listed: byte(r.IntN(256)), ids: string(ids)}
+		for range r.IntN(callersKept + 1) {
+			caller := make([]byte, callerSize)
+			r.bytes(caller)
+			out.commits(string(caller))
+		}
 		if r.IntN(4) > 0 {
 			out.key = &incident.KeyState{}
 			r.fill(reflect.ValueOf(out.key).Elem())
@@ -227,7 +235,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		want := filled(data)
 		back, err := parseRecord(pack(want))
-		if err != nil || back.version != want.version || back.ids != want.ids || !reflect.DeepEqual(back.key, want.key) {
+		if err != nil || back.version != want.version || back.page != want.page || back.listed != want.listed || back.ids != want.ids || back.callers != want.callers || !reflect.DeepEqual(back.key, want.key) {
 			t.Errorf("got  %+v %+v (%v)\nwant %+v %+v", back, back.key, err, want, want.key)
 		}
 		// A step that does not change the state leaves its text as it was.
@@ -276,6 +284,35 @@ func TestIDsOfRecord(t *testing.T) {
 		}
 		for cut := range packed { // of what is shorter it knows no more than is there
 			_ = has(string(packed[:cut]), hashed("change", 0))
+		}
+	}
+}
+
+// TestCallersOfRecord: a record knows what the latest callers committed last, and
+// the script finds it where it is.
+func TestCallersOfRecord(t *testing.T) {
+	t.Parallel()
+	_, s := alone(t, Options{})
+	find := source("parts/keys") + "return lastOf(ARGV[1], ARGV[2])"
+	r := record{ids: strings.Repeat("change 0", 3)}
+	caller := func(n int) string { return fmt.Sprintf("caller%02d", n) }
+	for n := range callersKept + 9 {
+		r.version = fmt.Sprintf("first %02d", n)
+		r.commits(caller(n))
+		r.version = fmt.Sprintf("later %02d", n)
+		r.commits(caller(n))
+	}
+	packed, err := r.append(nil)
+	must(t, err)
+	for n := range callersKept + 9 {
+		want := "" // the oldest ones were forgotten
+		if n >= 9 {
+			want = fmt.Sprintf("later %02d", n)
+		}
+		v, err := s.one(t.Context(), &call{args: []any{"EVAL", find, 0, packed, caller(n)}})
+		must(t, err)
+		if got, _ := v.(string); got != want {
+			t.Errorf("caller %d: got %q, want %q", n, got, want)
 		}
 	}
 }

@@ -3,9 +3,11 @@ package redis
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
@@ -20,7 +22,7 @@ type commit struct {
 	occurrences map[incident.ID]uint64
 	order       []incident.ID          // of the incidents that changed
 	opened      [][]*incident.Incident // new ones, as each step has them
-	fps         []alert.Fingerprint    // of the entries that changed, in order
+	slots       []*slot                // of the entries that changed, in order
 }
 
 type archived struct {
@@ -72,7 +74,11 @@ func (g *group) apply(w *incident.Change, next *incident.Next) error {
 	c := &g.commit
 	for _, e := range next.Archive {
 		a := archived{entry: e}
-		if t := g.touch(e.Fingerprint); t != nil && t.new {
+		t := g.touch(e.Fingerprint)
+		if t == nil {
+			return fmt.Errorf("store: a step for key %s archived the entry %s without having read it", g.key, e.Fingerprint)
+		}
+		if t.new {
 			a.content = t.content
 		}
 		c.archive = append(c.archive, a)
@@ -122,7 +128,10 @@ func (g *group) change(t *slot, of incident.ID, next *incident.Next) {
 		return
 	}
 	t.written = true
-	g.commit.fps = append(g.commit.fps, t.stored.Fingerprint)
+	g.commit.slots = append(g.commit.slots, t)
+	if t.own > 0 { // unless somebody has begun to store them meanwhile
+		t.own = g.s.repeats.Take(store.Place{Key: g.key, Fingerprint: t.is.Fingerprint}, t.own)
+	}
 	if t.own == 0 || of.IsZero() { // what a threshold held is counted when it is adopted
 		return
 	}
@@ -187,17 +196,18 @@ func (g *group) applyIncidents(next *incident.Next) {
 // write is the call that commits.
 func (g *group) write() (*call, error) {
 	n := g.s.names[g.key.Shard()]
-	version, ids := g.record.version, g.record.ids+g.ids
+	ids := g.record.ids + g.ids
 	if len(ids) > idsKept*idSize {
 		ids = ids[len(ids)-idsKept*idSize:]
 	}
-	g.next = record{version: newToken(), ids: ids, key: g.state, rest: g.record.rest}
+	pages := g.list()
+	g.next = record{version: newToken(), page: g.record.page, listed: g.record.listed, ids: ids, callers: g.record.callers, key: g.state, rest: g.record.rest}
+	if last := len(pages) - 1; last >= 0 {
+		g.next.page, g.next.listed = pages[last].page, pages[last].listed
+	}
+	g.next.commits(g.s.caller)
 	if g.rewrite {
 		g.next.rest = nil
-	}
-	rec, err := g.next.append(make([]byte, 0, 512))
-	if err != nil {
-		return nil, err
 	}
 	epoch := ""
 	for _, w := range g.works {
@@ -206,26 +216,38 @@ func (g *group) write() (*call, error) {
 		}
 	}
 	moves := g.moves(n)
-	keys := make([]string, 0, 1+len(moves))
+	keys := make([]string, 0, 1+len(n.commitMore)+len(moves))
 	keys = append(keys, n.lease+g.key.String())
+	if len(moves)+len(g.commit.archive)+len(g.commit.jobs) > 0 {
+		for _, name := range n.commitMore {
+			keys = append(keys, *name)
+		}
+	}
 	for _, m := range moves {
 		keys = append(keys, m.index)
 	}
-	a := newArgs(scriptCommit, n.commit, keys, 48+6*len(g.commit.fps)+2*len(g.commit.timeline), 2048+800*len(g.commit.fps))
+	a := newCommand(scriptCommit, n.commit, keys)
 	a.id(g.key)
-	a.add(version, g.ids[:idSize], epoch, g.lease)
-	a.bytes(func(b []byte) []byte { return append(b, rec...) })
+	a.text(g.record.version, g.s.caller, epoch, g.lease)
+	var err error
+	a.bytes(func(b []byte) []byte { b, err = g.next.append(b); return b })
+	if err != nil {
+		return nil, err
+	}
 	a.bytes(func(b []byte) []byte { return appendTime(b, g.now) })
-	a.add(int(n.shard), len(g.commit.jobs))
+	a.number(int(n.shard))
+	a.number(len(g.commit.jobs))
+	g.writePages(a, pages)
 	g.writeArchive(a)
 	g.writeEntries(a)
 	g.writeIncidents(a)
-	a.add(len(moves))
+	a.number(len(moves))
 	for i, m := range moves {
-		a.add(len(n.commit)+2+i, m.way)
+		a.number(len(n.commit) + 1 + len(n.commitMore) + 1 + i)
+		a.text(m.way)
 		a.id(m.place)
 	}
-	a.add(len(g.commit.timeline))
+	a.number(len(g.commit.timeline))
 	for i := range g.commit.timeline {
 		t := &g.commit.timeline[i]
 		a.bytes(func(b []byte) []byte { return binary.BigEndian.AppendUint64(append(b, t.Incident[:]...), t.Seq) })
@@ -237,23 +259,73 @@ func (g *group) write() (*call, error) {
 		if j.NoLater {
 			keep = "1"
 		}
-		a.add(j.Subject, j.Kind+"\x00"+j.Target)
+		a.text(j.Subject, j.Kind+"\x00"+j.Target)
 		a.bytes(func(b []byte) []byte { return appendTime(b, j.Due) })
-		a.add(newToken(), keep)
+		a.text(newToken(), keep)
 	}
 	g.s.cost.write(len(a.list)-len(n.commit)-len(keys), len(a.buf))
-	return &call{shard: n.shard, script: scriptCommit, full: a.done(), buf: a.buf, confirmed: true}, nil
+	return &call{shard: n.shard, script: scriptCommit, full: a.done(), made: a, confirmed: true}, nil
+}
+
+// listing is what a commit adds to one page.
+type listing struct {
+	page   page
+	listed byte // how many were listed on it, with these
+	slots  []*slot
+}
+
+// list gives the new entries places on pages.
+func (g *group) list() (out []listing) {
+	on, listed := g.record.page, g.record.listed
+	for _, t := range g.commit.slots {
+		if t.removed || t.exists {
+			continue
+		}
+		if on == 0 || listed >= pageEntries {
+			on, listed = on+1, 0
+		}
+		listed++
+		if last := len(out) - 1; last < 0 || out[last].page != on {
+			out = append(out, listing{page: on})
+		}
+		l := &out[len(out)-1]
+		t.page, l.listed, l.slots = on, listed, append(l.slots, t)
+	}
+	return out
+}
+
+func (g *group) writePages(a *args, pages []listing) {
+	put := func(l *listing) {
+		a.bytes(func(b []byte) []byte { return pageField(b, g.key, l.page) })
+		a.bytes(func(b []byte) []byte {
+			for _, t := range l.slots {
+				b = append(b, t.is.Fingerprint[:]...)
+			}
+			return b
+		})
+	}
+	if len(pages) == 0 {
+		a.text("", "", "0")
+		return
+	}
+	put(&pages[0])
+	a.number(len(pages) - 1)
+	for n := range pages[1:] {
+		put(&pages[1+n])
+	}
 }
 
 func (g *group) writeArchive(a *args) {
-	a.add(len(g.commit.archive))
+	a.number(len(g.commit.archive))
 	for i := range g.commit.archive {
 		e := &g.commit.archive[i]
 		a.id(e.entry.Fingerprint)
 		a.id(e.entry.Incident)
-		a.bytes(func(b []byte) []byte { return appendEntry(b, &e.entry, e.entry.Count) })
+		a.bytes(func(b []byte) []byte {
+			return appendEntry(b, &e.entry, e.entry.Count, g.touch(e.entry.Fingerprint).page)
+		})
 		if e.content == nil {
-			a.add("")
+			a.text("")
 		} else {
 			a.bytes(func(b []byte) []byte { return row.AppendContent(b, e.content) })
 		}
@@ -262,60 +334,69 @@ func (g *group) writeArchive(a *args) {
 
 func (g *group) writeEntries(a *args) {
 	list := func(want func(t *slot) bool, put func(t *slot)) {
-		at, n := a.hole(), 0
-		for _, fp := range g.commit.fps {
-			if t := g.touched[fp]; want(t) {
+		n := 0
+		for _, t := range g.commit.slots {
+			if want(t) {
 				n++
-				a.bytes(func(b []byte) []byte { return append(append(b, g.key[:]...), fp[:]...) })
+			}
+		}
+		a.number(n)
+		for _, t := range g.commit.slots {
+			if want(t) {
+				a.bytes(func(b []byte) []byte { return append(append(b, g.key[:]...), t.is.Fingerprint[:]...) })
 				put(t)
 			}
 		}
-		a.list[at] = n
 	}
-	list(func(t *slot) bool { return t.removed && t.stored.Exists() }, func(*slot) {})
-	list(func(t *slot) bool { return !t.removed && !t.stored.Exists() }, func(t *slot) {
-		a.bytes(func(b []byte) []byte { return appendEntry(b, &t.is, t.is.Count) })
+	list(func(t *slot) bool { return t.removed && t.exists }, func(*slot) {})
+	list(func(t *slot) bool { return !t.removed && !t.exists }, func(t *slot) {
+		a.bytes(func(b []byte) []byte { return appendEntry(b, &t.is, t.is.Count, t.page) })
+		if t.new {
+			a.bytes(func(b []byte) []byte { return row.AppendContent(b, t.content) })
+		} else {
+			a.text("")
+		}
 	})
-	list(func(t *slot) bool { return !t.removed && t.stored.Exists() }, func(t *slot) {
-		a.add(t.valid)
+	list(func(t *slot) bool { return !t.removed && t.exists }, func(t *slot) {
+		a.text(t.valid)
 		// The count goes as what is added, because others store repeats meanwhile. What
 		// was gathered here and is not on its way yet goes along.
 		added := t.is.Count - min(t.is.Count, t.seen) + t.own
-		a.bytes(func(b []byte) []byte { return appendEntry(b, &t.is, added) })
+		a.bytes(func(b []byte) []byte { return appendEntry(b, &t.is, added, t.page) })
 	})
-	list(func(t *slot) bool { return !t.removed && t.new }, func(t *slot) {
+	list(func(t *slot) bool { return !t.removed && t.exists && t.new }, func(t *slot) {
 		a.bytes(func(b []byte) []byte { return row.AppendContent(b, t.content) })
 	})
 }
 
 func (g *group) writeIncidents(a *args) {
-	a.add(len(g.commit.order))
+	a.number(len(g.commit.order))
 	for _, id := range g.commit.order {
 		i, was := g.incidents[id], g.stored[id]
 		a.id(id)
 		if was == nil {
-			a.add(i.OpenedAt.UTC().Format("20060102"), i.Occurrences)
+			a.text(i.OpenedAt.UTC().Format("20060102"))
+			a.unsigned(i.Occurrences)
 		} else {
-			a.add("", int64(i.Occurrences)-int64(was.Occurrences))
+			a.text("")
+			a.number(int(i.Occurrences) - int(was.Occurrences))
 		}
 		a.bytes(func(b []byte) []byte { return appendIncident(b, i) })
 	}
-	a.add(len(g.commit.occurrences))
+	a.number(len(g.commit.occurrences))
 	for id, n := range g.commit.occurrences {
 		a.id(id)
-		a.add(n)
+		a.unsigned(n)
 	}
 }
 
 func (g *group) writeStatistics(a *args) {
-	at, n := a.hole(), 0
-	for _, s := range g.commit.statistics {
-		if s.n != 0 {
-			a.add(s.name, s.n)
-			n++
-		}
+	changed := slices.DeleteFunc(g.commit.statistics, func(c counter) bool { return c.n == 0 })
+	a.number(len(changed))
+	for _, c := range changed {
+		a.text(c.name)
+		a.number(int(c.n))
 	}
-	a.list[at] = n
 }
 
 // move is one change of an index.

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
@@ -91,7 +90,7 @@ func (h *hospital) visit(p *patient) map[string]error {
 	do("timeline", err)
 	_, err = s.Entries(ctx, []store.Place{{Key: p.key, Fingerprint: alertNumber(10 * p.n)}})
 	do("entries", err)
-	_, err = s.KeyEntries(ctx, p.key, alert.Fingerprint{}, 10)
+	_, _, err = s.KeyEntries(ctx, p.key, "", 10)
 	do("entries of the key", err)
 	_, err = s.Document(ctx, "silence", p.document().ID)
 	do("document", err)

@@ -478,7 +478,7 @@ func (s *Store) rows(ctx context.Context, p *part, fields []string) (units []tra
 }
 
 func keyUnit(field, value string, _ any) (transfer.Unit, error) {
-	if field == "epoch" { // of the list of generations
+	if field == "epoch" || len(field) == pageFieldSize { // of the list of generations; a page, which follows from the entries
 		return nil, nil
 	}
 	if len(field) != len(incident.Key{}) {

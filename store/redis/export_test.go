@@ -84,7 +84,6 @@ func TestCopyPassesOnWhatIsNewer(t *testing.T) {
 	nothing := place[:31] + "n" // an alert that said nothing, which is not the same as one that is not known
 	server.Do("HSET", "from:{00}:entries", nothing, server.Do("HGET", "from:{00}:entries", place))
 	server.Do("HSET", "from:{00}:contents", nothing, "")
-	server.Do("ZADD", "from:{00}:order", "0", nothing)
 	fields := map[string]string{"entries": place, "contents": place, "incidents": string(id[:]), "timeline": string(timelineField(id, 1))}
 	for name, field := range fields {
 		key := "from:{00}:" + name

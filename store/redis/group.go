@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -43,9 +45,11 @@ type group struct {
 	// incidents are as the steps have them, stored as they were read; nil for one that does not exist.
 	incidents, stored map[incident.ID]*incident.Incident
 	// slots are the entries of the changes' fingerprints, one change behind the
-	// other; touched those that a step wrote or asked for.
-	slots   []slot
-	touched map[alert.Fingerprint]*slot
+	// other, fetched those that a step asked for beside them. Found has the slots,
+	// if they are not few.
+	slots   *slots
+	fetched []*slot
+	found   map[alert.Fingerprint]*slot
 
 	// What was decided.
 	state   *incident.KeyState
@@ -58,11 +62,12 @@ type group struct {
 
 // slot is one entry.
 type slot struct {
-	stored incident.Entry // as it is stored
+	exists bool           // it is stored
 	valid  string         // its end of validity, as it is stored
+	page   page           // the one that lists it
 	is     incident.Entry // as the steps have it, with the repeats that are gathered for it
-	// seen is its count with all gathered repeats, own how many of them its next
-	// write takes along.
+	// seen is its count with all gathered repeats, own how many of them can go along
+	// with its next write, and once it is written do.
 	seen, own uint64
 	content   *alert.Alert // what a step wrote, or was told
 	new       bool         // content was written by a step
@@ -92,6 +97,7 @@ func (g *group) over() bool { return g.err != nil }
 
 func (g *group) fail(err error) {
 	g.err = err
+	g.landed(false)
 	for _, w := range g.works {
 		if w.err == nil {
 			w.err = err
@@ -115,28 +121,29 @@ func (g *group) read() *call {
 		return g.readAll()
 	}
 	n := g.s.names[g.key.Shard()]
-	fields := 0
-	for _, w := range g.works {
-		fields += len(w.change.Fingerprints)
-	}
-	a := &args{list: make([]any, 0, 9+fields), buf: buffer(16 + 16 + 32*fields), cuts: make([]cut, 0, 2+fields)}
+	a := newArgs()
 	commands := make([][]any, 0, 3)
 	cut := 0
 	end := func() {
 		commands = append(commands, a.list[cut:len(a.list):len(a.list)])
 		cut = len(a.list)
 	}
-	a.add("HMGET", &n.keys)
+	fields := 0
+	for _, w := range g.works {
+		fields += len(w.change.Fingerprints)
+	}
+	a.list = slices.Grow(a.list, 9+fields) // commands are parts of it
+	a.name("HMGET", &n.keys)
 	a.id(g.key)
-	a.add("epoch")
+	a.name("epoch")
 	end()
 	if id := g.remembered.id; !id.IsZero() && g.remembered.follow {
-		a.add("HGET", &n.incidents)
+		a.name("HGET", &n.incidents)
 		a.id(id)
 		end()
 	}
 	if fields > 0 {
-		a.add("HMGET", &n.entries)
+		a.name("HMGET", &n.entries)
 		for _, w := range g.works {
 			for i := range w.change.Fingerprints {
 				a.bytes(func(b []byte) []byte { return append(append(b, g.key[:]...), w.change.Fingerprints[i][:]...) })
@@ -145,21 +152,14 @@ func (g *group) read() *call {
 		end()
 	}
 	a.done()
-	return &call{shard: n.shard, several: commands, buf: a.buf, confirmed: true}
+	return &call{shard: n.shard, several: commands, made: a, confirmed: true}
 }
 
 // readAll is read by the script.
 func (g *group) readAll() *call {
 	g.remembered = nil
 	n := g.s.names[g.key.Shard()]
-	entries, asked := 0, 0
-	for _, w := range g.works {
-		entries += len(w.change.Fingerprints)
-		if !w.change.Incident.IsZero() {
-			asked++
-		}
-	}
-	a := newArgs(scriptRead, n.read, nil, 2+asked, 16+32*entries+16*asked)
+	a := newCommand(scriptRead, n.read, nil)
 	a.id(g.key)
 	a.bytes(func(b []byte) []byte {
 		for _, w := range g.works {
@@ -174,7 +174,7 @@ func (g *group) readAll() *call {
 			a.id(w.change.Incident)
 		}
 	}
-	return &call{shard: n.shard, script: scriptRead, full: a.done(), buf: a.buf, confirmed: true}
+	return &call{shard: n.shard, script: scriptRead, full: a.done(), made: a, confirmed: true}
 }
 
 var errReply = errors.New("store: Redis answered something that no script of ours answers")
@@ -209,7 +209,7 @@ func (g *group) take(c *call) (known bool, err error) {
 	if m := g.remembered; m != nil && m.version != "" && (m.follow || !g.same) {
 		g.shared = true
 	}
-	g.parsed, g.touched = false, nil
+	g.parsed, g.found, g.fetched = false, nil, nil
 	g.now = g.s.Now()
 	for n := 0; n+1 < len(others); n += 2 {
 		id, _ := others[n].(string)
@@ -267,18 +267,17 @@ func (g *group) note() {
 }
 
 func (g *group) takeEntries(rows []any) error {
-	if cap(g.slots) < len(rows) {
-		g.slots = make([]slot, len(rows))
+	if g.slots == nil {
+		g.slots = spareSlots.Get().(*slots)
 	}
-	g.slots = g.slots[:len(rows)]
+	g.slots.list = slices.Grow(g.slots.list[:0], len(rows))[:len(rows)]
 	n := 0
 	for _, w := range g.works {
 		for _, fp := range w.change.Fingerprints {
 			if n >= len(rows) {
 				return errReply
 			}
-			g.slots[n] = slot{}
-			if err := g.fill(&g.slots[n], rows[n], fp); err != nil {
+			if err := g.fill(&g.slots.list[n], rows[n], fp); err != nil {
 				return err
 			}
 			n++
@@ -287,16 +286,36 @@ func (g *group) takeEntries(rows []any) error {
 	return nil
 }
 
+// slots are used by one group after the other.
+type slots struct {
+	list []slot
+	// entries are what the steps get, which they do not keep.
+	entries []incident.Entry
+}
+
+var spareSlots = sync.Pool{New: func() any { return &slots{} }}
+
+// end gives what the group no longer needs to others.
+func (g *group) end() {
+	s := g.slots
+	if g.slots = nil; s == nil || cap(s.list) > valuesKept {
+		return
+	}
+	clear(s.list)
+	clear(s.entries)
+	s.list, s.entries = s.list[:0], s.entries[:0]
+	spareSlots.Put(s)
+}
+
 func (g *group) fill(to *slot, v any, fp alert.Fingerprint) error {
-	to.stored = incident.Entry{Fingerprint: fp}
+	*to = slot{is: incident.Entry{Fingerprint: fp}}
 	if s, ok := v.(string); ok {
 		e, err := parseEntry(s, fp)
 		if err != nil {
 			return err
 		}
-		to.stored, to.valid = e, s[validAt:validAt+timeSize]
+		to.exists, to.is, to.valid, to.page = e.Exists(), e, s[validAt:validAt+timeSize], pageOf(s)
 	}
-	to.is = to.stored
 	to.own = g.s.repeats.Peek(g.key, &to.is)
 	to.seen = to.is.Count
 	return nil
@@ -376,7 +395,7 @@ func (g *group) decide() (*call, error) {
 	g.commit = commit{}
 	at := 0
 	for _, w := range g.works {
-		slots := g.slots[at : at+len(w.change.Fingerprints)]
+		slots := g.slots.list[at : at+len(w.change.Fingerprints)]
 		at += len(slots)
 		w.err = g.one(w, slots)
 		var away *store.UnavailableError
@@ -399,11 +418,14 @@ func (g *group) one(w *work, slots []slot) error {
 	case has(g.packed, c.ID), g.decided(c.ID):
 		return nil
 	}
-	entries := make([]incident.Entry, len(slots))
+	if n := len(slots); n > len(g.slots.entries) {
+		g.slots.entries = slices.Grow(g.slots.entries[:0], n)[:n]
+	}
+	entries := g.slots.entries[:len(slots)]
 	for n := range slots {
 		entries[n] = slots[n].is
-		if t := g.touched[slots[n].stored.Fingerprint]; t != nil {
-			entries[n] = t.is
+		if len(g.works) > 1 { // a step before may have changed it
+			entries[n] = g.touch(slots[n].is.Fingerprint).is
 		}
 	}
 	if c.Settled != nil && !c.Preview {
@@ -457,7 +479,7 @@ func (g *group) more(st *incident.State, want incident.Want) error {
 		st.More, st.Others = map[alert.Fingerprint]incident.Known{}, map[incident.ID]*incident.Incident{}
 	}
 	for _, fp := range want.Fingerprints {
-		t := g.touched[fp]
+		t := g.touch(fp)
 		st.More[fp] = incident.Known{Entry: t.is, Content: t.content}
 	}
 	for _, id := range want.Incidents {
@@ -481,7 +503,7 @@ func (g *group) fetch(fps []alert.Fingerprint, ids []incident.ID) error {
 	}
 	var wanted []alert.Fingerprint
 	for _, fp := range fps {
-		if t := g.touched[fp]; t == nil || t.content == nil {
+		if t := g.touch(fp); t == nil || t.content == nil {
 			wanted = append(wanted, fp)
 		}
 	}
@@ -527,7 +549,7 @@ func (g *group) fetch(fps []alert.Fingerprint, ids []incident.ID) error {
 			if err := g.fill(t, rows[i], fp); err != nil {
 				return err
 			}
-			g.touched[fp] = t
+			g.fetched = append(g.fetched, t)
 		}
 		if v, ok := said[i].(string); ok {
 			if t.content, err = row.ParseContent([]byte(v)); err != nil {
@@ -538,16 +560,34 @@ func (g *group) fetch(fps []alert.Fingerprint, ids []incident.ID) error {
 	return nil
 }
 
-// touch returns the slot of a fingerprint that stays for all steps, nil if it
+// few entries are found faster by looking at each than by a map.
+const few = 16
+
+// touch returns the slot of a fingerprint, the same one for all steps; nil if it
 // was not read.
 func (g *group) touch(fp alert.Fingerprint) *slot {
-	if g.touched == nil {
-		g.touched = make(map[alert.Fingerprint]*slot, len(g.slots))
-		for n := len(g.slots) - 1; n >= 0; n-- { // the first of a fingerprint counts
-			g.touched[g.slots[n].stored.Fingerprint] = &g.slots[n]
+	if g.found == nil && len(g.slots.list) > few {
+		g.found = make(map[alert.Fingerprint]*slot, len(g.slots.list))
+		for n := len(g.slots.list) - 1; n >= 0; n-- { // the first of a fingerprint counts
+			g.found[g.slots.list[n].is.Fingerprint] = &g.slots.list[n]
 		}
 	}
-	return g.touched[fp]
+	if t := g.found[fp]; t != nil {
+		return t
+	}
+	if g.found == nil {
+		for n := range g.slots.list {
+			if t := &g.slots.list[n]; t.is.Fingerprint == fp {
+				return t
+			}
+		}
+	}
+	for _, t := range g.fetched {
+		if t.is.Fingerprint == fp {
+			return t
+		}
+	}
+	return nil
 }
 
 // settled gives the patches to the buffer of repeats.
@@ -585,8 +625,10 @@ func (g *group) answer(c *call) (conflict bool) {
 		g.rename()
 	case "LEASED": // ours has ended, if there was one
 		g.lease = ""
+		g.landed(false)
 		return true
 	case "CONFLICT":
+		g.landed(false)
 		return true
 	case "EPOCH":
 		g.fail(store.ErrEpoch)
@@ -595,17 +637,23 @@ func (g *group) answer(c *call) (conflict bool) {
 		g.fail(errReply)
 		return false
 	}
+	g.landed(true)
 	g.settled()
-	for _, fp := range g.commit.fps {
-		t := g.touched[fp]
+	return false
+}
+
+// landed tells the buffer of repeats what became of those that the commit took along.
+func (g *group) landed(stored bool) {
+	for _, t := range g.commit.slots {
+		place := store.Place{Key: g.key, Fingerprint: t.is.Fingerprint}
 		if t.own > 0 {
-			g.s.repeats.Subtract(store.Place{Key: g.key, Fingerprint: fp}, t.own)
+			g.s.repeats.Landed(place, stored)
 		}
-		if t.removed {
-			g.s.repeats.Drop(store.Place{Key: g.key, Fingerprint: fp})
+		if t.removed && stored {
+			g.s.repeats.Drop(place)
 		}
 	}
-	return false
+	g.commit.slots = nil
 }
 
 // remember keeps what the commit made of the key.

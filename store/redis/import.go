@@ -13,7 +13,10 @@ import (
 	"github.com/tocsin-gateway/tocsin/store/transfer"
 )
 
-var scriptImport = newScript("import", writes, "times", "jobs")
+var (
+	scriptImport = newScript("import", writes, "times", "jobs")
+	scriptAlert  = newScript("alert", writes, "times", "lists", "pages", "entries")
+)
 
 // unfinished is the schema's name while a store is being filled, so that no
 // version of Tocsin takes it for whole.
@@ -203,6 +206,10 @@ type filling struct {
 	s     *Store
 	open  map[string]*fill // by command and key
 	calls []*call
+	// Of the latest alert that is not archived: its key and page, and how many are listed on that.
+	key    incident.Key
+	page   page
+	listed int
 }
 
 // fill is a command that may get more to write.
@@ -298,17 +305,43 @@ func (f *filling) alert(a *transfer.Alert) error {
 	if err != nil {
 		return err
 	}
-	entries, contents, order := n.entries, n.contents, n.order
-	if a.Archived {
-		entries, contents, order = n.archive, n.archived, n.archiveOrder
-	}
 	field := append(append(make([]byte, 0, 32), a.Owner[:]...), a.Entry.Fingerprint[:]...)
-	f.put(n, "HSET", entries, field, appendEntry(make([]byte, 0, 256), &a.Entry, a.Entry.Count))
-	f.put(n, "ZADD", order, 0, field)
+	if !a.Archived {
+		f.live(n, a, field)
+		return nil
+	}
+	entry := appendEntry(make([]byte, 0, 256), &a.Entry, a.Entry.Count, 0)
+	f.put(n, "HSET", n.archive, field, entry)
+	f.put(n, "ZADD", n.archiveOrder, 0, slices.Concat(a.Owner[:], entry[pageAt:entryHead], a.Entry.Fingerprint[:]))
 	if a.Said != nil {
-		f.put(n, "HSET", contents, field, a.Said)
+		f.put(n, "HSET", n.archived, field, a.Said)
 	}
 	return nil
+}
+
+// imported is the first number of pages that a copy makes. Those of a key that
+// is in use are numbered from 1 and do not come that far.
+const imported page = 1 << 31
+
+// live stores an alert of a key. Those of one key come together, so they fill
+// pages together. The number of a page is what its first fingerprint begins with; two
+// of the same number are one that is longer.
+func (f *filling) live(n *names, a *transfer.Alert, field []byte) {
+	if f.key != incident.Key(a.Owner) || f.listed == pageEntries {
+		f.key, f.listed = incident.Key(a.Owner), 0
+		f.page = imported | page(binary.BigEndian.Uint32(a.Entry.Fingerprint[:]))
+	}
+	f.listed++
+	entry := appendEntry(make([]byte, 0, 256), &a.Entry, a.Entry.Count, f.page)
+	var said []byte
+	if a.Said != nil {
+		said = append([]byte{'+'}, a.Said...)
+	}
+	row := []any{field, pageField(nil, f.key, f.page), entry, said}
+	to := f.to(n.entries, row, func() *call {
+		return &call{shard: n.shard, script: scriptAlert, keys: []string{n.keys, n.order, n.entries, n.contents}, confirmed: true}
+	})
+	to.args = append(to.args, row...)
 }
 
 func (f *filling) incident(i *incident.Incident) error {

@@ -48,7 +48,7 @@ type call struct {
 	// if set, are commands that go together, and the result is the list of theirs.
 	full    []any
 	several [][]any
-	buf     []byte // what their values are in, if it can be used again
+	made    *args // what they are made of, if it can be used again
 	// confirmed: the answer only counts if as many replicas have all that it
 	// depends on as the store's durability asks for.
 	confirmed bool

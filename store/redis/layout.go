@@ -20,7 +20,10 @@ type names struct {
 	statistics, jobs, due, probe, lease, repeats, all string
 	// commit, read and so on are the beginnings of the lists of keys of scripts.
 	more, remove []string
-	commit, read []any // pointers to the names, which need no allocation in a list of arguments
+	// Pointers to the names, which need no allocation in a list of arguments.
+	commit, read []any
+	// commitMore is what commits need that do more than add to an incident.
+	commitMore []*string
 }
 
 func newNames(prefix string, shard byte) *names {
@@ -35,8 +38,8 @@ func newNames(prefix string, shard byte) *names {
 		{&n.lease, "lease:"}, {&n.repeats, "repeats:"}, {&n.all, "index:all"}} {
 		*k.to = n.tag + k.name
 	}
-	n.commit = []any{&n.keys, &n.entries, &n.contents, &n.order, &n.incidents, &n.timeline, &n.references, &n.numbers, &n.statistics, &n.jobs, &n.due,
-		&n.archive, &n.archived, &n.archiveOrder}
+	n.commit = []any{&n.keys, &n.entries, &n.contents, &n.incidents, &n.timeline, &n.statistics, &n.order}
+	n.commitMore = []*string{&n.references, &n.numbers, &n.jobs, &n.due, &n.archive, &n.archived, &n.archiveOrder}
 	n.read = []any{&n.keys, &n.entries, &n.incidents}
 	n.more = []string{n.entries, n.contents, n.incidents}
 	n.remove = []string{n.keys, n.entries, n.contents, n.order, n.incidents, n.timeline, n.references, n.statistics, n.jobs, n.due,
@@ -59,6 +62,14 @@ func (n *names) index(field, value string) string { return n.tag + "index:" + fi
 func (n *names) indexes(i *incident.Incident) [5]string {
 	return [...]string{n.all, n.index(fieldState, i.State), n.index(fieldSeverity, i.Severity), n.index(fieldService, i.Service), n.index(fieldTeam, i.Team)}
 }
+
+// pageField is the field of one page of a key, and its member in the order of pages.
+func pageField(b []byte, k incident.Key, p page) []byte { return p.append(append(b, k[:]...)) }
+
+const pageFieldSize = len(incident.Key{}) + pageSize
+
+// pageEntries is how many entries are listed on one page.
+const pageEntries = 64
 
 func (n *names) documents(typ string) []string {
 	return []string{n.tag + "documents:" + typ, n.tag + "documents:order:" + typ}

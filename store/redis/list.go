@@ -2,8 +2,10 @@ package redis
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -261,15 +263,29 @@ func bounds(q *store.Query, from []byte) (lower, upper string) {
 	return lower, upper
 }
 
-// Alerts implements store.Store.
+// place is where an alert is in lists: number of the page, fingerprint. It keeps
+// it when it is archived.
+type place [pageSize + len(alert.Fingerprint{})]byte
+
+func placeOf(page, fingerprint string) (p place) {
+	copy(p[:], page)
+	copy(p[pageSize:], fingerprint)
+	return p
+}
+
+// placed is an alert with its place.
+type placed struct {
+	place
+	store.Record
+}
+
+func byPlace(a, b placed) int { return bytes.Compare(a.place[:], b.place[:]) }
+
+// Alerts implements store.Store. The order is that of places.
 func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit int) ([]store.Record, string, error) {
-	behind := ""
-	if cursor != "" {
-		var fp alert.Fingerprint
-		if err := fp.UnmarshalText([]byte(cursor)); err != nil {
-			return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", cursor, store.ErrCursor)
-		}
-		behind = string(fp[:])
+	behind, err := hex.DecodeString(cursor)
+	if err != nil || len(behind) != 0 && len(behind) != len(place{}) {
+		return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", cursor, store.ErrCursor)
 	}
 	if int(id.Shard()) >= len(s.names) {
 		return nil, "", fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
@@ -280,95 +296,90 @@ func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit
 		if err != nil {
 			return nil, "", err
 		}
-		out = append(out, some...)
-		if behind = last; behind == "" || len(out) >= limit {
+		for n := range some {
+			out = append(out, some[n].Record)
+		}
+		if behind = last; len(behind) == 0 || len(out) >= limit {
 			break
 		}
 	}
-	if behind == "" {
-		return out, "", nil
-	}
-	return out, alert.Fingerprint([]byte(behind)).String(), nil
+	return out, hex.EncodeToString(behind), nil
 }
 
-// someAlerts reads alerts of an incident behind a fingerprint, and says which
+// someAlerts reads alerts of an incident behind a place, and says which
 // one to go on behind; empty at the end.
-func (s *Store) someAlerts(ctx context.Context, id incident.ID, behind string, limit int) ([]store.Record, string, error) {
+func (s *Store) someAlerts(ctx context.Context, id incident.ID, behind []byte, limit int) ([]placed, []byte, error) {
 	n := s.names[id.Shard()]
-	v, err := s.one(ctx, &call{shard: n.shard, script: scriptAlerts, keys: []string{n.incidents, n.order, n.entries, n.contents, n.archiveOrder, n.archive, n.archived},
+	v, err := s.one(ctx, &call{shard: n.shard, script: scriptAlerts, keys: []string{n.incidents, n.keys, n.order, n.entries, n.contents, n.archiveOrder, n.archive, n.archived},
 		args: []any{id[:], behind, min(max(limit, 50), rowsAtOnce)}})
 	if err != nil {
-		return nil, "", fmt.Errorf("incident %s: %w", id, err)
+		return nil, nil, fmt.Errorf("incident %s: %w", id, err)
 	}
 	if v == nil {
-		return nil, "", fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
+		return nil, nil, fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
 	}
 	reply, _ := v.([]any)
 	if len(reply) != 5 {
-		return nil, "", fmt.Errorf("incident %s: %w", id, errReply)
+		return nil, nil, fmt.Errorf("incident %s: %w", id, errReply)
 	}
 	text, _ := reply[0].(string)
 	if len(text) != len(incident.Key{}) {
-		return nil, "", fmt.Errorf("incident %s: %w", id, errReply)
+		return nil, nil, fmt.Errorf("incident %s: %w", id, errReply)
 	}
 	key := incident.Key([]byte(text))
 	records, err := s.records(key, reply[1])
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	for n := range records {
 		s.repeats.Peek(key, &records[n].Entry)
 	}
 	archived, err := s.records(key, reply[3])
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
-	for _, r := range archived { // one that came back to the incident is live, and the archive is the past
-		if !slices.ContainsFunc(records, func(l store.Record) bool { return l.Entry.Fingerprint == r.Entry.Fingerprint }) {
-			records = append(records, r)
-		}
+	records = append(records, archived...)
+	slices.SortFunc(records, byPlace)
+	// Only as far as both lists were read it is all: the live ones to the end of a page.
+	var last []byte
+	if page, _ := reply[2].(string); page != "" {
+		last = append([]byte(page), slices.Repeat([]byte{0xff}, len(alert.Fingerprint{}))...)
 	}
-	slices.SortFunc(records, func(a, b store.Record) int { return bytes.Compare(a.Entry.Fingerprint[:], b.Entry.Fingerprint[:]) })
-	// Only up to where both lists were read is the order complete.
-	last, _ := reply[2].(string)
-	if other, _ := reply[4].(string); last == "" || other != "" && other < last {
-		last = other
+	if other, _ := reply[4].(string); other != "" && (last == nil || other < string(last)) {
+		last = []byte(other)
 	}
-	whole := len(records)
-	for n := range records {
-		if last != "" && string(records[n].Entry.Fingerprint[:]) > last {
-			whole = n
-			break
-		}
-	}
-	records = records[:whole]
+	records = slices.DeleteFunc(records, func(r placed) bool {
+		return bytes.Compare(r.place[:], behind) <= 0 || last != nil && bytes.Compare(r.place[:], last) > 0
+	})
 	if len(records) > limit {
 		records = records[:limit]
-		fp := records[limit-1].Entry.Fingerprint
-		last = string(fp[:])
+		last = records[limit-1].place[:]
 	}
 	return records, last, nil
 }
 
-// records reads a list of fingerprints, entries and contents.
-func (s *Store) records(key incident.Key, list any) ([]store.Record, error) {
+// records reads a list of pages, fingerprints, entries and contents. Pages may
+// have their key in front.
+func (s *Store) records(key incident.Key, list any) ([]placed, error) {
 	rows, _ := list.([]any)
-	out := make([]store.Record, 0, len(rows)/3)
-	for n := 0; n+2 < len(rows); n += 3 {
-		name, _ := rows[n].(string)
-		value, _ := rows[n+1].(string)
-		r := store.Record{Key: key}
-		if len(name) == 32 { // the key is in front
-			r.Key, name = incident.Key([]byte(name[:16])), name[16:]
+	out := make([]placed, 0, len(rows)/4)
+	for n := 0; n+3 < len(rows); n += 4 {
+		page, _ := rows[n].(string)
+		name, _ := rows[n+1].(string)
+		value, _ := rows[n+2].(string)
+		r := placed{Record: store.Record{Key: key}}
+		if len(page) == len(key)+pageSize {
+			r.Key, page = incident.Key([]byte(page[:len(key)])), page[len(key):]
 		}
-		if len(name) != 16 {
+		if len(page) != pageSize || len(name) != len(alert.Fingerprint{}) {
 			return nil, errReply
 		}
+		r.place = placeOf(page, name)
 		var err error
 		if r.Entry, err = parseEntry(value, alert.Fingerprint([]byte(name))); err != nil {
 			return nil, err
 		}
-		if said, ok := rows[n+2].(string); ok {
+		if said, ok := rows[n+3].(string); ok {
 			if r.Content, err = row.ParseContent([]byte(said)); err != nil {
 				return nil, fmt.Errorf("alert %s of key %s: %w", r.Entry.Fingerprint, r.Key, err)
 			}
@@ -454,62 +465,86 @@ func (s *Store) Entries(ctx context.Context, places []store.Place) ([]incident.E
 }
 
 // KeyEntries implements store.Store.
-func (s *Store) KeyEntries(ctx context.Context, key incident.Key, behind alert.Fingerprint, limit int) ([]incident.Entry, error) {
-	from := "[" + string(key[:])
-	if !behind.IsZero() {
-		from = "(" + string(key[:]) + string(behind[:])
-	}
-	records, err := s.scan(ctx, key.Shard(), from, "["+string(key[:])+strings.Repeat("\xff", 17), limit, false)
+func (s *Store) KeyEntries(ctx context.Context, key incident.Key, cursor string, limit int) ([]incident.Entry, string, error) {
+	records, next, err := s.scan(ctx, key.Shard(), cursor, string(key[:]), limit, false)
 	out := make([]incident.Entry, len(records))
 	for n := range records {
 		out[n] = records[n].Entry
 	}
-	return out, err
+	return out, next, err
 }
 
-// ScanEntries implements store.Store. The order is that of shards, keys and fingerprints.
-func (s *Store) ScanEntries(ctx context.Context, behind store.Place, limit int) ([]store.Record, error) {
+// ScanEntries implements store.Store. The order is that of shards, keys and places.
+func (s *Store) ScanEntries(ctx context.Context, cursor string, limit int) ([]store.Record, string, error) {
 	var out []store.Record
-	shard, from := byte(0), "-"
-	if behind != (store.Place{}) {
-		shard, from = behind.Key.Shard(), "("+string(behind.Key[:])+string(behind.Fingerprint[:])
+	shard := byte(0)
+	if cursor != "" {
+		shard = cursor[0]
+		cursor = cursor[1:]
 	}
-	for ; int(shard) < len(s.names) && len(out) < limit; shard, from = shard+1, "-" {
-		some, err := s.scan(ctx, shard, from, "+", limit-len(out), true)
+	for int(shard) < len(s.names) {
+		some, next, err := s.scan(ctx, shard, cursor, "", limit-len(out), true)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		out = append(out, some...)
+		if cursor = next; cursor == "" {
+			shard++
+		}
+		if len(out) >= limit && int(shard) < len(s.names) {
+			return out, string([]byte{shard}) + cursor, nil
+		}
 	}
-	return out, nil
+	return out, "", nil
 }
 
-func (s *Store) scan(ctx context.Context, shard byte, from, to string, limit int, contents bool) ([]store.Record, error) {
+// scan reads entries of a shard whose keys begin with a prefix. A cursor is key
+// and place of the last one.
+func (s *Store) scan(ctx context.Context, shard byte, cursor, prefix string, limit int, contents bool) (out []store.Record, next string, err error) {
 	n := s.names[shard]
-	var out []store.Record
-	for len(out) < limit {
-		want := min(limit-len(out), rowsAtOnce)
-		said := ""
-		if contents {
-			said = "1"
-		}
-		rows, err := s.list(ctx, &call{shard: shard, script: scriptScan, keys: []string{n.order, n.entries, n.contents}, args: []any{from, to, want, said}}, -1)
-		if err != nil {
-			return nil, err
-		}
-		some, err := s.records(incident.Key{}, rows)
-		if err != nil {
-			return nil, err
-		}
-		for i := range some {
-			s.repeats.Peek(some[i].Key, &some[i].Entry)
-		}
-		out = append(out, some...)
-		if len(some) < want {
-			return out, nil
-		}
-		last := &some[len(some)-1]
-		from = "(" + string(last.Key[:]) + string(last.Entry.Fingerprint[:])
+	said := ""
+	if contents {
+		said = "1"
 	}
-	return out, nil
+	from, to := "-", "+"
+	if prefix != "" {
+		from, to = "["+prefix, "["+prefix+strings.Repeat("\xff", len(incident.Key{})+pageSize+1-len(prefix))
+	}
+	pageEnd := len(incident.Key{}) + pageSize
+	if cursor != "" {
+		if len(cursor) != pageEnd+len(alert.Fingerprint{}) {
+			return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", cursor, store.ErrCursor)
+		}
+		from = "[" + cursor[:pageEnd]
+	}
+	for {
+		reply, err := s.list(ctx, &call{shard: shard, script: scriptScan, keys: []string{n.keys, n.order, n.entries, n.contents}, args: []any{from, to, min(limit-len(out), rowsAtOnce), said}}, 2)
+		if err != nil {
+			return nil, "", err
+		}
+		some, err := s.records(incident.Key{}, reply[0])
+		if err != nil {
+			return nil, "", err
+		}
+		slices.SortStableFunc(some, func(a, b placed) int { return cmp.Or(bytes.Compare(a.Key[:], b.Key[:]), byPlace(a, b)) })
+		for i := range some {
+			at := string(some[i].Key[:]) + string(some[i].place[:])
+			if at <= cursor {
+				continue
+			}
+			if len(out) == limit {
+				return out, cursor, nil
+			}
+			s.repeats.Peek(some[i].Key, &some[i].Entry)
+			out, cursor = append(out, some[i].Record), at
+		}
+		last, _ := reply[1].(string)
+		if last == "" {
+			return out, "", nil
+		}
+		from = "(" + last
+		if len(out) == limit {
+			return out, last + strings.Repeat("\xff", len(alert.Fingerprint{})), nil
+		}
+	}
 }

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
@@ -123,7 +122,7 @@ func prepared(t *testing.T, s *Store) []operation {
 			return err
 		}},
 		{name: "the entries of a key", do: func(t *testing.T, s *Store, n int) error {
-			list, err := s.KeyEntries(t.Context(), key, alert.Fingerprint{}, 10)
+			list, _, err := s.KeyEntries(t.Context(), key, "", 10)
 			if err == nil && len(list) < 2 {
 				err = fmt.Errorf("%d entries, want at least 2", len(list))
 			}

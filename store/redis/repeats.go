@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/tocsin-gateway/tocsin/store"
 )
@@ -67,8 +66,8 @@ func (s *Store) flush(ctx context.Context, all bool) {
 // have any.
 func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) {
 	n := s.names[shard]
-	a := newArgs(scriptRepeats, nil, []string{n.entries, n.incidents, n.repeats + s.gateway}, 1+5*len(places), 80*len(places))
-	a.add(strconv.FormatUint(s.flushes.Add(1), 10))
+	a := newCommand(scriptRepeats, nil, []string{n.entries, n.incidents, n.repeats + s.gateway})
+	a.unsigned(s.flushes.Add(1))
 	var on []store.Place
 	for _, place := range places {
 		p := s.repeats.Launch(place)
@@ -77,7 +76,7 @@ func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) 
 		}
 		on = append(on, place)
 		a.bytes(func(b []byte) []byte { return append(append(b, place.Key[:]...), place.Fingerprint[:]...) })
-		a.add(p.Count)
+		a.unsigned(p.Count)
 		a.bytes(func(b []byte) []byte { return appendTime(b, p.LastSeen) })
 		a.bytes(func(b []byte) []byte { return appendTime(b, p.ValidUntil) })
 		a.bytes(func(b []byte) []byte { return appendTime(b, p.Start) })
@@ -85,5 +84,5 @@ func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) 
 	if len(on) == 0 {
 		return nil, nil
 	}
-	return &call{shard: shard, script: scriptRepeats, full: a.done(), buf: a.buf}, on
+	return &call{shard: shard, script: scriptRepeats, full: a.done(), made: a}, on
 }

@@ -182,6 +182,7 @@ func (s *Store) lead(groups []*group) {
 	}
 	for _, g := range ended {
 		g.release()
+		g.end()
 		for _, w := range g.works {
 			w.done.Done()
 		}

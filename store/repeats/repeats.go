@@ -119,7 +119,21 @@ func (b *Buffer) Launch(place store.Place) Repeat {
 	return have.Repeat
 }
 
-// Landed ends what Launch began: the repeats are stored, or wait again.
+// Take is Launch for at most n repeats of a place, which go along with something
+// else that is stored. It returns how many.
+func (b *Buffer) Take(place store.Place, n uint64) uint64 {
+	sh := b.shard(place)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	have := sh.m[place]
+	if have == nil || have.flying > 0 {
+		return 0
+	}
+	have.flying = min(n, have.Count)
+	return have.flying
+}
+
+// Landed ends what Launch or Take began: the repeats are stored, or wait again.
 func (b *Buffer) Landed(place store.Place, stored bool) {
 	sh := b.shard(place)
 	sh.mu.Lock()

@@ -194,6 +194,37 @@ func TestLaunch(t *testing.T) {
 	want("after it was stored", b.Launch(a), 0)
 }
 
+// TestTake: what goes along with something else is not launched as well.
+func TestTake(t *testing.T) {
+	b, a := New(1000), place(1)
+	want := func(what string, got, count uint64) {
+		t.Helper()
+		if got != count {
+			t.Errorf("%s: got %d repeats, want %d", what, got, count)
+		}
+	}
+	e := entry(a, 0)
+	left := func() uint64 {
+		e := *e
+		return b.Peek(a.Key, &e)
+	}
+	want("nothing is there", b.Take(a, 3), 0)
+	b.Add(a.Key, e, patch(2, 1, 6), now)
+	b.Add(a.Key, e, patch(3, 2, 7), now)
+	want("two of five", b.Take(a, 2), 2)
+	want("while two are on their way, others", left(), 3)
+	want("while two are on their way, launched", b.Launch(a).Count, 0)
+	want("while two are on their way, taken", b.Take(a, 3), 0)
+	b.Landed(a, false)
+	want("more than there are", b.Take(a, 9), 5)
+	b.Add(a.Key, e, patch(1, 3, 8), now)
+	b.Landed(a, true)
+	want("what came meanwhile", b.Launch(a).Count, 1)
+	want("while that is on its way", b.Take(a, 1), 0)
+	b.Landed(a, true)
+	want("at the end", left(), 0)
+}
+
 func TestDue(t *testing.T) {
 	forever := entry(place(3), 0)
 	forever.ValidUntil = time.Time{}

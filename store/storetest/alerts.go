@@ -203,18 +203,20 @@ func entryPages(f *fixture) {
 	}
 	for _, page := range []int{1, 4, 45, 1000} {
 		seen := map[store.Place]bool{}
-		var behind store.Place
-		for {
-			records, err := f.ScanEntries(f.ctx(), behind, page)
+		for cursor := ""; ; {
+			records, next, err := f.ScanEntries(f.ctx(), cursor, page)
 			f.must(err)
+			if len(records) > page {
+				f.Errorf("pages of %d: got %d entries", page, len(records))
+			}
 			for _, r := range records {
 				place := store.Place{Key: r.Key, Fingerprint: r.Entry.Fingerprint}
 				if seen[place] || r.Content == nil {
 					f.Errorf("pages of %d: %v again, or without content", page, place)
 				}
-				seen[place], behind = true, place
+				seen[place] = true
 			}
-			if len(records) < page {
+			if cursor = next; cursor == "" {
 				break
 			}
 		}
@@ -222,12 +224,24 @@ func entryPages(f *fixture) {
 			f.Errorf("pages of %d: got %d entries, want 45", page, len(seen))
 		}
 	}
-	first, err := f.KeyEntries(f.ctx(), keyOf(3), alert.Fingerprint{}, 5)
-	f.must(err)
-	rest, err := f.KeyEntries(f.ctx(), keyOf(3), first[4].Fingerprint, 5)
-	f.must(err)
-	if len(first) != 5 || len(rest) != 4 || slices.Compare(first[4].Fingerprint[:], rest[0].Fingerprint[:]) >= 0 {
-		f.Errorf("got %d and %d entries of a key, want 5 and then 4", len(first), len(rest))
+	for _, page := range []int{1, 4, 5, 9, 1000} {
+		seen := map[alert.Fingerprint]bool{}
+		for cursor := ""; ; {
+			entries, next, err := f.KeyEntries(f.ctx(), keyOf(3), cursor, page)
+			f.must(err)
+			for _, e := range entries {
+				if seen[e.Fingerprint] {
+					f.Errorf("a key's entries in pages of %d: %s again", page, e.Fingerprint)
+				}
+				seen[e.Fingerprint] = true
+			}
+			if cursor = next; cursor == "" {
+				break
+			}
+		}
+		if len(seen) != 9 {
+			f.Errorf("a key's entries in pages of %d: got %d, want 9", page, len(seen))
+		}
 	}
 	none, err := f.Entries(f.ctx(), []store.Place{{Key: keyOf(1), Fingerprint: fingerprint(1)}, {Key: keyOf(9), Fingerprint: fingerprint(1)}})
 	f.must(err)

@@ -66,14 +66,14 @@ func (f *fixture) wantRepeats(i *incident.Incident, n int, count uint64, seen, u
 	f.Helper()
 	place := store.Place{Key: i.Key, Fingerprint: fingerprint(n)}
 	got := map[string]incident.Entry{"Entries": f.entry(i.Key, n)}
-	list, err := f.KeyEntries(f.ctx(), i.Key, alert.Fingerprint{}, 100)
+	list, _, err := f.KeyEntries(f.ctx(), i.Key, "", 100)
 	f.must(err)
 	for _, e := range list {
 		if e.Fingerprint == place.Fingerprint {
 			got["KeyEntries"] = e
 		}
 	}
-	records, err := f.ScanEntries(f.ctx(), store.Place{}, 100)
+	records, _, err := f.ScanEntries(f.ctx(), "", 100)
 	f.must(err)
 	for _, r := range records {
 		if r.Key == place.Key && r.Entry.Fingerprint == place.Fingerprint {

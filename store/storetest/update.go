@@ -35,7 +35,7 @@ func (f *fixture) isEmpty() {
 	if list := f.list(store.Query{}, 10); len(list) > 0 {
 		f.Errorf("there are incidents: %v", list)
 	}
-	records, err := f.ScanEntries(f.ctx(), store.Place{}, 10)
+	records, _, err := f.ScanEntries(f.ctx(), "", 10)
 	f.must(err)
 	if len(records) > 0 {
 		f.Errorf("there are entries: %v", records)

@@ -293,48 +293,59 @@ func TestUsedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestServerAway: a server that is killed, paused or deaf for a while does not
-// end a copy, and commands whose answers are lost do no harm when they are repeated.
+// faults are what may happen to a server for a while.
+var faults = map[string]func(*redistest.Server, *redistest.Proxy){
+	"killed": func(s *redistest.Server, _ *redistest.Proxy) { s.Kill(); s.Restart() },
+	"answers lost": func(_ *redistest.Server, p *redistest.Proxy) {
+		p.DropReplies(5, "HSET", "ZADD", "EVALSHA", "EVALSHA_RO", "HKEYS")
+	},
+	"reset": func(_ *redistest.Server, p *redistest.Proxy) { p.Reset() },
+	"held": func(_ *redistest.Server, p *redistest.Proxy) {
+		p.Hold()
+		time.AfterFunc(1500*time.Millisecond, p.Release) // longer than one answer may take, and than a server counts as up
+	},
+}
+
+// TestServerAway: a server that is killed, or deaf for a while, does not end a
+// copy, and commands whose answers are lost do no harm when they are repeated.
+// It is not taken for a gateway that came, either.
 func TestServerAway(t *testing.T) {
-	for name, fault := range map[string]func(*redistest.Server, *redistest.Proxy){
-		"killed":       func(s *redistest.Server, _ *redistest.Proxy) { s.Kill(); s.Restart() },
-		"answers lost": func(_ *redistest.Server, p *redistest.Proxy) { p.DropReplies(5, "HSET", "ZADD", "EVALSHA") },
-		"reset":        func(_ *redistest.Server, p *redistest.Proxy) { p.Reset() },
-		"held": func(_ *redistest.Server, p *redistest.Proxy) {
-			p.Hold()
-			time.AfterFunc(1500*time.Millisecond, p.Release) // longer than one answer may take, and than a server counts as up
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := redistest.Single(t, "appendonly yes", "appendfsync always")
-			proxy := redistest.NewProxy(t, server.Addr)
-			from, to := newFolder(t), newPrefix(proxy.URL())
-			want, now := mixed(t, from, 2500)
-			due, over := make(chan struct{}), make(chan error, 1)
-			pages := 0
-			go func() {
-				_, err := try(t, t.Context(), from, to, transfer.Options{Watch: func(transfer.Progress) {
-					if pages++; pages == 2 {
-						close(due)
-					}
-				}})
-				over <- err
-			}()
-			select {
-			case <-due:
-				fault(server, proxy)
-			case err := <-over:
-				t.Fatal(err)
-			}
-			if err := <-over; err != nil {
-				t.Fatal(err)
-			}
-			if name == "answers lost" && !proxy.Dropped() {
-				t.Error("no answers were lost")
-			}
-			st := open(t, to, now)
-			wantSame(t, to, seen(t, st), want)
-		})
+	for name, fault := range faults {
+		for _, of := range []string{"target", "source"} {
+			t.Run(of+" "+name, func(t *testing.T) {
+				server := redistest.Single(t, "appendonly yes", "appendfsync always")
+				proxy := redistest.NewProxy(t, server.Addr)
+				from, to := newFolder(t), newPrefix(proxy.URL())
+				if of == "source" {
+					from, to = to, from
+				}
+				want, now := mixed(t, from, 2500)
+				due, over := make(chan struct{}), make(chan error, 1)
+				pages := 0
+				go func() {
+					_, err := try(t, t.Context(), from, to, transfer.Options{Watch: func(transfer.Progress) {
+						if pages++; pages == 2 {
+							close(due)
+						}
+					}})
+					over <- err
+				}()
+				select {
+				case <-due:
+					fault(server, proxy)
+				case err := <-over:
+					t.Fatal(err)
+				}
+				if err := <-over; err != nil {
+					t.Fatal(err)
+				}
+				if name == "answers lost" && !proxy.Dropped() {
+					t.Error("no answers were lost")
+				}
+				st := open(t, to, now)
+				wantSame(t, to, seen(t, st), want)
+			})
+		}
 	}
 }
 

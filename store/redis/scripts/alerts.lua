@@ -1,30 +1,51 @@
 -- Lists the alerts of an incident: those of its key that name it, and those
--- that went on to another one and were archived.
--- KEYS: 1 incidents, 2 order, 3 entries, 4 contents, 5 order of the archive,
---   6 archive, 7 archived contents
--- ARGV: 1 incident, 2 fingerprint that the page before ended with (empty: none), 3 limit
+-- that went on to another one and were archived. Both are in the order of pages
+-- and, on a page, of fingerprints: an alert keeps its place when it is archived.
+-- KEYS: 1 incidents, 2 keys, 3 order, 4 entries, 5 contents, 6 order of the archive,
+--   7 archive, 8 archived contents
+-- ARGV: 1 incident, 2 number of a page and fingerprint to go on behind (empty: the first), 3 how many are enough
 -- Result: nil if there is no such incident, or {key,
---   {fingerprint, entry, content of each live one}, the last fingerprint that was looked at (empty: all),
---   {the same of the archived ones}, the last fingerprint}
-local id, limit = ARGV[1], tonumber(ARGV[3])
+--   {number of the page, fingerprint, entry, content of each live one, whole pages of them}, the number of the last page (empty: all),
+--   {the same of the archived ones}, the last page and fingerprint (empty: all)}
+local id, behind, enough = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local incident = redis.call('HGET', KEYS[1], id)
 if not incident then return false end
 local key = string.sub(incident, 9, 24)
 
-local function part(owner, order, entries, contents)
-	local from = ARGV[2] == '' and '[' .. owner or '(' .. owner .. ARGV[2]
-	local fields = redis.call('ZRANGEBYLEX', order, from, '[' .. owner .. string.rep('\255', 17), 'LIMIT', 0, limit)
-	local rows, found = fetch(entries, fields), {}
+local live, seen, lastLive = {}, 0, ''
+local pages = redis.call('ZRANGEBYLEX', KEYS[3], '[' .. key .. string.sub(behind, 1, 4), '[' .. key .. string.rep('\255', 5), 'LIMIT', 0, enough + 1)
+for p = 1, #pages do
+	if seen >= enough then
+		lastLive = string.sub(pages[p - 1], 17)
+		break
+	end
+	local fingerprints, fields = listed(KEYS[2], pages[p])
+	local rows = fetch(KEYS[4], fields)
+	seen = seen + #fields
 	for i = 1, #fields do
 		if rows[i] and string.sub(rows[i], 1, 16) == id then
-			found[#found + 1] = string.sub(fields[i], 17)
-			found[#found + 1] = rows[i]
-			found[#found + 1] = redis.call('HGET', contents, fields[i])
+			live[#live + 1] = string.sub(pages[p], 17)
+			live[#live + 1] = fingerprints[i]
+			live[#live + 1] = rows[i]
+			live[#live + 1] = redis.call('HGET', KEYS[5], fields[i])
 		end
 	end
-	return found, #fields < limit and '' or string.sub(fields[#fields], 17)
 end
+if lastLive == '' and #pages > enough then lastLive = string.sub(pages[#pages], 17) end
 
-local live, lastLive = part(key, KEYS[2], KEYS[3], KEYS[4])
-local archived, lastArchived = part(id, KEYS[5], KEYS[6], KEYS[7])
+local archived, lastArchived = {}, ''
+local from = behind == '' and '[' .. id or '(' .. id .. behind
+local members = redis.call('ZRANGEBYLEX', KEYS[6], from, '[' .. id .. string.rep('\255', 21), 'LIMIT', 0, enough)
+for i = 1, #members do
+	local fingerprint = string.sub(members[i], 21)
+	local now = redis.call('HGET', KEYS[4], key .. fingerprint)
+	local entry = redis.call('HGET', KEYS[7], id .. fingerprint)
+	if entry and not (now and string.sub(now, 1, 16) == id) then -- else it came back
+		archived[#archived + 1] = string.sub(members[i], 17, 20)
+		archived[#archived + 1] = fingerprint
+		archived[#archived + 1] = entry
+		archived[#archived + 1] = redis.call('HGET', KEYS[8], id .. fingerprint)
+	end
+end
+if #members == enough then lastArchived = string.sub(members[#members], 17) end
 return {key, live, lastLive, archived, lastArchived}

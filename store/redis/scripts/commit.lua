@@ -1,17 +1,20 @@
 -- Commits what the steps of one group decided about one key, if nobody else
 -- changed the key since it was read.
--- KEYS: 1 keys, 2 entries, 3 contents, 4 order, 5 incidents, 6 timeline,
---   7 references, 8 numbers, 9 statistics, 10 jobs, 11 due, 12 archive,
---   13 archived contents, 14 order of the archive, 15 lease, then indexes
--- ARGV: key, its version as it was read (empty: it was new), id of the first change,
---   epoch (empty: any), lease that the caller holds (empty: none), the key's new
---   record, now, shard, number of jobs; then lists, each behind its length:
+-- KEYS: 1 keys, 2 entries, 3 contents, 4 incidents, 5 timeline, 6 statistics,
+--   7 order, 8 lease; then, if the commit needs any of them, 9 references,
+--   10 numbers, 11 jobs, 12 due, 13 archive, 14 archived contents, 15 order of the
+--   archive, and indexes
+-- ARGV: key, its version as it was read (empty: it was new), the caller, epoch (empty: any),
+--   lease that the caller holds (empty: none), the key's new record, now, shard, number of
+--   jobs, page that new alerts are listed on (empty: none), their fingerprints; then lists,
+--   each behind its length:
+--   more pages: page, fingerprints
 --   archived entries: fingerprint, incident, entry, content (empty: the stored one)
 --   removed entries: key and fingerprint
---   new entries: key and fingerprint, entry
+--   new entries: key and fingerprint, entry, content (empty: none)
 --   changed entries: key and fingerprint, valid until as it was read, entry whose
 --     count is what is added
---   contents: key and fingerprint, content
+--   contents of changed entries: key and fingerprint, content
 --   incidents: id, day (empty: it exists), occurrences that are added, the rest
 --   occurrences of other incidents: id, number that is added
 --   moves in indexes: number of the index's key, + or -, position
@@ -28,66 +31,79 @@ local function take()
 end
 local function count() return tonumber(take()) end
 
-local key, expected, id, epoch, lease, record, now, shard, armed = take(), take(), take(), take(), take(), take(), take(), count(), count()
-local known = redis.call('HGET', KEYS[1], key)
+local key, expected, caller, epoch, lease, record, now, shard, armed, first, listed = take(), take(), take(), take(), take(), take(), take(), count(), count(), take(), take()
+local stored = redis.call('HMGET', KEYS[1], key, 'epoch', first)
+local known = stored[1]
 if (known and string.sub(known, 1, 8) or '') ~= expected then
-	if known then
-		for i = 0, string.byte(known, 25) - 1 do
-			if string.sub(known, 26 + 8 * i, 33 + 8 * i) == id then return {'DONE'} end
-		end
-	end
+	if known and lastOf(known, caller) == string.sub(record, 1, 8) then return {'DONE'} end
 	return {'CONFLICT'}
 end
-local holder = redis.call('GET', KEYS[15])
+local holder = redis.call('GET', KEYS[8])
 if holder and holder ~= lease then return {'LEASED'} end
-if epoch ~= '' and (redis.call('HGET', KEYS[1], 'epoch') or '0') ~= epoch then return {'EPOCH'} end
+if epoch ~= '' and (stored[2] or '0') ~= epoch then return {'EPOCH'} end
 
 -- What may be damaged is looked at before anything is written.
 local jobsBySubject = {}
 for i = #ARGV - 5 * armed + 1, #ARGV, 5 do
-	jobsBySubject[ARGV[i]] = jobsBySubject[ARGV[i]] or jobsOf(KEYS[10], ARGV[i])
+	jobsBySubject[ARGV[i]] = jobsBySubject[ARGV[i]] or jobsOf(KEYS[11], ARGV[i])
 end
 
-redis.call('HSET', KEYS[1], key, record)
-if holder then redis.call('DEL', KEYS[15]) end
+if holder then redis.call('DEL', KEYS[8]) end
+
+-- The key's record and pages are written by one command, when all pages are known.
+local rows = {key, record}
+local pages = pagesOf(KEYS[1], KEYS[7], rows)
+if first ~= '' then pages.add(first, listed, stored[3]) end
+for _ = 1, count() do
+	local page, fingerprints = take(), take()
+	pages.add(page, fingerprints)
+end
 
 for _ = 1, count() do
 	local fingerprint, owner, entry, content = take(), take(), take(), take()
 	if content == '' then content = redis.call('HGET', KEYS[3], key .. fingerprint) end
-	redis.call('HSET', KEYS[12], owner .. fingerprint, entry)
-	if content then redis.call('HSET', KEYS[13], owner .. fingerprint, content) end
-	redis.call('ZADD', KEYS[14], 0, owner .. fingerprint)
+	redis.call('HSET', KEYS[13], owner .. fingerprint, entry)
+	if content then redis.call('HSET', KEYS[14], owner .. fingerprint, content) end
+	redis.call('ZADD', KEYS[15], 0, owner .. pageOf(entry) .. fingerprint)
 end
 
 local n = count()
+for i = at + 1, at + n do
+	local entry = redis.call('HGET', KEYS[2], ARGV[i])
+	if entry then pages.take(key .. pageOf(entry), string.sub(ARGV[i], 17)) end
+end
 all('HDEL', KEYS[2], ARGV, at + 1, at + n)
 all('HDEL', KEYS[3], ARGV, at + 1, at + n)
-all('ZREM', KEYS[4], ARGV, at + 1, at + n)
 at = at + n
+pages.keep()
+all('HSET', KEYS[1], rows, 1, #rows)
 
 n = count()
 if n > 0 then
-	local members = {}
+	local entries, contents = {}, {}
 	for i = 1, n do
-		members[2 * i - 1], members[2 * i] = '0', ARGV[at + 2 * i - 1]
+		local field, content = ARGV[at + 1], ARGV[at + 3]
+		entries[2 * i - 1], entries[2 * i] = field, ARGV[at + 2]
+		if content ~= '' then
+			contents[#contents + 1] = field
+			contents[#contents + 1] = content
+		end
+		at = at + 3
 	end
-	all('HSET', KEYS[2], ARGV, at + 1, at + 2 * n)
-	all('ZADD', KEYS[4], members, 1, 2 * n)
-	at = at + 2 * n
+	all('HSET', KEYS[2], entries, 1, 2 * n)
+	all('HSET', KEYS[3], contents, 1, #contents)
 end
 
 for _ = 1, count() do
 	local field, read, entry = take(), take(), take()
 	local old = redis.call('HGET', KEYS[2], field)
-	if old then
+	if old then -- else unreachable: what removes an entry changes the key's version
 		local valid = string.sub(entry, 37, 48)
 		-- Somebody else stored repeats of the same alert meanwhile.
 		if string.sub(old, 37, 48) ~= read and string.sub(old, 61, 61) == string.sub(entry, 61, 61) then
 			valid = later(valid, string.sub(old, 37, 48))
 		end
 		entry = counted(entry, number(string.sub(old, 17, 24)), string.sub(old, 25, 36), valid)
-	else -- unreachable: what removes an entry changes the key's version
-		redis.call('ZADD', KEYS[4], 0, field)
 	end
 	redis.call('HSET', KEYS[2], field, entry)
 end
@@ -101,25 +117,25 @@ for _ = 1, count() do
 	local incident, day, added, rest = take(), take(), count(), take()
 	local head
 	if day == '' then
-		local old = redis.call('HGET', KEYS[5], incident)
+		local old = redis.call('HGET', KEYS[4], incident)
 		head = struct.pack('>I8', number(old) + added) .. string.sub(old, 9, 25 + string.byte(old, 25))
 	else
-		local v, digits = redis.call('HINCRBY', KEYS[8], day, 1) * 64 + shard, ''
+		local v, digits = redis.call('HINCRBY', KEYS[10], day, 1) * 64 + shard, ''
 		while v > 0 or #digits < 4 do
 			digits = string.sub('0123456789ABCDEFGHJKMNPQRSTVWXYZ', v % 32 + 1, v % 32 + 1) .. digits
 			v = math.floor(v / 32)
 		end
 		local name = 'INC-' .. day .. '-' .. digits
-		redis.call('HSET', KEYS[7], name, incident)
+		redis.call('HSET', KEYS[9], name, incident)
 		result[#result + 1] = name
 		head = struct.pack('>I8', added) .. key .. string.char(#name) .. name
 	end
-	redis.call('HSET', KEYS[5], incident, head .. rest)
+	redis.call('HSET', KEYS[4], incident, head .. rest)
 end
 
 for _ = 1, count() do
 	local incident, added = take(), count()
-	occurred(KEYS[5], incident, added)
+	occurred(KEYS[4], incident, added)
 end
 
 for _ = 1, count() do
@@ -128,12 +144,12 @@ for _ = 1, count() do
 end
 
 n = count()
-all('HSET', KEYS[6], ARGV, at + 1, at + 2 * n)
+all('HSET', KEYS[5], ARGV, at + 1, at + 2 * n)
 at = at + 2 * n
 
 for _ = 1, count() do
 	local name, added = take(), take()
-	redis.call('HINCRBY', KEYS[9], name, added)
+	redis.call('HINCRBY', KEYS[6], name, added)
 end
 
 -- A leased job keeps its lease but gets a new token, so that whoever is at it
@@ -148,16 +164,16 @@ for _ = 1, armed do
 		if due == NONE and not (job and after(job[2], now)) then
 			if job then
 				jobs[name] = nil
-				redis.call('ZREM', KEYS[11], member)
-				countJobs(KEYS[9], name, -1)
-				keepJobs(KEYS[10], subject, jobs)
+				redis.call('ZREM', KEYS[12], member)
+				countJobs(KEYS[6], name, -1)
+				keepJobs(KEYS[11], subject, jobs)
 			end
 		else
-			if not job then countJobs(KEYS[9], name, 1) end
+			if not job then countJobs(KEYS[6], name, 1) end
 			job = {due, job and job[2] or NONE, token, job and job[4] or '', 0, ''}
 			jobs[name] = job
-			redis.call('ZADD', KEYS[11], position(job), member)
-			keepJobs(KEYS[10], subject, jobs)
+			redis.call('ZADD', KEYS[12], position(job), member)
+			keepJobs(KEYS[11], subject, jobs)
 		end
 	end
 end
