@@ -51,11 +51,11 @@ func (g *group) apply(w *incident.Change, next *incident.Next) error {
 		return nil
 	}
 	for _, p := range next.Patches {
-		e := incident.Entry{Fingerprint: p.Fingerprint}
+		e := &incident.Entry{Fingerprint: p.Fingerprint}
 		if t := g.touch(p.Fingerprint); t != nil {
-			e = t.is
+			e = &t.is
 		}
-		g.patches = append(g.patches, gathered{e, p.Patch})
+		g.gather(e, p.Patch)
 	}
 	if !next.Writes() {
 		return nil

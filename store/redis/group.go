@@ -57,7 +57,6 @@ type group struct {
 	ids     string // of the changes whose steps decided something durable
 	commit  commit
 	next    record // what the commit makes of the key
-	patches []gathered
 }
 
 // slot is one entry.
@@ -75,10 +74,16 @@ type slot struct {
 	removed   bool
 }
 
-// gathered is a patch for the buffer of repeats.
+// gathered is a patch for the buffer of repeats, with what that asks of the entry.
 type gathered struct {
-	entry incident.Entry
-	patch incident.Patch
+	fp           alert.Fingerprint
+	start, until time.Time
+	patch        incident.Patch
+}
+
+// gather notes a patch of e, which is as it was read.
+func (g *group) gather(e *incident.Entry, p incident.Patch) {
+	g.slots.patches = append(g.slots.patches, gathered{e.Fingerprint, e.Start, e.ValidUntil, p})
 }
 
 // begin returns when the group has to be over.
@@ -291,6 +296,7 @@ type slots struct {
 	list []slot
 	// entries are what the steps get, which they do not keep.
 	entries []incident.Entry
+	patches []gathered
 }
 
 var spareSlots = sync.Pool{New: func() any { return &slots{} }}
@@ -303,7 +309,7 @@ func (g *group) end() {
 	}
 	clear(s.list)
 	clear(s.entries)
-	s.list, s.entries = s.list[:0], s.entries[:0]
+	s.list, s.entries, s.patches = s.list[:0], s.entries[:0], s.patches[:0]
 	spareSlots.Put(s)
 }
 
@@ -391,7 +397,7 @@ func (g *group) header(n int, id incident.ID) error {
 // decide runs the steps. It returns the call that commits what they decided,
 // nil if that is nothing durable.
 func (g *group) decide() (*call, error) {
-	g.patches, g.ids, g.rewrite = g.patches[:0], "", false
+	g.slots.patches, g.ids, g.rewrite = g.slots.patches[:0], "", false
 	g.commit = commit{}
 	at := 0
 	for _, w := range g.works {
@@ -432,7 +438,7 @@ func (g *group) one(w *work, slots []slot) error {
 		if patches, ok := c.Settled(g.now, entries); ok {
 			for n, p := range patches {
 				if p.Count > 0 {
-					g.patches = append(g.patches, gathered{entries[n], p})
+					g.gather(&entries[n], p)
 				}
 			}
 			return nil
@@ -595,11 +601,11 @@ func (g *group) settled() {
 	if g.remembered == nil && g.ids == "" && len(g.packed) >= recordHead {
 		g.s.memory.see(g.key, incident.ID([]byte(g.packed[versionSize:versionSize+16])))
 	}
-	for n := range g.patches {
-		p := &g.patches[n]
-		g.s.repeats.Add(g.key, &p.entry, p.patch, g.now)
+	for n := range g.slots.patches {
+		p := &g.slots.patches[n]
+		g.s.repeats.Add(g.key, &incident.Entry{Fingerprint: p.fp, Start: p.start, ValidUntil: p.until}, p.patch, g.now)
 	}
-	if len(g.patches) > 0 && g.s.repeats.Overfull() {
+	if len(g.slots.patches) > 0 && g.s.repeats.Overfull() {
 		g.s.flushSoon()
 	}
 }
