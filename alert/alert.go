@@ -110,7 +110,11 @@ func (f Flag) Names() []string {
 type Fingerprint [16]byte
 
 // String returns the fingerprint as 32 hexadecimal digits.
-func (f Fingerprint) String() string { return hex.EncodeToString(f[:]) }
+func (f Fingerprint) String() string {
+	var text [2 * len(f)]byte
+	hex.Encode(text[:], f[:])
+	return string(text[:])
+}
 
 // IsZero reports whether f is not set.
 func (f Fingerprint) IsZero() bool { return f == Fingerprint{} }

@@ -23,7 +23,7 @@ var keptFirst = []string{"alertname", "cluster", "environment", "host", "instanc
 // it did. It must be called after the fingerprint was computed, which is of
 // the whole. Labels that others share are not changed but replaced.
 func Limit(a *Alert) {
-	if withinLimits(a) {
+	if WithinLimits(a) {
 		return
 	}
 	a.Flags |= FlagCut
@@ -35,7 +35,8 @@ func Limit(a *Alert) {
 	a.Comment = CutText(a.Comment, MaxText)
 }
 
-func withinLimits(a *Alert) bool {
+// WithinLimits reports whether Limit leaves a as it is.
+func WithinLimits(a *Alert) bool {
 	return labelsWithin(a.Labels, MaxLabelValue) && labelsWithin(a.Annotations, MaxText) &&
 		len(a.Identity) <= MaxLabelValue && len(a.GeneratorURL) <= MaxText &&
 		len(a.Author) <= MaxLabelValue && len(a.Comment) <= MaxText

@@ -1,8 +1,8 @@
 package dedupe
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -27,7 +27,10 @@ type Batch struct {
 
 	// Outcomes are those of the latest run of Step or Settled, one for each event.
 	Outcomes []Outcome
-	slots    map[alert.Fingerprint]int
+	// fingerprints are the different ones of the events, and slots says for each
+	// event which of them is its own.
+	fingerprints []alert.Fingerprint
+	slots        []int32
 }
 
 // Outcome is what became of an event.
@@ -38,42 +41,85 @@ type Outcome struct {
 	Bounced bool
 }
 
+// Room is memory for the batches of one request, which each get a part of it.
+type Room struct {
+	fingerprints []alert.Fingerprint
+	slots        []int32
+	outcomes     []Outcome
+}
+
+// NewRoom returns room for batches of so many events in all.
+func NewRoom(events int) *Room {
+	return &Room{make([]alert.Fingerprint, events), make([]int32, events), make([]Outcome, events)}
+}
+
+// For gives b what it needs for its events. Where the room is used up, and
+// without any, b allocates it itself.
+func (r *Room) For(b *Batch) {
+	n := len(b.Events)
+	if n > len(r.slots) {
+		return
+	}
+	b.fingerprints, r.fingerprints = r.fingerprints[:0:n], r.fingerprints[n:]
+	b.slots, r.slots = r.slots[:0:n], r.slots[n:]
+	b.Outcomes, r.outcomes = r.outcomes[:0:n], r.outcomes[n:]
+}
+
+// fewFingerprints is up to how many looking through all of them costs less than a map.
+const fewFingerprints = 32
+
 // Fingerprints returns the different fingerprints of the events. It must be
 // called before Settled and Step, which expect their entries in this order.
 func (b *Batch) Fingerprints() []alert.Fingerprint {
-	b.slots = make(map[alert.Fingerprint]int, len(b.Events))
-	fps := make([]alert.Fingerprint, 0, len(b.Events))
+	n := len(b.Events)
+	fps, slots := slices.Grow(b.fingerprints[:0], n), slices.Grow(b.slots[:0], n)
+	var known map[alert.Fingerprint]int32
+	if n > fewFingerprints {
+		known = make(map[alert.Fingerprint]int32, n)
+	}
 	for i := range b.Events {
 		fp := b.Events[i].Fingerprint
-		if _, ok := b.slots[fp]; !ok {
-			b.slots[fp] = len(fps)
+		var slot int32
+		if known == nil {
+			slot = int32(slices.Index(fps, fp))
+		} else if at, ok := known[fp]; ok {
+			slot = at
+		} else {
+			slot, known[fp] = -1, int32(len(fps))
+		}
+		if slot < 0 {
+			slot = int32(len(fps))
 			fps = append(fps, fp)
 		}
+		slots = append(slots, slot)
 	}
+	b.fingerprints, b.slots = fps, slots
 	return fps
 }
 
 // Settled reports whether the entries alone show that nothing happened but
 // repeats. It is the short way of duplicates.
 func (b *Batch) Settled(now time.Time, entries []incident.Entry) ([]incident.Patch, bool) {
-	b.Outcomes = b.Outcomes[:0]
+	b.Outcomes = slices.Grow(b.Outcomes[:0], len(b.Events))
 	patches := make([]incident.Patch, len(entries))
+	var room times
 	for i := range b.Events {
 		ev := &b.Events[i]
-		slot := b.slots[ev.Fingerprint]
+		slot := b.slots[i]
 		known := &entries[slot]
 		if !known.Exists() || known.Held() || ev.Alert == nil || ev.Alert.Kind != alert.KindAlert || ev.Alert.LeftOut > 0 {
 			return nil, false
 		}
-		j := b.Policy.Judge(*known, ev, now)
-		if j.Write {
+		is := *known
+		j := judging{e: &is, room: &room}
+		if b.Policy.judge(&j, ev, now); j.Write {
 			return nil, false
 		}
 		p := &patches[slot]
 		p.Count++
-		p.LastSeen = j.Entry.LastSeen
-		if j.Entry.ValidUntil.After(p.ValidUntil) {
-			p.ValidUntil = j.Entry.ValidUntil
+		p.LastSeen = is.LastSeen
+		if is.ValidUntil.After(p.ValidUntil) {
+			p.ValidUntil = is.ValidUntil
 		}
 		b.Outcomes = append(b.Outcomes, Outcome{Verdict: j.Verdict, Incident: known.Incident})
 	}
@@ -83,20 +129,25 @@ func (b *Batch) Settled(now time.Time, entries []incident.Entry) ([]incident.Pat
 // Step decides what the events do to the key. It is one function in spite of
 // its length in helpers: each event sees what the ones before it did.
 func (b *Batch) Step(st incident.State) (incident.Next, error) {
-	s := stepping{b: b, st: &st, entries: make([]working, len(st.Entries))}
+	var fewMarks [16]mark
+	var fewEdits [2]*tally
+	s := stepping{b: b, st: &st, writes: make([]incident.EntryWrite, len(st.Entries)), edits: fewEdits[:0], room: times{expected: len(st.Entries)}}
+	if s.marks = fewMarks[:min(len(st.Entries), len(fewMarks))]; len(s.marks) < len(st.Entries) {
+		s.marks = make([]mark, len(st.Entries))
+	}
 	for i := range st.Entries {
-		s.entries[i] = working{was: st.Entries[i], is: st.Entries[i]}
+		s.writes[i].Entry, s.writes[i].Was = st.Entries[i], st.Entries[i]
 	}
 	if st.Key != nil {
 		s.key = *st.Key
 		s.key.Held = slices.Clip(st.Key.Held)
 	} else {
 		first := &b.Events[0]
-		s.key = incident.KeyState{Key: b.Place.Key, Rule: b.Place.Rule(), By: b.Place.By(first.Alert, &first.Class)}
+		s.key = incident.KeyState{Key: b.Place.Key, Rule: b.Place.Rule(), By: b.Place.By(first.Alert, first.Class)}
 	}
-	b.Outcomes = b.Outcomes[:0]
+	b.Outcomes = slices.Grow(b.Outcomes[:0], len(b.Events))
 	for i := range b.Events {
-		b.Outcomes = append(b.Outcomes, s.event(&b.Events[i]))
+		b.Outcomes = append(b.Outcomes, s.event(&b.Events[i], s.entry(b.slots[i])))
 		if !s.next.Want.IsZero() {
 			return s.next, nil
 		}
@@ -106,26 +157,33 @@ func (b *Batch) Step(st incident.State) (incident.Next, error) {
 
 // stepping is one run of a Step.
 type stepping struct {
-	b       *Batch
-	st      *incident.State
-	next    incident.Next
-	key     incident.KeyState
-	keyNew  bool // the key's state changed
-	entries []working
-	extra   []working // adopted from a threshold
+	b      *Batch
+	st     *incident.State
+	next   incident.Next
+	key    incident.KeyState
+	keyNew bool // the key's state changed
+	// writes are the entries of the batch's fingerprints, each with its mark.
+	// What is written of them becomes the Entries of next, where it is.
+	writes  []incident.EntryWrite
+	marks   []mark
+	extra   []incident.EntryWrite // adopted from a threshold
 	edits   []*tally
+	room    times
 	opened  int
 	orphans bool // an ended entry without an incident was written
 }
 
+// mark says what becomes of an entry.
+type mark struct{ write, moved, bounced bool }
+
 // working is an entry on its way.
 type working struct {
-	was, is incident.Entry
-	content *alert.Alert
-	write   bool
-	moved   bool
-	bounced bool
+	*incident.EntryWrite
+	*mark
 }
+
+// entry returns an entry of the batch.
+func (s *stepping) entry(slot int32) working { return working{&s.writes[slot], &s.marks[slot]} }
 
 // tally gathers what a batch does to one incident, so that the timeline says it once.
 type tally struct {
@@ -135,44 +193,44 @@ type tally struct {
 	changed bool
 }
 
-func (s *stepping) event(ev *Event) Outcome {
-	w := &s.entries[s.b.slots[ev.Fingerprint]]
+func (s *stepping) event(ev *Event, w working) Outcome {
 	if ev.Alert != nil && ev.Alert.Kind != alert.KindAlert {
 		return s.record(ev)
 	}
-	j := s.b.Policy.Judge(w.is, ev, s.st.Now)
+	was := w.Entry
+	j := judging{e: &w.Entry, room: &s.room}
+	s.b.Policy.judge(&j, ev, s.st.Now)
 	if ev.KnownOnly && (w.bounced || j.Verdict == alert.Opened || j.Verdict == alert.Recorded) {
+		w.Entry = was
 		w.bounced = true // and so does all that comes after it: one alert's messages keep their order
 		return Outcome{Bounced: true}
 	}
 	if ev.Alert == nil && !j.Write {
-		return Outcome{Verdict: j.Verdict, Incident: w.is.Incident} // it was repeated, or ended, just in time
+		return Outcome{Verdict: j.Verdict, Incident: w.Entry.Incident} // it was repeated, or ended, just in time
 	}
-	was := w.is
-	w.is = j.Entry
 	w.write = w.write || j.Write
 	if j.Write && ev.Alert != nil && j.Verdict != alert.ResolvedAlert && j.Verdict != alert.Duplicate {
-		w.content = ev.Alert
+		w.Content = ev.Alert
 	}
 	switch j.Verdict {
 	case alert.Opened:
-		return s.begin(w, was, ev, j.Verdict)
+		return s.begin(w, &was, ev, j.Verdict)
 	case alert.Updated, alert.Duplicate:
 		if was.Held() && ev.Class.SuppressedBy == "" {
-			return s.begin(w, was, ev, j.Verdict)
+			return s.begin(w, &was, ev, j.Verdict)
 		}
 		switch {
 		case !was.Firing:
 		case j.Write:
-			s.update(w, was, ev, j.Verdict)
+			s.update(&was, ev, j.Verdict)
 		default:
 			s.leftOut(&was, ev.Alert)
 		}
 	case alert.ResolvedAlert:
 		w.moved = ev.Moved
-		s.end(w, was, ev)
+		s.end(w, &was, ev)
 	}
-	return Outcome{Verdict: j.Verdict, Incident: w.is.Incident}
+	return Outcome{Verdict: j.Verdict, Incident: w.Entry.Incident}
 }
 
 // current is the edit of the key's incident, nil if the key has none.
@@ -205,7 +263,7 @@ func (s *stepping) edit(id incident.ID) *tally {
 }
 
 // begin puts a firing alert into an incident, or holds it.
-func (s *stepping) begin(w *working, was incident.Entry, ev *Event, v alert.Verdict) Outcome {
+func (s *stepping) begin(w working, was *incident.Entry, ev *Event, v alert.Verdict) Outcome {
 	verdict := alert.Joined
 	cur := s.current()
 	if !s.next.Want.IsZero() {
@@ -223,7 +281,7 @@ func (s *stepping) begin(w *working, was incident.Entry, ev *Event, v alert.Verd
 	case !was.Held() && !s.reached(ev, was.Incident):
 		s.leaveOld(was)
 		w.write = true
-		w.is.Incident = incident.ID{}
+		w.Entry.Incident = incident.ID{}
 		return Outcome{Verdict: alert.Held}
 	default:
 		cur = s.open(ev)
@@ -239,15 +297,15 @@ func (s *stepping) begin(w *working, was incident.Entry, ev *Event, v alert.Verd
 	return Outcome{Verdict: verdict, Incident: cur.Incident.ID}
 }
 
-func (s *stepping) join(t *tally, w *working, was incident.Entry, a *alert.Alert, class incident.Classification) {
+func (s *stepping) join(t *tally, w working, was *incident.Entry, a *alert.Alert, class *incident.Classification) {
 	known := was.Incident == t.Incident.ID || was.Held() && s.heldFrom(was.Fingerprint) == t.Incident.ID
 	if !known {
 		s.leaveOld(was)
 	}
-	w.is.Incident, w.write, t.changed = t.Incident.ID, true, true
-	t.Join(incident.Member{Alert: a, Class: class}, known)
-	if w.was.Held() {
-		t.Incident.Occurrences += w.was.Count // what this request adds is counted at the end
+	w.Entry.Incident, w.write, t.changed = t.Incident.ID, true, true
+	t.Join(incident.Member{Alert: a, Class: *class}, known)
+	if w.Was.Held() {
+		t.Incident.Occurrences += w.Was.Count // what this request adds is counted at the end
 	}
 	s.flap(t, w, a.Name())
 }
@@ -263,9 +321,9 @@ func (s *stepping) heldFrom(fp alert.Fingerprint) incident.ID {
 }
 
 // leaveOld archives an entry with the incident of its episode before.
-func (s *stepping) leaveOld(was incident.Entry) {
+func (s *stepping) leaveOld(was *incident.Entry) {
 	if !was.Incident.IsZero() {
-		s.next.Archive = append(s.next.Archive, was)
+		s.next.Archive = append(s.next.Archive, *was)
 	}
 }
 
@@ -279,9 +337,8 @@ func (s *stepping) reopens(i *incident.Incident) bool {
 func (s *stepping) open(ev *Event) *tally {
 	id := s.st.NewID(s.opened)
 	s.opened++
-	class := ev.Class
 	e := s.b.Policy.Open(incident.Opening{ID: id, Key: s.b.Place.Key, Rule: s.b.Place.Rule(),
-		Title: s.b.Place.Title(ev.Alert, &ev.Class), Class: class,
+		Title: s.b.Place.Title(ev.Alert, ev.Class), Class: *ev.Class,
 		StartedAt: ev.Alert.StartsAt, By: incident.System}, s.st.Now)
 	t := &tally{Edit: e, changed: true}
 	s.edits = append(s.edits, t)
@@ -303,7 +360,7 @@ func (s *stepping) reached(ev *Event, from incident.ID) bool {
 		}
 		held := incident.Held{Fingerprint: ev.Fingerprint, At: s.st.Now, From: from}
 		if th.Distinct != "" {
-			held.Value = xxhash.Sum64String(view(ev.Alert, &ev.Class, th.Distinct))
+			held.Value = xxhash.Sum64String(view(ev.Alert, ev.Class, th.Distinct))
 		}
 		s.key.Held = append(slices.Clip(s.key.Held), held)
 		if over := len(s.key.Held) - heldKept; over > 0 {
@@ -332,8 +389,8 @@ func (s *stepping) adopt(t *tally, except alert.Fingerprint) {
 			continue
 		}
 		done[h.Fingerprint] = true
-		if slot, ok := s.b.slots[h.Fingerprint]; ok {
-			s.take(t, &s.entries[slot], s.said(h.Fingerprint))
+		if slot := slices.Index(s.b.fingerprints, h.Fingerprint); slot >= 0 {
+			s.take(t, s.entry(int32(slot)), s.said(h.Fingerprint))
 			continue
 		}
 		known, ok := s.st.More[h.Fingerprint]
@@ -341,8 +398,10 @@ func (s *stepping) adopt(t *tally, except alert.Fingerprint) {
 			s.next.Want.Fingerprints = append(s.next.Want.Fingerprints, h.Fingerprint)
 			continue
 		}
-		s.extra = append(s.extra, working{was: known.Entry, is: known.Entry})
-		s.take(t, &s.extra[len(s.extra)-1], known.Content)
+		w := working{&incident.EntryWrite{Entry: known.Entry, Was: known.Entry}, &mark{}}
+		if s.take(t, w, known.Content); w.write {
+			s.extra = append(s.extra, *w.EntryWrite)
+		}
 	}
 	s.key.Held = nil
 }
@@ -359,26 +418,26 @@ func (s *stepping) since() time.Time {
 }
 
 // take counts an entry into an incident without an event of its own.
-func (s *stepping) take(t *tally, w *working, content *alert.Alert) {
-	if !w.is.Exists() || !w.is.Incident.IsZero() || content == nil {
+func (s *stepping) take(t *tally, w working, content *alert.Alert) {
+	if !w.Entry.Exists() || !w.Entry.Incident.IsZero() || content == nil {
 		return
 	}
-	if !w.is.Firing && w.is.EndSeen.Before(s.since()) {
+	if !w.Entry.Firing && w.Entry.EndSeen.Before(s.since()) {
 		return
 	}
-	w.is.Incident, w.write = t.Incident.ID, true
-	adopted := w.is
-	adopted.Count = w.was.Count // what this request adds is counted at the end
+	w.Entry.Incident, w.write = t.Incident.ID, true
+	adopted := w.Entry
+	adopted.Count = w.Was.Count // what this request adds is counted at the end
 	t.Adopt(incident.Known{Entry: adopted, Content: content}, s.b.Policy.labels(content))
 	t.joined++
 }
 
-func (s *stepping) update(w *working, was incident.Entry, ev *Event, v alert.Verdict) {
+func (s *stepping) update(was *incident.Entry, ev *Event, v alert.Verdict) {
 	t := s.edit(was.Incident)
 	if t == nil {
 		return
 	}
-	t.Regrade(was.Severity, incident.Member{Alert: ev.Alert, Class: ev.Class})
+	t.Regrade(was.Severity, incident.Member{Alert: ev.Alert, Class: *ev.Class})
 	t.changed = true
 	if v == alert.Updated {
 		t.updated++
@@ -396,12 +455,12 @@ func (s *stepping) leftOut(was *incident.Entry, a *alert.Alert) {
 	}
 }
 
-func (s *stepping) end(w *working, was incident.Entry, ev *Event) {
+func (s *stepping) end(w working, was *incident.Entry, ev *Event) {
 	t := s.edit(was.Incident)
 	if t == nil {
 		return
 	}
-	t.Leave(was.Severity, w.is.End)
+	t.Leave(was.Severity, w.Entry.End)
 	t.changed = true
 	name := ""
 	switch {
@@ -418,8 +477,8 @@ func (s *stepping) end(w *working, was incident.Entry, ev *Event) {
 	s.flap(t, w, name)
 }
 
-func (s *stepping) flap(t *tally, w *working, name string) {
-	if until, ok := s.b.Policy.flapping(&w.is); ok {
+func (s *stepping) flap(t *tally, w working, name string) {
+	if until, ok := s.b.Policy.flapping(&w.Entry); ok {
 		t.Flap(until, name)
 	}
 }
@@ -443,14 +502,14 @@ func (s *stepping) record(ev *Event) Outcome {
 // occurred counts the messages about the entries that are written into their
 // incidents. For those that are only patched the store does so.
 func (s *stepping) occurred() {
-	for i := range s.entries {
-		w := &s.entries[i]
-		if !w.write || w.is.Count <= w.was.Count {
+	for i := range s.writes {
+		w := &s.writes[i]
+		if !s.marks[i].write || w.Entry.Count <= w.Was.Count {
 			continue
 		}
 		for _, t := range s.edits {
-			if t.changed && t.Incident.ID == w.is.Incident {
-				t.Incident.Occurrences += w.is.Count - w.was.Count
+			if t.changed && t.Incident.ID == w.Entry.Incident {
+				t.Incident.Occurrences += w.Entry.Count - w.Was.Count
 			}
 		}
 	}
@@ -465,25 +524,30 @@ func (s *stepping) finish() incident.Next {
 			t.Into(&s.next)
 		}
 	}
-	earliest := time.Time{}
-	s.next.Entries = make([]incident.EntryWrite, 0, len(s.entries)+len(s.extra))
-	for _, list := range [...][]working{s.entries, s.extra} {
-		for i := range list {
-			w := &list[i]
-			switch {
-			case w.moved:
-				// Nothing of it stays: here it neither fires nor has it ended.
-				s.next.Remove = append(s.next.Remove, w.was)
-			case w.write:
-				s.next.Entries = append(s.next.Entries, incident.EntryWrite{Entry: w.is, Was: w.was, Content: w.content})
-				s.orphans = s.orphans || !w.is.Firing && w.is.Incident.IsZero()
-				if v := w.is.ValidUntil; w.is.Firing && !v.IsZero() && (earliest.IsZero() || v.Before(earliest)) {
-					earliest = v
-				}
-			case w.is.Count > w.was.Count:
-				s.next.Patches = append(s.next.Patches, incident.EntryPatch{Fingerprint: w.is.Fingerprint,
-					Patch: incident.Patch{Count: w.is.Count - w.was.Count, LastSeen: w.is.LastSeen, ValidUntil: w.is.ValidUntil}})
+	written := 0
+	for i := range s.writes {
+		switch w := s.entry(int32(i)); {
+		case w.moved:
+			// Nothing of it stays: here it neither fires nor has it ended.
+			s.next.Remove = append(s.next.Remove, w.Was)
+		case w.write:
+			if written < i { // the place of one that is not written
+				s.writes[written] = *w.EntryWrite
 			}
+			written++
+		case w.Entry.Count > w.Was.Count:
+			e := &w.Entry
+			s.next.Patches = append(s.next.Patches, incident.EntryPatch{Fingerprint: e.Fingerprint,
+				Patch: incident.Patch{Count: e.Count - w.Was.Count, LastSeen: e.LastSeen, ValidUntil: e.ValidUntil}})
+		}
+	}
+	s.next.Entries = append(s.writes[:written], s.extra...)
+	earliest := time.Time{}
+	for i := range s.next.Entries {
+		e := &s.next.Entries[i].Entry
+		s.orphans = s.orphans || !e.Firing && e.Incident.IsZero()
+		if v := e.ValidUntil; e.Firing && !v.IsZero() && (earliest.IsZero() || v.Before(earliest)) {
+			earliest = v
 		}
 	}
 	if s.keyNew { // a key that only knows ends of alerts that never fired needs no state
@@ -505,11 +569,11 @@ func (t *tally) say(now time.Time) {
 	for _, kind := range [...]struct {
 		n            int
 		action, text string
-	}{{t.joined, "joined", "%d joined"}, {t.updated, "updated", "%d changed"}, {t.resolved, "alerts_resolved", "%d resolved"},
-		{t.expired, "expired", "%d not repeated in time, counted as resolved"},
-		{t.moved, "moved", "%d moved to where the current configuration puts them"}} {
+	}{{t.joined, "joined", " joined"}, {t.updated, "updated", " changed"}, {t.resolved, "alerts_resolved", " resolved"},
+		{t.expired, "expired", " not repeated in time, counted as resolved"},
+		{t.moved, "moved", " moved to where the current configuration puts them"}} {
 		if kind.n > 0 {
-			t.Log(incident.System, kind.action, fmt.Sprintf(kind.text, kind.n), kind.n)
+			t.Log(incident.System, kind.action, strconv.Itoa(kind.n)+kind.text, kind.n)
 		}
 	}
 	if t.resolved+t.expired+t.moved > 0 && t.Incident.IsOpen() && t.Incident.Alerts.Firing == 0 {

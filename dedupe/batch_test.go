@@ -326,7 +326,7 @@ func TestLeftOut(t *testing.T) {
 		ev.Alert.LeftOut = n
 		k, _ := NewCorrelator(Config{})
 		var h Hasher
-		return d.run(&Batch{Place: k.Key(&h, ev.Alert, &ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0]
+		return d.run(&Batch{Place: k.Key(&h, ev.Alert, ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0]
 	}
 	send(0)
 	for _, c := range []struct{ sent, want int }{{7, 7}, {3, 7}, {9, 9}, {0, 9}} {
@@ -350,7 +350,7 @@ func TestKnownOnly(t *testing.T) {
 		ev.KnownOnly = true
 		k, _ := NewCorrelator(Config{})
 		var h Hasher
-		o := d.run(&Batch{Place: k.Key(&h, ev.Alert, &ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0]
+		o := d.run(&Batch{Place: k.Key(&h, ev.Alert, ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0]
 		d.check()
 		return o
 	}
@@ -389,7 +389,7 @@ func TestOtherKindsAreWrittenDown(t *testing.T) {
 		ev.Alert.Kind, ev.Alert.Author, ev.Alert.Comment = alert.KindNote, "ben", "on it"
 		k, _ := NewCorrelator(Config{})
 		var h Hasher
-		return d.run(&Batch{Place: k.Key(&h, ev.Alert, &ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0]
+		return d.run(&Batch{Place: k.Key(&h, ev.Alert, ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0]
 	}
 	if o := send(); o.Verdict != alert.Recorded || len(d.incidents) != 0 {
 		t.Errorf("before: got %+v and %d incidents", o, len(d.incidents))
@@ -420,7 +420,7 @@ func TestAnIncidentThatIsGone(t *testing.T) {
 		ev := d.event(s)
 		k, _ := NewCorrelator(Config{})
 		var h Hasher
-		return d.run(&Batch{Place: k.Key(&h, ev.Alert, &ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0].Verdict
+		return d.run(&Batch{Place: k.Key(&h, ev.Alert, ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})[0].Verdict
 	}
 	d.now = at(3)
 	if v := b(resolve("a", 0, 2)); v != alert.ResolvedAlert {

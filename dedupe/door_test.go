@@ -248,7 +248,7 @@ func (d *door) event(s sent) Event {
 	}
 	var h Hasher
 	id := &Identity{Namespace: "alertmanager"}
-	return Event{Alert: a, Fingerprint: h.Fingerprint(id, a), Content: h.Content(id, a), Class: incident.Classification{Severity: severity}}
+	return Event{Alert: a, Fingerprint: h.Fingerprint(id, a), Content: h.Content(id, a), Class: &incident.Classification{Severity: severity}}
 }
 
 // send delivers messages as one request, and returns their verdicts in order.
@@ -264,7 +264,7 @@ func (d *door) send(p *Policy, all ...sent) []alert.Verdict {
 	var order []incident.Key
 	for n, s := range all {
 		ev := d.event(s)
-		place := k.Key(&h, ev.Alert, &ev.Class, ev.Fingerprint)
+		place := k.Key(&h, ev.Alert, ev.Class, ev.Fingerprint)
 		if batches[place.Key] == nil {
 			batches[place.Key] = &Batch{Place: place, Policy: p}
 			order = append(order, place.Key)

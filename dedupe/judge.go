@@ -1,7 +1,6 @@
 package dedupe
 
 import (
-	"slices"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -14,7 +13,8 @@ type Event struct {
 	Fingerprint alert.Fingerprint
 	Generation  incident.Generation
 	Content     uint64
-	Class       incident.Classification
+	// Class may be nil where Alert is. It is shared and not changed.
+	Class *incident.Classification
 	// Expiry: nobody sent this; the alert's validity ran out. Alert is nil.
 	Expiry bool
 	// Moved: the alert fires under another key now. Alert is nil.
@@ -45,32 +45,48 @@ type Judgement struct {
 // Alertmanager that lost its Prometheus for a while resolves and then sends the
 // old start again); and an end that only we inferred is undone by any firing.
 func (p *Policy) Judge(known incident.Entry, ev *Event, now time.Time) Judgement {
+	j := judging{e: &known, room: &times{}}
+	p.judge(&j, ev, now)
+	return Judgement{Verdict: j.Verdict, Entry: known, Write: j.Write}
+}
+
+// judging is a Judgement on its way. What is known of the alert becomes, in
+// place, what is known afterwards: entries are large.
+type judging struct {
+	Verdict alert.Verdict
+	Write   bool
+	e       *incident.Entry
+	room    *times
+}
+
+func (p *Policy) judge(j *judging, ev *Event, now time.Time) {
+	e := j.e
 	if ev.Expiry || ev.Moved {
-		return p.stop(known, ev.Moved, now)
+		p.stop(j, ev.Moved, now)
+		return
 	}
 	a := ev.Alert
 	if a.Kind != alert.KindAlert {
-		return Judgement{Verdict: alert.Recorded, Entry: known}
+		j.Verdict = alert.Recorded
+		return
 	}
-	j := Judgement{Entry: known}
-	j.Entry.Count++
-	if a.ReceivedAt.After(j.Entry.LastSeen) {
-		j.Entry.LastSeen = a.ReceivedAt
+	if !e.Exists() {
+		e.FirstSeen = a.ReceivedAt
+		e.Fingerprint, e.Source = ev.Fingerprint, a.Source
 	}
-	if !known.Exists() {
-		j.Entry.FirstSeen = a.ReceivedAt
-		j.Entry.Fingerprint, j.Entry.Source = ev.Fingerprint, a.Source
+	e.Count++
+	if a.ReceivedAt.After(e.LastSeen) {
+		e.LastSeen = a.ReceivedAt
 	}
 	if a.Status == alert.Resolved {
-		p.resolve(&j, ev)
+		p.resolve(j, ev)
 	} else {
-		p.fire(&j, ev)
+		p.fire(j, ev)
 	}
-	return j
 }
 
-func (p *Policy) fire(j *Judgement, ev *Event) {
-	a, e := ev.Alert, &j.Entry
+func (p *Policy) fire(j *judging, ev *Event) {
+	a, e := ev.Alert, j.e
 	start := a.StartsAt
 	switch {
 	case !e.Firing && e.Exists() && !e.End.IsZero() && !p.begins(e, a):
@@ -91,7 +107,7 @@ func (p *Policy) fire(j *Judgement, ev *Event) {
 		}
 		e.Firing, e.Expired = true, false
 		e.ValidUntil = a.ValidUntil
-		p.changed(e, a.ReceivedAt)
+		p.changed(j, a.ReceivedAt)
 	case e.Content != ev.Content && before(e, a):
 		j.Verdict = alert.Stale
 	default:
@@ -159,8 +175,8 @@ func happened(t time.Time, a *alert.Alert) time.Time {
 	return t
 }
 
-func (p *Policy) resolve(j *Judgement, ev *Event) {
-	a, e := ev.Alert, &j.Entry
+func (p *Policy) resolve(j *judging, ev *Event) {
+	a, e := ev.Alert, j.e
 	end := happened(a.EndsAt, a)
 	if end.IsZero() {
 		end = a.ReceivedAt
@@ -181,7 +197,7 @@ func (p *Policy) resolve(j *Judgement, ev *Event) {
 			e.Last = a.StartsAt // as sent, to know a late copy of that firing
 		}
 		e.End, e.EndSeen = end, a.ReceivedAt
-		p.changed(e, a.ReceivedAt)
+		p.changed(j, a.ReceivedAt)
 	case e.Firing:
 		j.Verdict = alert.Stale
 	case e.Expired && !end.Before(e.Last):
@@ -199,32 +215,55 @@ func (p *Policy) resolve(j *Judgement, ev *Event) {
 }
 
 // stop ends an alert without a message: its validity ran out, or it was moved.
-func (p *Policy) stop(known incident.Entry, moved bool, now time.Time) Judgement {
-	j := Judgement{Entry: known, Verdict: alert.Duplicate}
-	over := !known.ValidUntil.IsZero() && !known.ValidUntil.After(now)
-	if !known.Firing || !moved && !over {
-		return j
+func (p *Policy) stop(j *judging, moved bool, now time.Time) {
+	e := j.e
+	j.Verdict = alert.Duplicate
+	over := !e.ValidUntil.IsZero() && !e.ValidUntil.After(now)
+	if !e.Firing || !moved && !over {
+		return
 	}
-	e := &j.Entry
 	j.Verdict, j.Write = alert.ResolvedAlert, true
 	e.End, e.EndSeen = e.ValidUntil, now
 	if moved {
 		e.End = e.Last
 	}
 	e.Firing, e.Expired, e.ValidUntil = false, !moved, time.Time{}
-	p.changed(e, now)
-	return j
+	p.changed(j, now)
 }
 
-// changed remembers that e began or ceased to fire.
-func (p *Policy) changed(e *incident.Entry, at time.Time) {
+// changed remembers that the alert began or ceased to fire.
+func (p *Policy) changed(j *judging, at time.Time) {
 	if p.FlapChanges <= 0 {
 		return
 	}
-	e.Changes = append(slices.Clip(e.Changes), at)
-	if over := len(e.Changes) - p.FlapChanges; over > 0 {
-		e.Changes = slices.Clone(e.Changes[over:])
+	kept := j.e.Changes
+	if over := len(kept) + 1 - p.FlapChanges; over > 0 {
+		kept = kept[over:]
 	}
+	j.e.Changes = append(append(j.room.take(len(kept)+1), kept...), at)
+}
+
+// timesAtOnce bounds how many times are allocated together. Whoever keeps an
+// entry keeps all of them.
+const timesAtOnce = 16
+
+// times gives out memory for the changes of the entries of one run of a step.
+// It is never used twice. The zero value gives each its own.
+type times struct {
+	free []time.Time
+	// expected is how many times are still to come, about.
+	expected int
+}
+
+// take returns an empty slice with room for n.
+func (t *times) take(n int) []time.Time {
+	if n > len(t.free) {
+		t.free = make([]time.Time, max(n, min(t.expected, timesAtOnce)))
+	}
+	out := t.free[:0:n]
+	t.free = t.free[n:]
+	t.expected -= n
+	return out
 }
 
 // flapping reports whether e changed so often that it is no news, and until when.

@@ -39,7 +39,7 @@ func (m message) event() *Event {
 			*f.to = at(f.minute)
 		}
 	}
-	return &Event{Alert: a, Fingerprint: alert.Fingerprint{1}, Content: m.content, Class: incident.Classification{Severity: "warning"}}
+	return &Event{Alert: a, Fingerprint: alert.Fingerprint{1}, Content: m.content, Class: &incident.Classification{Severity: "warning"}}
 }
 
 func fires(got, start int) message {

@@ -146,7 +146,7 @@ func TestWhatAThresholdBrings(t *testing.T) {
 		ev.Class.Labels = p.Labels(ev.Alert)
 		k, _ := NewCorrelator(Config{})
 		var h Hasher
-		d.run(&Batch{Place: k.Key(&h, ev.Alert, &ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})
+		d.run(&Batch{Place: k.Key(&h, ev.Alert, ev.Class, ev.Fingerprint), Policy: p, Events: []Event{ev}})
 		d.check()
 	}
 	send(3, sent{name: "A", pod: "a", status: alert.Firing, start: 2, end: -1, severity: "critical"})

@@ -43,14 +43,17 @@ type Edit struct {
 	policy   Policy
 	now      time.Time
 	opens    bool
-	timeline []TimelineEntry
-	jobs     []Job
-	observed []Observation
+	// ownLabels and ownFiring: these maps are no longer those of the incident as it was.
+	ownLabels, ownFiring bool
+	timeline             []TimelineEntry
+	jobs                 []Job
+	observed             []Observation
 }
 
-// Change starts to change i, which itself stays as it is.
+// Change starts to change i, which itself stays as it is. What the edit does
+// not change of its labels, roles and lists, it shares with i.
 func (p Policy) Change(i *Incident, now time.Time) *Edit {
-	e := &Edit{Incident: i.Clone(), policy: p, now: now}
+	e := &Edit{Incident: i.share(), policy: p, now: now}
 	e.Incident.ChangedAt = now
 	return e
 }
@@ -84,7 +87,7 @@ func (p Policy) Open(o Opening, now time.Time) *Edit {
 	if o.By != System {
 		i.Reporter = o.By
 	}
-	e := &Edit{Incident: i, policy: p, now: now, opens: true}
+	e := &Edit{Incident: i, policy: p, now: now, opens: true, ownLabels: true, ownFiring: true}
 	e.started(o.StartedAt)
 	e.grade(c)
 	e.Log(o.By, "opened", "opened: "+o.Title, 0)
@@ -156,9 +159,17 @@ func (e *Edit) Into(next *Next) {
 		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
 	}
 	next.Incidents = append(next.Incidents, e.Incident)
-	next.Timeline = append(next.Timeline, e.timeline...)
-	next.Jobs = append(next.Jobs, e.jobs...)
-	next.Observations = append(next.Observations, e.observed...)
+	next.Timeline = join(next.Timeline, e.timeline)
+	next.Jobs = join(next.Jobs, e.jobs)
+	next.Observations = join(next.Observations, e.observed)
+}
+
+// join appends b to a, or takes it as it is if there is no a.
+func join[T any](a, b []T) []T {
+	if len(a) == 0 {
+		return b
+	}
+	return append(a, b...)
 }
 
 // Member is one alert of an incident in the moment that it joins or changes.
@@ -171,7 +182,7 @@ type Member struct {
 func (e *Edit) Join(m Member, known bool) {
 	i := e.Incident
 	i.Alerts.Firing++
-	i.Firing[m.Class.Severity]++
+	e.firing()[m.Class.Severity]++
 	labels := m.Alert.Labels
 	for _, l := range m.Class.Labels {
 		labels = labels.Set(l.Name, l.Value)
@@ -205,14 +216,26 @@ func (e *Edit) Adopt(k Known, labels alert.Labels) {
 func (e *Edit) narrow(labels alert.Labels) {
 	i := e.Incident
 	if i.Labels == nil || i.Alerts.Total == 0 {
-		i.Labels = labels.Clone().Map()
+		i.Labels, e.ownLabels = labels.Clone().Map(), true
 		return
 	}
 	for name, value := range i.Labels {
-		if labels.Get(name) != value {
-			delete(i.Labels, name)
+		if labels.Get(name) == value {
+			continue
 		}
+		if !e.ownLabels { // the loop goes on over the old ones
+			i.Labels, e.ownLabels = cloneMap(i.Labels), true
+		}
+		delete(i.Labels, name)
 	}
+}
+
+// firing returns the counts by severity, to change them.
+func (e *Edit) firing() map[string]int {
+	if !e.ownFiring {
+		e.Incident.Firing, e.ownFiring = cloneMap(e.Incident.Firing), true
+	}
+	return e.Incident.Firing
 }
 
 // raise lets a worse alert make the incident worse; severity never falls by itself.
@@ -233,7 +256,7 @@ func (e *Edit) raise(c Classification) {
 func (e *Edit) Regrade(was string, m Member) {
 	if was != m.Class.Severity {
 		e.uncount(was)
-		e.Incident.Firing[m.Class.Severity]++
+		e.firing()[m.Class.Severity]++
 	}
 	e.Incident.LeftOut = max(e.Incident.LeftOut, m.Alert.LeftOut)
 	e.raise(m.Class)
@@ -250,8 +273,9 @@ func (e *Edit) Leave(severity string, ended time.Time) {
 }
 
 func (e *Edit) uncount(severity string) {
-	if e.Incident.Firing[severity]--; e.Incident.Firing[severity] <= 0 {
-		delete(e.Incident.Firing, severity)
+	firing := e.firing()
+	if firing[severity]--; firing[severity] <= 0 {
+		delete(firing, severity)
 	}
 }
 

@@ -489,6 +489,28 @@ func TestAnEditLeavesTheOriginalAlone(t *testing.T) {
 	}
 }
 
+// TestEditsShareWithTheOriginal only what they do not change: each of these is
+// the first and only change of its edit.
+func TestEditsShareWithTheOriginal(t *testing.T) {
+	for name, change := range map[string]func(*Edit){
+		"join":    func(e *Edit) { e.Join(member("b", "critical", at(1)), false) },
+		"regrade": func(e *Edit) { e.Regrade("warning", member("a", "critical", epoch)) },
+		"leave":   func(e *Edit) { e.Leave("warning", at(1)) },
+	} {
+		s := begin(t, Opening{})
+		s.must(1, func(e *Edit) error {
+			e.Join(member("a", "warning", epoch), false)
+			e.Log(System, "joined", "", 1)
+			return nil
+		})
+		was := *s.incident.Clone()
+		change(s.policy.Change(s.incident, at(2)))
+		if !maps.Equal(s.incident.Labels, was.Labels) || !maps.Equal(s.incident.Firing, was.Firing) {
+			t.Errorf("%s changed the original: got %v and %v, want %v and %v", name, s.incident.Labels, s.incident.Firing, was.Labels, was.Firing)
+		}
+	}
+}
+
 // TestRegradeAndLeave keep the counts by severity.
 func TestRegradeAndLeave(t *testing.T) {
 	s := begin(t, Opening{})

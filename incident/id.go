@@ -76,7 +76,11 @@ func (id *ID) UnmarshalText(b []byte) error {
 type Key [16]byte
 
 // String returns the key as 32 hexadecimal digits.
-func (k Key) String() string { return hex.EncodeToString(k[:]) }
+func (k Key) String() string {
+	var text [2 * len(k)]byte
+	hex.Encode(text[:], k[:])
+	return string(text[:])
+}
 
 // IsZero reports whether k is not set.
 func (k Key) IsZero() bool { return k == Key{} }

@@ -165,16 +165,29 @@ func (i *Incident) IsOpen() bool { return i.State == Open || i.State == Acknowle
 
 // Clone returns a copy that can be changed.
 func (i *Incident) Clone() *Incident {
+	c := i.share()
+	c.Labels, c.Firing, c.Roles = cloneMap(i.Labels), cloneMap(i.Firing), cloneMap(i.Roles)
+	return c
+}
+
+// share returns a copy whose lists can be appended to, and whose maps, none of
+// which is nil, are those of i.
+func (i *Incident) share() *Incident {
 	c := *i
-	c.Labels = cloneMap(i.Labels)
-	c.Firing = cloneMap(i.Firing)
-	c.Roles = cloneMap(i.Roles)
+	c.Labels, c.Firing, c.Roles = notNil(i.Labels), notNil(i.Firing), notNil(i.Roles)
 	c.Hosts = slices.Clip(i.Hosts)
 	c.Sources = slices.Clip(i.Sources)
 	c.Cycles = slices.Clip(i.Cycles)
 	c.Links = slices.Clip(i.Links)
 	c.Children = slices.Clip(i.Children)
 	return &c
+}
+
+func notNil[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
 }
 
 func cloneMap[V any](m map[string]V) map[string]V {

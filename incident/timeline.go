@@ -51,7 +51,9 @@ func (e *TimelineEntry) Sum(previous string) string {
 	str(e.Text)
 	h = binary.AppendUvarint(h, uint64(e.Count))
 	sum := sha256.Sum256(h)
-	return hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // VerifyTimeline returns the number of the first entry that does not fit the

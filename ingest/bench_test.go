@@ -177,3 +177,14 @@ func BenchmarkHandler(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAlertmanagerUneven: no two elements are of the same length, and the
+// first is longer than most.
+func BenchmarkAlertmanagerUneven(b *testing.B) {
+	elements := strings.SplitAfter(string(benchBody()), `{"status"`)
+	for i := 2; i < len(elements); i++ {
+		cut := i * 7 % 60
+		elements[i] = strings.Replace(elements[i], " has been above the threshold for 5 minutes. Current value: 91.3"[:cut+1], "", 1)
+	}
+	benchDecode(b, []byte(strings.Join(elements, "")), benchAlerts)
+}

@@ -8,7 +8,9 @@ type collector struct {
 	decoder elements
 	e       element
 	batch   Batch
-	emit    func(Batch) bool
+	// begun is how much of the body was left when the batch began.
+	begun int
+	emit  func(Batch) bool
 }
 
 func (b *body) collector(emit func(Batch) bool) *collector {
@@ -26,8 +28,9 @@ func (c *collector) element(i int, raw []byte) error {
 	}
 	if c.batch.Alerts == nil {
 		c.batch.First = i
-		// The first element tells how many there may be.
-		c.batch.Alerts = make([]alert.Alert, 0, max(1, min(c.decoder.left/(len(raw)+1), BatchSize)))
+	}
+	if len(c.batch.Alerts) == cap(c.batch.Alerts) {
+		c.grow(len(raw) + 1)
 	}
 	p := c.decoder.decode(raw, &c.e)
 	if p == nil {
@@ -47,6 +50,20 @@ func (c *collector) element(i int, raw []byte) error {
 	r.Reason = r.Field + ": " + p.reason
 	c.batch.Rejected = append(c.batch.Rejected, r)
 	return nil
+}
+
+// grow makes room for the alerts that the rest of the body may hold. The
+// elements of the batch so far, or else the next one's size, tell how many.
+func (c *collector) grow(size int) {
+	elements := c.decoder.left / size
+	if n := c.batch.Len(); n > 0 {
+		elements = c.decoder.left * n / max(c.begun-c.decoder.left, 1)
+	} else {
+		c.begun = c.decoder.left
+	}
+	had := len(c.batch.Alerts)
+	more := max(elements+elements/32, had/8) + 1 // in steps that grow, whatever comes
+	c.batch.Alerts = append(make([]alert.Alert, 0, min(had+more, BatchSize)), c.batch.Alerts...)
 }
 
 // fill makes an alert of the element that was decoded last.

@@ -98,6 +98,9 @@ type elements struct {
 	// left is about how many bytes of the body are still to come; the arenas are
 	// sized by it.
 	left int
+	// read is how many bytes the elements before this one had, and pairs how many
+	// labels and annotations.
+	read, pairs int
 	// labels and text are arenas: one allocation for many alerts. What was given
 	// out of them is never written again.
 	labels []alert.Label
@@ -117,11 +120,15 @@ func (d *elements) decode(raw []byte, e *element) (p *problem) {
 	}()
 	d.left -= len(raw)
 	*e = element{}
-	if d.quick(raw, e) {
-		return nil
+	if !d.quick(raw, e) {
+		*e = element{}
+		if p := d.careful(raw, e); p != nil {
+			return p
+		}
 	}
-	*e = element{}
-	return d.careful(raw, e)
+	d.read += len(raw)
+	d.pairs += len(e.labels) + len(e.annotations)
+	return nil
 }
 
 // quick reads an element without anything unusual and reports whether it was one.
@@ -380,14 +387,24 @@ func withoutEmpty(ls alert.Labels) alert.Labels {
 // is full, these pairs move to a new one. It returns where they begin now.
 func (d *elements) add(first int, l alert.Label) int {
 	if len(d.labels) == cap(d.labels) {
-		// Alerts as they are usual have a label or annotation per 58 bytes.
 		begun := d.labels[first:]
-		room := max(2*len(begun), min(max(d.left/58, 0), 4096)) + 16
+		room := max(2*len(begun), min(d.expected(), 4096)) + 16
 		d.labels = append(make([]alert.Label, 0, room), begun...)
 		first = 0
 	}
 	d.labels = append(d.labels, l)
 	return first
+}
+
+// expected is about how many labels and annotations are still to come, as the
+// elements before tell. The first one has what is usual, a pair per 58 bytes,
+// and does not decide for all.
+func (d *elements) expected() int {
+	if d.pairs == 0 {
+		return min(max(d.left/58, 0), 16)
+	}
+	n := int(int64(max(d.left, 0)) * int64(d.pairs) / int64(d.read))
+	return n + n/32
 }
 
 var errReplaced = errors.New("ingest: characters were replaced")

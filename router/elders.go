@@ -96,8 +96,8 @@ func (q *request) spots(spots []spot, n int) []spot {
 		class, _ := e.classifier.Classify(a, nil)
 		id := e.of(a.Source)
 		fp := q.h.Fingerprint(id, a)
-		spots = append(spots, spot{elder: e, place: e.correlator.Key(q.h, a, &class, fp), ev: dedupe.Event{Alert: a, Fingerprint: fp, Generation: e.id,
-			Class: q.classes[n], Content: q.h.Content(id, a), KnownOnly: true}})
+		spots = append(spots, spot{elder: e, place: e.correlator.Key(&q.h, a, &class, fp), ev: dedupe.Event{Alert: a, Fingerprint: fp, Generation: e.id,
+			Class: &q.classes[n], Content: q.h.Content(id, a), KnownOnly: true}})
 	}
 	return spots
 }

@@ -40,7 +40,8 @@ func (p *Pipeline) Explain(ctx context.Context, alerts []alert.Alert) ([]Explain
 func (p *Pipeline) explain(ctx context.Context, alerts []alert.Alert) ([]Explained, error) {
 	out := make([]Explained, len(alerts))
 	q := p.request(alerts)
-	defer p.hashers.Put(q.h)
+	defer q.release()
+	q.where = make([]store.Place, len(alerts))
 	q.incidents = map[string]*incident.Incident{}
 	q.trace = func(n int, d Decision) { out[n].Decisions = append(out[n].Decisions, d) }
 	if err := q.accept(ctx); err != nil {
@@ -51,8 +52,8 @@ func (p *Pipeline) explain(ctx context.Context, alerts []alert.Alert) ([]Explain
 		e.Alert, e.Class, e.Outcome = limited(&alerts[n]), q.classes[n], q.outcomes[n]
 		if e.Outcome.Verdict != alert.Suppressed {
 			e.Key = q.where[n].Key
-			if b := q.byKey[e.Key]; b != nil {
-				e.Rule = b.Place.Rule()
+			if n, ok := q.byKey[e.Key]; ok {
+				e.Rule = q.keys[n].Rule()
 			}
 		}
 		if name := e.Outcome.Incident; name != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ type Pipeline struct {
 	// overruled is since when another process's generation is the current one, zero
 	// if ours is; guarded by setting.
 	overruled time.Time
-	hashers   sync.Pool
+	scratches sync.Pool
 	metrics   metrics
 	letters   atomic.Int64 // about how many dead letters there are
 	// held, if set, says whether expiry has to wait.
@@ -45,7 +46,7 @@ type metrics struct {
 // New returns a Pipeline over st. It takes nothing before Set.
 func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
 	p := &Pipeline{store: st, log: log.With("component", "router")}
-	p.hashers.New = func() any { return &dedupe.Hasher{} }
+	p.scratches.New = func() any { return newScratch() }
 	p.metrics.unknownSeverity = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tocsin_alerts_unknown_severity_total",
 		Help: "Alerts whose severity word is in no table; they got the default severity.",
@@ -140,7 +141,7 @@ const epochTries = 16
 // that some may not be durable: the sender is to send all again.
 func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error) {
 	q := p.request(alerts)
-	defer p.hashers.Put(q.h)
+	defer q.release()
 	if err := q.accept(ctx); err != nil {
 		return nil, err
 	}
@@ -150,23 +151,72 @@ func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Ale
 
 func (p *Pipeline) request(alerts []alert.Alert) *request {
 	n := len(alerts)
-	return &request{p: p, rules: p.rules.Load(), h: p.hashers.Get().(*dedupe.Hasher), alerts: alerts,
-		outcomes: make([]alert.Outcome, n), classes: make([]incident.Classification, n), where: make([]store.Place, n)}
+	return &request{p: p, rules: p.rules.Load(), scratch: p.scratches.Get().(*scratch), alerts: alerts, outcomes: make([]alert.Outcome, n)}
+}
+
+// scratch is memory that requests use one after the other. What a batch is made
+// of is no part of it: a store may run a step when its request has already failed.
+type scratch struct {
+	h dedupe.Hasher
+	// keys are the places of the request's alerts, byKey says which of them a key
+	// is, and puts are what belongs there.
+	keys  []keyed
+	byKey map[incident.Key]int
+	puts  []put
+	// references are the places of incidents in what the store is asked for, by name.
+	references map[string]int
+}
+
+// keyed is a place and how many events it has.
+type keyed struct {
+	dedupe.Place
+	events int
+}
+
+// put is an event of the n-th alert for one of the keys.
+type put struct {
+	n, key int
+	ev     dedupe.Event
+}
+
+// scratchKept is how many events of a request are the most that a scratch is kept for.
+const scratchKept = 1 << 12
+
+func newScratch() *scratch {
+	return &scratch{byKey: map[incident.Key]int{}, references: map[string]int{}}
+}
+
+// reset forgets everything, so that nothing of a request outlives it here.
+func (s *scratch) reset() {
+	clear(s.keys)
+	clear(s.puts)
+	s.keys, s.puts = s.keys[:0], s.puts[:0]
+	clear(s.byKey)
+	clear(s.references)
+}
+
+// release gives the scratch back, which is the last that is done with q.
+func (q *request) release() {
+	s := q.scratch
+	q.scratch = nil
+	if cap(s.puts) <= scratchKept {
+		s.reset()
+		q.p.scratches.Put(s)
+	}
 }
 
 // request is one call of Accept on its way.
 type request struct {
-	p        *Pipeline
-	rules    *rules
-	h        *dedupe.Hasher
+	p     *Pipeline
+	rules *rules
+	*scratch
 	alerts   []alert.Alert
 	outcomes []alert.Outcome
 	classes  []incident.Classification
 	// unknown are the alerts whose severity is the default; nil while there is none.
 	unknown []bool
-	batches []*placed
-	byKey   map[incident.Key]*placed
-	// where is the place of each alert.
+	batches []placed
+	// where, if set, is filled with the place of each alert.
 	where []store.Place
 	// twice are the alerts that are in two places because they are being moved.
 	twice map[int]twice
@@ -185,9 +235,6 @@ const (
 	answered              // one has, and that will do
 )
 
-// placedAtOnce is how many alerts of a request usually belong to one key.
-const placedAtOnce = 8
-
 // placed are the events of one key, and which alerts they came from.
 type placed struct {
 	dedupe.Batch
@@ -199,7 +246,7 @@ type placed struct {
 func (q *request) accept(ctx context.Context) error {
 	var todo []bool // nil is all
 	for range epochTries {
-		q.start(len(q.alerts))
+		q.start()
 		if err := q.placeAll(ctx, todo); err != nil {
 			return err
 		}
@@ -235,8 +282,14 @@ func (q *request) placeAll(ctx context.Context, todo []bool) error {
 	return nil
 }
 
-func (q *request) start(n int) {
-	q.batches, q.byKey, q.twice = q.batches[:0], make(map[incident.Key]*placed, min(n, 32)), nil
+func (q *request) start() {
+	q.reset()
+	q.batches, q.twice = nil, nil
+	if q.classes == nil {
+		q.classes = make([]incident.Classification, len(q.alerts))
+	} else {
+		q.classes = slices.Clone(q.classes) // the batches before refer to the old ones
+	}
 }
 
 // place says where the current generation puts an alert.
@@ -261,25 +314,49 @@ func (q *request) place(n int) (dedupe.Place, dedupe.Event) {
 		// It opens nothing. But if it fires here from before the rule came, it still does.
 		q.outcomes[n].Verdict, q.outcomes[n].Reason = alert.Suppressed, "rule: "+class.SuppressedBy
 	}
-	ev := dedupe.Event{Alert: a, Fingerprint: fp, Generation: c.id, Class: *class, KnownOnly: class.SuppressedBy != ""}
-	place := c.correlator.Key(q.h, a, class, fp)
+	ev := dedupe.Event{Alert: a, Fingerprint: fp, Generation: c.id, Class: class, KnownOnly: class.SuppressedBy != ""}
+	place := c.correlator.Key(&q.h, a, class, fp)
 	ev.Content = q.h.Content(id, a)
 	return place, ev
 }
 
 func (q *request) put(n int, place dedupe.Place, ev dedupe.Event) {
-	b := q.byKey[place.Key]
-	if b == nil {
-		b = &placed{Batch: dedupe.Batch{Place: place, Policy: q.rules.policyOf(place.Rule()), Events: make([]dedupe.Event, 0, placedAtOnce)},
-			from: make([]int, 0, placedAtOnce)}
-		q.byKey[place.Key] = b
-		q.batches = append(q.batches, b)
+	key, ok := q.byKey[place.Key]
+	if !ok {
+		key = len(q.keys)
+		q.byKey[place.Key] = key
+		q.keys = append(q.keys, keyed{Place: place})
 	}
-	b.Events = append(b.Events, ev)
-	b.from = append(b.from, n)
-	q.where[n] = store.Place{Key: place.Key, Fingerprint: ev.Fingerprint}
+	q.keys[key].events++
+	q.puts = append(q.puts, put{n, key, ev})
+	if q.where != nil {
+		q.where[n] = store.Place{Key: place.Key, Fingerprint: ev.Fingerprint}
+	}
 	if q.trace != nil && ev.Class.SuppressedBy == "" {
-		q.trace(n, Decision{Stage: "correlate", Rule: place.Rule(), Text: "key " + place.Key.String() + " by " + describe(place.By(ev.Alert, &ev.Class))})
+		q.trace(n, Decision{Stage: "correlate", Rule: place.Rule(), Text: "key " + place.Key.String() + " by " + describe(place.By(ev.Alert, ev.Class))})
+	}
+}
+
+// gather makes the batches of what was put, each with its events in the order
+// in which they were put there.
+func (q *request) gather() {
+	n := len(q.puts)
+	events, from, room := make([]dedupe.Event, n), make([]int, n), dedupe.NewRoom(n)
+	q.batches = make([]placed, len(q.keys))
+	for i := range q.batches {
+		k, b := &q.keys[i], &q.batches[i]
+		b.Place, b.Policy = k.Place, q.rules.policyOf(k.Rule())
+		b.Events, events = events[:0:k.events], events[k.events:]
+		b.from, from = from[:0:k.events], from[k.events:]
+	}
+	for i := range q.puts {
+		p := &q.puts[i]
+		b := &q.batches[p.key]
+		p.ev.Alert = limited(p.ev.Alert) // only now: fingerprints are of the whole
+		b.Events, b.from = append(b.Events, p.ev), append(b.from, p.n)
+	}
+	for i := range q.batches {
+		room.For(&q.batches[i].Batch)
 	}
 }
 
@@ -307,15 +384,14 @@ func (q *request) tracer(n int) func(Decision) {
 // update runs the batches through the store's door. Again are the alerts that
 // do not belong where an older generation had them, nil if there are none.
 func (q *request) update(ctx context.Context) (again []bool, err error) {
-	if len(q.batches) == 0 {
+	if len(q.puts) == 0 {
 		return nil, nil
 	}
+	q.gather()
 	changes := make([]incident.Change, len(q.batches))
 	base := uuid.New()
-	for n, b := range q.batches {
-		for i := range b.Events {
-			b.Events[i].Alert = limited(b.Events[i].Alert) // only now: fingerprints are of the whole
-		}
+	for n := range q.batches {
+		b := &q.batches[n]
 		changes[n] = incident.Change{ID: changeID(base, b.Place.Key), Key: b.Place.Key, Fingerprints: b.Fingerprints(), Epoch: q.rules.epoch,
 			Settled: b.Settled, Step: b.Step, Preview: q.trace != nil}
 		if q.trace != nil {
@@ -336,7 +412,8 @@ func (q *request) update(ctx context.Context) (again []bool, err error) {
 		}
 		return lastName
 	}
-	for _, b := range q.batches {
+	for k := range q.batches {
+		b := &q.batches[k]
 		for i, o := range b.Outcomes {
 			n := b.from[i]
 			switch {
@@ -369,13 +446,12 @@ func (q *request) update(ctx context.Context) (again []bool, err error) {
 // limited returns what is kept of a. The whole stays as it is, because the
 // request may have to be placed again, with fingerprints that are of the whole.
 func limited(a *alert.Alert) *alert.Alert {
-	c := *a
-	alert.Limit(&c)
-	if c.Flags&alert.FlagCut == 0 {
+	if alert.WithinLimits(a) {
 		return a
 	}
-	cut := c
-	return &cut
+	c := *a
+	alert.Limit(&c)
+	return &c
 }
 
 // watch remembers the incidents that a step makes.
@@ -407,11 +483,16 @@ var explainVerdict = map[alert.Verdict]string{
 
 // name fills in the references of the incidents.
 func (q *request) name(ctx context.Context) error {
-	index := make(map[string]int, 16)
+	index := q.references
 	var ids []incident.ID
+	last := ""
 	for i := range q.outcomes {
 		name := q.outcomes[i].Incident
-		if _, ok := index[name]; ok || name == "" {
+		if name == last || name == "" {
+			continue
+		}
+		last = name
+		if _, ok := index[name]; ok {
 			continue
 		}
 		id, err := incident.ParseID(name)

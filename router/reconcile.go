@@ -83,8 +83,7 @@ func (p *Pipeline) scan(ctx context.Context, rules *rules) (complete bool, err e
 	for i := 0; i < len(rules.elders)-eldersKept; i++ {
 		oldest[rules.elders[i].id] = true
 	}
-	h := p.hashers.Get().(*dedupe.Hasher)
-	defer p.hashers.Put(h)
+	h := &dedupe.Hasher{}
 	for cursor := ""; ; {
 		records, next, err := p.store.ScanEntries(ctx, cursor, entriesAtOnce)
 		if err != nil {
@@ -196,6 +195,6 @@ func (p *Pipeline) move(ctx context.Context, rules *rules, r store.Record, to de
 // put commits one alert where the current generation puts it.
 func (p *Pipeline) put(ctx context.Context, rules *rules, a *alert.Alert, to destination) error {
 	b := &dedupe.Batch{Place: to.Place, Policy: rules.policyOf(to.Rule()), Events: []dedupe.Event{{Alert: a, Fingerprint: to.fp,
-		Generation: rules.current.id, Content: to.content, Class: to.class}}}
+		Generation: rules.current.id, Content: to.content, Class: &to.class}}}
 	return p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Key: to.Key, Fingerprints: b.Fingerprints(), Epoch: rules.epoch, Settled: b.Settled, Step: b.Step}})
 }

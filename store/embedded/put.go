@@ -99,7 +99,6 @@ func (w *writing) putArchive(key incident.Key, next *incident.Next) error {
 }
 
 func (w *writing) putEntries(key incident.Key, next *incident.Next) error {
-	w.entries = slices.Grow(w.entries, len(next.Entries))
 	for n := range next.Entries {
 		e := &next.Entries[n]
 		number, err := w.putContent(key, e, next)
@@ -178,7 +177,7 @@ func (w *writing) putEntry(key incident.Key, e *row.Entry) error {
 		return err
 	}
 	place := store.Place{Key: key, Fingerprint: e.Fingerprint}
-	w.entries = append(w.entries, written{place, *e})
+	w.note(place, e)
 	// The step saw the entry with its repeats counted in.
 	if n := w.counted[place]; n > 0 {
 		w.after = append(w.after, func() { w.s.repeats.Subtract(place, n) })

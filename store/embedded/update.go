@@ -137,6 +137,11 @@ func (s *Store) commit(changes []*incident.Change) error {
 	unlock := s.lockKeys(changes)
 	w := s.writing()
 	w.preview = changes[0].Preview
+	entries := 0
+	for _, c := range changes {
+		entries += len(c.Fingerprints)
+	}
+	w.room = make([]incident.Entry, entries)
 	release := func() {
 		if w.holdsJobs {
 			s.jobMu.Unlock()

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -19,9 +20,11 @@ type writing struct {
 	value []byte
 	// counted is how many gathered repeats the entries that were read include.
 	counted map[store.Place]uint64
-	entries []written
+	entries *[]written // of writtenLists, nil while there is none
 	decided []proof
 	preview bool
+	// room is for the entries that steps are given; no two get the same.
+	room []incident.Entry
 	// firing is by how much the firing alerts of each generation change.
 	firing map[incident.Generation]int64
 	// holdsJobs: the batch has jobs, so nobody else may touch any before it is applied.
@@ -51,12 +54,40 @@ func (s *Store) writing() *writing {
 }
 
 func (w *writing) settled() {
-	for i := range w.entries {
-		w.s.hot.put(w.entries[i].place, &w.entries[i].entry)
+	if w.entries != nil {
+		for i := range *w.entries {
+			w.s.hot.put((*w.entries)[i].place, &(*w.entries)[i].entry)
+		}
+		w.forgetEntries()
 	}
 	for _, f := range w.after {
 		f()
 	}
+}
+
+// writtenKept is how many entries a list has at most that is used again.
+const writtenKept = 1 << 12
+
+// writtenLists are used by one batch after the other: entries are large, and
+// what is kept of them are copies.
+var writtenLists = sync.Pool{New: func() any { return new([]written) }}
+
+// note remembers an entry that the batch writes.
+func (w *writing) note(place store.Place, e *row.Entry) {
+	if w.entries == nil {
+		w.entries = writtenLists.Get().(*[]written)
+	}
+	*w.entries = append(*w.entries, written{place, *e})
+}
+
+// forgetEntries gives the list back.
+func (w *writing) forgetEntries() {
+	if list := w.entries; cap(*list) <= writtenKept {
+		clear(*list)
+		*list = (*list)[:0]
+		writtenLists.Put(list)
+	}
+	w.entries = nil
 }
 
 // decide runs the step of c and puts what it says into the batch.
@@ -85,7 +116,12 @@ func (w *writing) decide(c *incident.Change) error {
 
 func (w *writing) state(c *incident.Change) (incident.State, error) {
 	s := w.s
-	st := incident.State{Now: s.Now(), Entries: make([]incident.Entry, len(c.Fingerprints))}
+	n := len(c.Fingerprints)
+	if n > len(w.room) {
+		w.room = make([]incident.Entry, n)
+	}
+	st := incident.State{Now: s.Now(), Entries: w.room[:n:n]}
+	w.room = w.room[n:]
 	var err error
 	if st.Key, err = s.keyState(c.Key); err != nil {
 		return st, err

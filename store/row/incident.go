@@ -2,7 +2,6 @@ package row
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -121,18 +120,20 @@ func AppendIncident(b []byte, i *incident.Incident) []byte {
 }
 
 func appendIncidentLists(b []byte, i *incident.Incident) []byte {
-	var part []byte
+	var room [256]byte
+	var names [24]string
+	part := room[:0]
 	pair := func(num protowire.Number, name, value string, n int) {
 		part = appendString(appendString(part[:0], pairName, name), pairValue, value)
 		b = appendBytes(b, num, appendUint(part, pairCount, uint64(n)))
 	}
-	for _, name := range slices.Sorted(maps.Keys(i.Labels)) {
+	for _, name := range sorted(names[:0], i.Labels) {
 		pair(incidentLabel, name, i.Labels[name], 0)
 	}
-	for _, severity := range slices.Sorted(maps.Keys(i.Firing)) {
+	for _, severity := range sorted(names[:0], i.Firing) {
 		pair(incidentFiringSeverity, severity, "", i.Firing[severity])
 	}
-	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
+	for _, role := range sorted(names[:0], i.Roles) {
 		pair(incidentRole, role, i.Roles[role], 0)
 	}
 	for _, l := range i.Links {
@@ -153,6 +154,15 @@ func appendIncidentLists(b []byte, i *incident.Incident) []byte {
 		b = appendBytes(b, incidentChild, id[:])
 	}
 	return b
+}
+
+// sorted appends the keys of m to keys, in order.
+func sorted[V any](keys []string, m map[string]V) []string {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
 }
 
 // ParseIncident reads an incident.

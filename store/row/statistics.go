@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -13,7 +14,22 @@ import (
 func StateName(i *incident.Incident) string { return "incidents\x00" + i.State + "\x00" + i.Severity }
 
 // FiringName is the counter of a generation's firing alerts.
-func FiringName(g incident.Generation) string { return "firing\x00" + string(g[:]) }
+func FiringName(g incident.Generation) string {
+	if last := lastFiring.Load(); last != nil && last.generation == g {
+		return last.name
+	}
+	n := &firingName{g, "firing\x00" + string(g[:])}
+	lastFiring.Store(n)
+	return n.name
+}
+
+// lastFiring is the name that was asked for last: nearly all alerts are of one generation.
+var lastFiring atomic.Pointer[firingName]
+
+type firingName struct {
+	generation incident.Generation
+	name       string
+}
 
 // Observe calls add for each counter that an observation adds to. Counters end
 // in _total; everything else is a histogram, whose sum is kept in microseconds.
