@@ -30,7 +30,7 @@ func costOfBatch(f *fixture) {
 		f.Log("this store does not say what its commits cost: not measured")
 		return
 	}
-	const batch = 5000
+	const batch = 1000
 	sizes := []int{10, 1_000, 100_000}
 	measured := make([]cost, len(sizes))
 	for n, size := range sizes {
