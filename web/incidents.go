@@ -90,7 +90,7 @@ func (a *API) answerIncident(c *gin.Context, i *incident.Incident) {
 	a.answer(c, http.StatusOK, ViewIncident(i))
 }
 
-// AlertsJSON is a page of an incident's alerts, in the order of fingerprints.
+// AlertsJSON is a page of an incident's alerts, in an order in which none moves.
 type AlertsJSON struct {
 	Alerts     []AlertJSON `json:"alerts"`
 	NextCursor string      `json:"next_cursor"`

@@ -19,6 +19,10 @@ func (w *writing) put(c *incident.Change, st *incident.State, next *incident.Nex
 	id := c.ID
 	w.after = append(w.after, func() { w.s.recent.add(id) })
 	defer func() { w.decided = append(w.decided, proofOf(c.ID, next)) }()
+	var err error
+	if next.Archive, err = w.archivable(next.Archive); err != nil {
+		return err
+	}
 	if err := errors.Join(w.putArchive(c.Key, next), w.putEntries(c.Key, next), w.countOccurrences(c.Key, next)); err != nil {
 		return err
 	}
@@ -71,6 +75,20 @@ func (w *writing) putKey(k incident.Key, ks incident.KeyState, now time.Time) er
 	ks.ChangedAt = now
 	w.after = append(w.after, func() { w.s.cache.putKey(&ks) })
 	return w.putJSON(idKey(rowKey, k), &ks)
+}
+
+// archivable leaves out what would be archived with an incident that was
+// removed: nobody could find it there, or would ever remove it.
+func (w *writing) archivable(list []incident.Entry) (kept []incident.Entry, err error) {
+	for _, e := range list {
+		switch i, err := w.s.header(e.Incident); {
+		case err != nil:
+			return nil, err
+		case i != nil:
+			kept = append(kept, e)
+		}
+	}
+	return kept, nil
 }
 
 // putArchive keeps entries, with what their alerts said, with their old incidents.

@@ -240,7 +240,7 @@ func (g *group) write() (*call, error) {
 	g.writePages(a, pages)
 	g.writeArchive(a)
 	g.writeEntries(a)
-	g.writeIncidents(a)
+	g.writeOccurrences(a)
 	a.number(len(moves))
 	for i, m := range moves {
 		a.number(len(n.commit) + 1 + len(n.commitMore) + 1 + i)
@@ -305,13 +305,15 @@ func (g *group) writePages(a *args, pages []listing) {
 		})
 	}
 	if len(pages) == 0 {
-		a.text("", "", "0")
-		return
+		a.text("", "")
+	} else {
+		put(&pages[0]) // which the script reads along with the key
+		pages = pages[1:]
 	}
-	put(&pages[0])
-	a.number(len(pages) - 1)
-	for n := range pages[1:] {
-		put(&pages[1+n])
+	g.writeIncidents(a)
+	a.number(len(pages))
+	for n := range pages {
+		put(&pages[n])
 	}
 }
 
@@ -383,6 +385,9 @@ func (g *group) writeIncidents(a *args) {
 		}
 		a.bytes(func(b []byte) []byte { return appendIncident(b, i) })
 	}
+}
+
+func (g *group) writeOccurrences(a *args) {
 	a.number(len(g.commit.occurrences))
 	for id, n := range g.commit.occurrences {
 		a.id(id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -435,7 +436,11 @@ func (g *group) one(w *work, slots []slot) error {
 		}
 	}
 	if c.Settled != nil && !c.Preview {
-		if patches, ok := c.Settled(g.now, entries); ok {
+		patches, ok, err := g.repeatsOnly(c, entries)
+		if err != nil {
+			return err
+		}
+		if ok {
 			for n, p := range patches {
 				if p.Count > 0 {
 					g.gather(&entries[n], p)
@@ -462,7 +467,7 @@ func (g *group) one(w *work, slots []slot) error {
 		}
 	}
 	for range maxRuns {
-		next, err := c.Step(st)
+		next, err := g.step(c, st)
 		if err != nil {
 			return err
 		}
@@ -474,6 +479,26 @@ func (g *group) one(w *work, slots []slot) error {
 		}
 	}
 	return fmt.Errorf("store: a step for key %s asked for more %d times", c.Key, maxRuns)
+}
+
+// step runs a step. One that panics fails alone: others wait for the key.
+func (g *group) step(c *incident.Change, st incident.State) (next incident.Next, err error) {
+	defer g.caught(&err)
+	return c.Step(st)
+}
+
+func (g *group) repeatsOnly(c *incident.Change, entries []incident.Entry) (patches []incident.Patch, ok bool, err error) {
+	defer g.caught(&err)
+	patches, ok = c.Settled(g.now, entries)
+	return patches, ok, nil
+}
+
+// caught makes an error of a panic.
+func (g *group) caught(err *error) {
+	if r := recover(); r != nil {
+		g.s.log.Error("a step panicked", "key", g.key, "panic", r, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("store: a step for key %s panicked: %v", g.key, r)
+	}
 }
 
 // more reads what a step asked for.
@@ -636,9 +661,9 @@ func (g *group) answer(c *call) (conflict bool) {
 	case "CONFLICT":
 		g.landed(false)
 		return true
-	case "EPOCH":
-		g.fail(store.ErrEpoch)
-		return false
+	case "EPOCH": // whoever depends on it is told when it is read again
+		g.landed(false)
+		return true
 	default:
 		g.fail(errReply)
 		return false

@@ -279,6 +279,9 @@ type placed struct {
 	store.Record
 }
 
+// endOfPage stands behind all fingerprints of a page.
+var endOfPage = bytes.Repeat([]byte{0xff}, len(alert.Fingerprint{}))
+
 func byPlace(a, b placed) int { return bytes.Compare(a.place[:], b.place[:]) }
 
 // Alerts implements store.Store. The order is that of places.
@@ -311,7 +314,7 @@ func (s *Store) Alerts(ctx context.Context, id incident.ID, cursor string, limit
 func (s *Store) someAlerts(ctx context.Context, id incident.ID, behind []byte, limit int) ([]placed, []byte, error) {
 	n := s.names[id.Shard()]
 	v, err := s.one(ctx, &call{shard: n.shard, script: scriptAlerts, keys: []string{n.incidents, n.keys, n.order, n.entries, n.contents, n.archiveOrder, n.archive, n.archived},
-		args: []any{id[:], behind, min(max(limit, 50), rowsAtOnce)}})
+		args: []any{id[:], behind, min(max(limit, 50), rowsAtOnce), bytes.HasSuffix(behind, endOfPage)}})
 	if err != nil {
 		return nil, nil, fmt.Errorf("incident %s: %w", id, err)
 	}
@@ -343,7 +346,7 @@ func (s *Store) someAlerts(ctx context.Context, id incident.ID, behind []byte, l
 	// Only as far as both lists were read it is all: the live ones to the end of a page.
 	var last []byte
 	if page, _ := reply[2].(string); page != "" {
-		last = append([]byte(page), slices.Repeat([]byte{0xff}, len(alert.Fingerprint{}))...)
+		last = append([]byte(page), endOfPage...)
 	}
 	if other, _ := reply[4].(string); other != "" && (last == nil || other < string(last)) {
 		last = []byte(other)
@@ -516,6 +519,9 @@ func (s *Store) scan(ctx context.Context, shard byte, cursor, prefix string, lim
 			return nil, "", fmt.Errorf("cursor %q is not one of ours: %w", cursor, store.ErrCursor)
 		}
 		from = "[" + cursor[:pageEnd]
+		if strings.HasSuffix(cursor, string(endOfPage)) {
+			from = "(" + cursor[:pageEnd]
+		}
 	}
 	for {
 		reply, err := s.list(ctx, &call{shard: shard, script: scriptScan, keys: []string{n.keys, n.order, n.entries, n.contents}, args: []any{from, to, min(limit-len(out), rowsAtOnce), said}}, 2)
@@ -544,7 +550,7 @@ func (s *Store) scan(ctx context.Context, shard byte, cursor, prefix string, lim
 		}
 		from = "(" + last
 		if len(out) == limit {
-			return out, last + strings.Repeat("\xff", len(alert.Fingerprint{})), nil
+			return out, last + string(endOfPage), nil
 		}
 	}
 }

@@ -47,12 +47,14 @@ func (s *Store) flush(ctx context.Context, all bool) {
 	if len(calls) == 0 {
 		return
 	}
-	failed := s.run(ctx, calls...) != nil
+	sent := s.run(ctx, calls...) == nil
+	failed := !sent
 	for n, c := range calls {
+		stored := sent && c.err == nil // whatever became of the others
 		for _, place := range flying[n] {
-			s.repeats.Landed(place, !failed && c.err == nil)
+			s.repeats.Landed(place, stored)
 		}
-		failed = failed || c.err != nil
+		failed = failed || !stored
 	}
 	for _, places := range byShard {
 		if !failed && len(places) > repeatsAtOnce {

@@ -128,6 +128,13 @@ func firingStay(f *fixture) {
 			f.Errorf("after opening again: got %+v", e)
 		}
 	}
+	// It goes on to another incident, and is not kept with one that is no more.
+	if next := f.open(key, message{n: 1, text: "goes on"}); next == nil || next.ID == i.ID {
+		f.Fatalf("it goes on to %+v", next)
+	}
+	f.wantForgotten(i)
+	f.wantNoRow("what it said in the removed incident", "stays")
+	f.audit()
 }
 
 func keyGoesOn(f *fixture) {

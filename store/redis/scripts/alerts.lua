@@ -3,7 +3,8 @@
 -- and, on a page, of fingerprints: an alert keeps its place when it is archived.
 -- KEYS: 1 incidents, 2 keys, 3 order, 4 entries, 5 contents, 6 order of the archive,
 --   7 archive, 8 archived contents
--- ARGV: 1 incident, 2 number of a page and fingerprint to go on behind (empty: the first), 3 how many are enough
+-- ARGV: 1 incident, 2 number of a page and fingerprint to go on behind (empty: the first), 3 how many are enough,
+--   4 1 if no more of that page is wanted
 -- Result: nil if there is no such incident, or {key,
 --   {number of the page, fingerprint, entry, content of each live one, whole pages of them}, the number of the last page (empty: all),
 --   {the same of the archived ones}, the last page and fingerprint (empty: all)}
@@ -13,7 +14,8 @@ if not incident then return false end
 local key = string.sub(incident, 9, 24)
 
 local live, seen, lastLive = {}, 0, ''
-local pages = redis.call('ZRANGEBYLEX', KEYS[3], '[' .. key .. string.sub(behind, 1, 4), '[' .. key .. string.rep('\255', 5), 'LIMIT', 0, enough + 1)
+local begun = string.sub(behind, 1, 4)
+local pages = redis.call('ZRANGEBYLEX', KEYS[3], (ARGV[4] == '1' and '(' or '[') .. key .. begun, '[' .. key .. string.rep('\255', 5), 'LIMIT', 0, enough + 1)
 for p = 1, #pages do
 	if seen >= enough then
 		lastLive = string.sub(pages[p - 1], 17)
@@ -21,7 +23,8 @@ for p = 1, #pages do
 	end
 	local fingerprints, fields = listed(KEYS[2], pages[p])
 	local rows = fetch(KEYS[4], fields)
-	seen = seen + #fields
+	-- What the caller has of a page already does not count, so that there is always more.
+	if string.sub(pages[p], 17) ~= begun then seen = seen + #fields end
 	for i = 1, #fields do
 		if rows[i] and string.sub(rows[i], 1, 16) == id then
 			live[#live + 1] = string.sub(pages[p], 17)

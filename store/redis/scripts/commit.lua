@@ -8,6 +8,7 @@
 --   lease that the caller holds (empty: none), the key's new record, now, shard, number of
 --   jobs, page that new alerts are listed on (empty: none), their fingerprints; then lists,
 --   each behind its length:
+--   incidents: id, day (empty: it exists), occurrences that are added, the rest
 --   more pages: page, fingerprints
 --   archived entries: fingerprint, incident, entry, content (empty: the stored one)
 --   removed entries: key and fingerprint
@@ -15,7 +16,6 @@
 --   changed entries: key and fingerprint, valid until as it was read, entry whose
 --     count is what is added
 --   contents of changed entries: key and fingerprint, content
---   incidents: id, day (empty: it exists), occurrences that are added, the rest
 --   occurrences of other incidents: id, number that is added
 --   moves in indexes: number of the index's key, + or -, position
 --   timeline: incident and number, entry
@@ -42,13 +42,42 @@ local holder = redis.call('GET', KEYS[8])
 if holder and holder ~= lease then return {'LEASED'} end
 if epoch ~= '' and (stored[2] or '0') ~= epoch then return {'EPOCH'} end
 
--- What may be damaged is looked at before anything is written.
+-- What may be damaged, or gone, is looked at before anything is written.
+local incidents = {}
+for n = 1, count() do
+	local i = {id = take(), day = take(), added = count(), rest = take()}
+	if i.day == '' then
+		i.old = redis.call('HGET', KEYS[4], i.id)
+		if not i.old then return {'CONFLICT'} end -- somebody removed it
+		if #i.old < 33 then error('the incident is damaged') end
+	end
+	incidents[n] = i
+end
 local jobsBySubject = {}
 for i = #ARGV - 5 * armed + 1, #ARGV, 5 do
 	jobsBySubject[ARGV[i]] = jobsBySubject[ARGV[i]] or jobsOf(KEYS[11], ARGV[i])
 end
 
 if holder then redis.call('DEL', KEYS[8]) end
+
+local result = {'OK'}
+for _, i in ipairs(incidents) do
+	local head
+	if i.old then
+		head = struct.pack('>I8', number(i.old) + i.added) .. string.sub(i.old, 9, 25 + string.byte(i.old, 25))
+	else
+		local v, digits = redis.call('HINCRBY', KEYS[10], i.day, 1) * 64 + shard, ''
+		while v > 0 or #digits < 4 do
+			digits = string.sub('0123456789ABCDEFGHJKMNPQRSTVWXYZ', v % 32 + 1, v % 32 + 1) .. digits
+			v = math.floor(v / 32)
+		end
+		local name = 'INC-' .. i.day .. '-' .. digits
+		redis.call('HSET', KEYS[9], name, i.id)
+		result[#result + 1] = name
+		head = struct.pack('>I8', i.added) .. key .. string.char(#name) .. name
+	end
+	redis.call('HSET', KEYS[4], i.id, head .. i.rest)
+end
 
 -- The key's record and pages are written by one command, when all pages are known.
 local rows = {key, record}
@@ -61,10 +90,15 @@ end
 
 for _ = 1, count() do
 	local fingerprint, owner, entry, content = take(), take(), take(), take()
-	if content == '' then content = redis.call('HGET', KEYS[3], key .. fingerprint) end
-	redis.call('HSET', KEYS[13], owner .. fingerprint, entry)
-	if content then redis.call('HSET', KEYS[14], owner .. fingerprint, content) end
-	redis.call('ZADD', KEYS[15], 0, owner .. pageOf(entry) .. fingerprint)
+	if redis.call('HEXISTS', KEYS[4], owner) == 1 then -- else nobody could find it, or would ever remove it
+		local field = owner .. fingerprint
+		local before = redis.call('HGET', KEYS[13], field)
+		if before then redis.call('ZREM', KEYS[15], owner .. pageOf(before) .. fingerprint) end
+		if content == '' then content = redis.call('HGET', KEYS[3], key .. fingerprint) end
+		redis.call('HSET', KEYS[13], field, entry)
+		if content then redis.call('HSET', KEYS[14], field, content) end
+		redis.call('ZADD', KEYS[15], 0, owner .. pageOf(entry) .. fingerprint)
+	end
 end
 
 local n = count()
@@ -111,27 +145,6 @@ end
 n = count()
 all('HSET', KEYS[3], ARGV, at + 1, at + 2 * n)
 at = at + 2 * n
-
-local result = {'OK'}
-for _ = 1, count() do
-	local incident, day, added, rest = take(), take(), count(), take()
-	local head
-	if day == '' then
-		local old = redis.call('HGET', KEYS[4], incident)
-		head = struct.pack('>I8', number(old) + added) .. string.sub(old, 9, 25 + string.byte(old, 25))
-	else
-		local v, digits = redis.call('HINCRBY', KEYS[10], day, 1) * 64 + shard, ''
-		while v > 0 or #digits < 4 do
-			digits = string.sub('0123456789ABCDEFGHJKMNPQRSTVWXYZ', v % 32 + 1, v % 32 + 1) .. digits
-			v = math.floor(v / 32)
-		end
-		local name = 'INC-' .. day .. '-' .. digits
-		redis.call('HSET', KEYS[9], name, incident)
-		result[#result + 1] = name
-		head = struct.pack('>I8', added) .. key .. string.char(#name) .. name
-	end
-	redis.call('HSET', KEYS[4], incident, head .. rest)
-end
 
 for _ = 1, count() do
 	local incident, added = take(), count()

@@ -72,11 +72,12 @@ for i = 14, #KEYS do redis.call('ZREM', KEYS[i], ARGV[6]) end
 redis.call('HINCRBY', KEYS[8], ARGV[7], -1)
 redis.call('HDEL', KEYS[5], id)
 
-if record and string.sub(record, 9, 24) == id then
-	if #redis.call('ZRANGEBYLEX', KEYS[4], '[' .. key, '[' .. key .. string.rep('\255', 5), 'LIMIT', 0, 1) == 0 then
-		redis.call('HDEL', KEYS[1], key)
-	else
-		redis.call('HSET', KEYS[1], key, ARGV[8] .. NOBODY .. string.sub(record, 25))
-	end
+-- Whoever is about to change the incident is to read again, whether the key names it or not.
+if record and string.sub(record, 9, 24) ~= id then
+	redis.call('HSET', KEYS[1], key, ARGV[8] .. string.sub(record, 9))
+elseif record and #redis.call('ZRANGEBYLEX', KEYS[4], '[' .. key, '[' .. key .. string.rep('\255', 5), 'LIMIT', 0, 1) == 0 then
+	redis.call('HDEL', KEYS[1], key)
+elseif record then
+	redis.call('HSET', KEYS[1], key, ARGV[8] .. NOBODY .. string.sub(record, 25))
 end
 return {'DONE'}
