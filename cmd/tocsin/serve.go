@@ -74,9 +74,6 @@ func registerServe(app *kingpin.Application, s streams) map[string]func(context.
 // run listens first, so that a busy port is an error and not a log line; then
 // it opens the store, serves, and ends in the opposite order.
 func (v *server) run(ctx context.Context) (err error) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200) // most of the live memory is the engine's, which the collector need not look at
-	}
 	v.logging.Writer = v.err
 	log := promslog.New(&v.logging)
 	config.InitMatchers(log)
@@ -107,6 +104,9 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	if _, engine := st.(backer); engine && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200) // most of the live memory is the engine's, which the collector need not look at
+	}
 	waiting, err := spool.Open(spool.Options{Config: c.Spool, Log: log, Registerer: registry, Failpoint: failpoint.FromEnv()})
 	if err != nil {
 		return err
