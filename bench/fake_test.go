@@ -188,10 +188,9 @@ func (f *fake) ingest(w http.ResponseWriter, r *http.Request) {
 			continue
 		default:
 			f.verdicts["joined"]++
-			f.news++
-		}
-		if f.forget && f.news%50 == 0 {
-			continue
+			if f.news++; f.forget && f.news%50 == 0 {
+				continue
+			}
 		}
 		fmt.Fprintln(&changes, a.Status, a.Fingerprint, key)
 	}
