@@ -258,7 +258,7 @@ func (b *bench) measure(ctx context.Context, workload string, round int, t *targ
 			return Measurement{}, err
 		}
 	}
-	s, m, err := b.timed(ctx, t, l)
+	s, m, err := b.timed(ctx, t, l, nil)
 	if err != nil {
 		return Measurement{}, err
 	}
@@ -274,7 +274,8 @@ func (b *bench) measure(ctx context.Context, workload string, round int, t *targ
 }
 
 // timed sends a load and says what it took.
-func (b *bench) timed(ctx context.Context, t *target, l load) (sent, Measurement, error) {
+// If settled is set, what is done until that returns counts too, but not in rates.
+func (b *bench) timed(ctx context.Context, t *target, l load, settled func(context.Context) error) (sent, Measurement, error) {
 	runtime.GC() // what the last load left must not be collected during this one
 	before, err := b.spent(ctx, t)
 	if err != nil {
@@ -283,6 +284,11 @@ func (b *bench) timed(ctx context.Context, t *target, l load) (sent, Measurement
 	s, err := drive(ctx, t.addrs(), l)
 	if err != nil {
 		return s, Measurement{}, err
+	}
+	if settled != nil {
+		if err := settled(ctx); err != nil {
+			return s, Measurement{}, err
+		}
 	}
 	after, err := b.spent(ctx, t)
 	if err != nil {

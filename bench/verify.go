@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 )
@@ -61,23 +62,59 @@ func (t *target) count(ctx context.Context) (counts, error) {
 // judged reads the verdicts of all gateways from their metrics.
 func (t *target) judged(ctx context.Context) (map[string]int, error) {
 	sums := map[string]int{}
-	for _, addr := range t.addrs() {
-		status, body, err := get(ctx, "http://"+addr+"/metrics", t.token)
-		if err != nil {
-			return nil, fmt.Errorf("bench: %w", err)
-		}
-		if status != 200 {
-			return nil, fmt.Errorf("bench: GET /metrics: %d", status)
-		}
-		one, err := verdicts(body)
-		if err != nil {
-			return nil, err
-		}
+	err := t.expositions(ctx, func(text []byte) error {
+		one, err := verdicts(text)
 		for verdict, n := range one {
 			sums[verdict] += n
 		}
+		return err
+	})
+	return sums, err
+}
+
+// expositions reads the metrics of all gateways.
+func (t *target) expositions(ctx context.Context, take func(text []byte) error) error {
+	for _, addr := range t.addrs() {
+		status, body, err := get(ctx, "http://"+addr+"/metrics", t.token)
+		if err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		if status != 200 {
+			return fmt.Errorf("bench: GET /metrics: %d", status)
+		}
+		if err := take(body); err != nil {
+			return err
+		}
 	}
-	return sums, nil
+	return nil
+}
+
+const (
+	// storedWithin is how long gateways may take to store what they have gathered of
+	// repeats: half a minute, and what that takes.
+	storedWithin = time.Minute
+	storedPoll   = 250 * time.Millisecond
+)
+
+// repeatsStored waits until the gateways have stored the repeats that they have gathered.
+func (t *target) repeatsStored(ctx context.Context) error {
+	for began := time.Now(); time.Since(began) < storedWithin; {
+		gathered := false
+		err := t.expositions(ctx, func(text []byte) error {
+			_, rest, found := bytes.Cut(text, []byte("\ntocsin_store_redis_repeats "))
+			gathered = gathered || found && !bytes.HasPrefix(rest, []byte("0\n"))
+			return nil
+		})
+		if err != nil || !gathered {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(storedPoll):
+		}
+	}
+	return fmt.Errorf("bench: the gateways have not stored the repeats within %s", storedWithin)
 }
 
 // verdicts sums tocsin_alerts_total{source,verdict} of a text exposition over the sources.

@@ -99,10 +99,13 @@ func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incid
 	}
 	var out []*incident.Incident
 	for seen := 0; ; {
-		want := min(max(q.Limit-len(out), 1), rowsAtOnce)
-		if q.Text != "" || seen > 0 {
+		want := q.Limit - len(out)
+		if q.Text != "" || seen > 0 && len(out) == 0 {
 			want = rowsAtOnce / 4 // most of them do not match
+		} else if seen > 0 {
+			want = want * seen / len(out)
 		}
+		want = min(max(want, 1), rowsAtOnce)
 		page, more, err := s.positions(ctx, &q, use, from, want)
 		if err != nil {
 			return nil, "", err
@@ -195,19 +198,23 @@ func (s *Store) narrowest(ctx context.Context, q *store.Query) (selection, error
 	return allowed[least], err
 }
 
-// positions lists the next positions behind from in an index, over all shards. Each shard is read at one moment, so that an incident which
-// moves between two of its indexes is in one.
+// positions lists the next positions behind from in an index, over all shards,
+// at most so many. Each shard is read at one moment, so that an incident which
+// moves between two of its indexes is in one. Incidents spread over the shards, so each
+// is asked for a part; where one has more, the page ends with the last that it gave.
 func (s *Store) positions(ctx context.Context, q *store.Query, use selection, from []byte, limit int) (page []incident.ID, more bool, err error) {
 	lower, upper := bounds(q, from)
 	if lower == "" {
 		return nil, false, nil
 	}
+	part := min(limit, 8+2*limit/len(s.names))
+	var end incident.ID // of what is complete, zero if all is
 	err = s.eachShard(ctx, func(n *names) *call {
 		keys := use.keys(n)
 		if len(keys) == 1 {
-			return &call{args: []any{"ZRANGEBYLEX", keys[0], lower, upper, "LIMIT", 0, limit}}
+			return &call{args: []any{"ZRANGEBYLEX", keys[0], lower, upper, "LIMIT", 0, part}}
 		}
-		return &call{script: scriptList, keys: keys, args: []any{lower, upper, limit}}
+		return &call{script: scriptList, keys: keys, args: []any{lower, upper, part}}
 	}, func(_ *names, result any) error {
 		lists, _ := result.([]any)
 		if len(lists) > 0 {
@@ -217,11 +224,17 @@ func (s *Store) positions(ctx context.Context, q *store.Query, use selection, fr
 		}
 		for _, l := range lists {
 			members, _ := l.([]any)
-			more = more || len(members) >= limit
+			given := len(page)
 			for _, m := range members {
 				if text, _ := m.(string); len(text) == len(incident.ID{}) {
 					page = append(page, incident.ID([]byte(text)))
 				}
+			}
+			if len(members) < part || len(page) == given {
+				continue
+			}
+			if last := page[len(page)-1]; !more || bytes.Compare(last[:], end[:]) < 0 {
+				more, end = true, last
 			}
 		}
 		return nil
@@ -231,8 +244,13 @@ func (s *Store) positions(ctx context.Context, q *store.Query, use selection, fr
 	}
 	slices.SortFunc(page, func(a, b incident.ID) int { return bytes.Compare(a[:], b[:]) })
 	page = slices.Compact(page)
+	if more {
+		behind := slices.IndexFunc(page, func(p incident.ID) bool { return bytes.Compare(p[:], end[:]) > 0 })
+		if behind >= 0 {
+			page = page[:behind]
+		}
+	}
 	if len(page) > limit {
-		// Each shard gave its first ones, so the first of all are among them.
 		page, more = page[:limit], true
 	}
 	return page, more, nil

@@ -10,8 +10,8 @@ const (
 	// keysRemembered bounds the keys of which this process remembers what it
 	// committed last, about 4 kB each.
 	keysRemembered = 1024
-	// keysSeen bounds those of which it only knows the incident, about 150 bytes each.
-	keysSeen = 50_000
+	// keysSeen bounds those of which it only knows the incident, about 50 bytes each.
+	keysSeen = 200_000
 )
 
 // memory keeps what this process saw last of the keys that are busy. What it

@@ -36,6 +36,7 @@ var (
 	descPoolWaits   = prometheus.NewDesc("tocsin_store_redis_pool_timeouts_total", "How often no connection became free in time.", nil, nil)
 	descStale       = prometheus.NewDesc("tocsin_store_redis_stale_connections_total", "Connections that were given up.", nil, nil)
 	descUp          = prometheus.NewDesc("tocsin_store_redis_up", "0 while a server that has a part of the state does not answer.", nil, nil)
+	descRepeats     = prometheus.NewDesc("tocsin_store_redis_repeats", "Alerts whose repeats are gathered in this process and wait to be stored.", nil, nil)
 	descInFlight    = prometheus.NewDesc("tocsin_store_redis_in_flight", "Updates that are under way.", nil, nil)
 )
 
@@ -45,6 +46,7 @@ func (p poolCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- descPoolWaits
 	ch <- descStale
 	ch <- descInFlight
+	ch <- descRepeats
 	ch <- descUp
 }
 
@@ -62,4 +64,5 @@ func (p poolCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descStale, prometheus.CounterValue, float64(stats.StaleConns))
 	ch <- prometheus.MustNewConstMetric(descUp, prometheus.GaugeValue, p.s.up())
 	ch <- prometheus.MustNewConstMetric(descInFlight, prometheus.GaugeValue, float64(p.s.inFlight.Load()))
+	ch <- prometheus.MustNewConstMetric(descRepeats, prometheus.GaugeValue, float64(p.s.repeats.Len()))
 }

@@ -2,14 +2,17 @@ package redis
 
 import (
 	"context"
+	"encoding/binary"
+	"slices"
 
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
 const (
 	// repeatsKept bounds the entries whose repeats wait to be stored.
-	repeatsKept = 50_000
-	// repeatsAtOnce is how many repeats one call stores.
+	repeatsKept = 100_000
+	// repeatsAtOnce is how many repeats are stored in one trip: others wait for the
+	// server meanwhile.
 	repeatsAtOnce = 500
 )
 
@@ -25,43 +28,35 @@ func (s *Store) flushSoon() {
 func (s *Store) flush(ctx context.Context, all bool) {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
-	due := s.repeats.Due(s.Now(), all)
-	if len(due) == 0 {
-		return
-	}
 	var byShard [len(s.names)][]store.Place
-	for _, places := range due {
-		shard := places[0].Key.Shard()
-		byShard[shard] = append(byShard[shard], places...)
+	for key, places := range s.repeats.Due(s.Now(), all) {
+		byShard[key.Shard()] = append(byShard[key.Shard()], places...)
 	}
 	var calls []*call
 	var flying [][]store.Place
+	size := 0
+	send := func() {
+		sent := len(calls) == 0 || s.run(ctx, calls...) == nil
+		for n, c := range calls {
+			for _, place := range flying[n] {
+				s.repeats.Landed(place, sent && c.err == nil) // whatever became of the others
+			}
+			c.reuse()
+		}
+		calls, flying, size = nil, nil, 0
+	}
 	for shard, places := range byShard {
-		// One call a shard at a time: the server knows a call by its number, and the one before is over.
-		if n := min(len(places), repeatsAtOnce); n > 0 {
-			if c, on := s.launch(byte(shard), places[:n]); c != nil {
-				calls, flying = append(calls, c), append(flying, on)
+		for some := range slices.Chunk(places, repeatsAtOnce) {
+			// One call a shard at a time: the server knows a call by its number, and the one before is over.
+			if size > 0 && (size+len(some) > repeatsAtOnce || calls[len(calls)-1].shard == byte(shard)) {
+				send()
+			}
+			if c, on := s.launch(byte(shard), some); c != nil {
+				calls, flying, size = append(calls, c), append(flying, on), size+len(some)
 			}
 		}
 	}
-	if len(calls) == 0 {
-		return
-	}
-	sent := s.run(ctx, calls...) == nil
-	failed := !sent
-	for n, c := range calls {
-		stored := sent && c.err == nil // whatever became of the others
-		for _, place := range flying[n] {
-			s.repeats.Landed(place, stored)
-		}
-		failed = failed || !stored
-	}
-	for _, places := range byShard {
-		if !failed && len(places) > repeatsAtOnce {
-			s.flushSoon()
-			return
-		}
-	}
+	send()
 }
 
 // launch makes the call that stores the repeats of some places, and says which
@@ -78,10 +73,9 @@ func (s *Store) launch(shard byte, places []store.Place) (*call, []store.Place) 
 		}
 		on = append(on, place)
 		a.bytes(func(b []byte) []byte { return append(append(b, place.Key[:]...), place.Fingerprint[:]...) })
-		a.unsigned(p.Count)
-		a.bytes(func(b []byte) []byte { return appendTime(b, p.LastSeen) })
-		a.bytes(func(b []byte) []byte { return appendTime(b, p.ValidUntil) })
-		a.bytes(func(b []byte) []byte { return appendTime(b, p.Start) })
+		a.bytes(func(b []byte) []byte {
+			return appendTime(appendTime(appendTime(binary.BigEndian.AppendUint64(b, p.Count), p.LastSeen), p.ValidUntil), p.Start)
+		})
 	}
 	if len(on) == 0 {
 		return nil, nil

@@ -33,7 +33,7 @@ var (
 	scriptMore      = newScript("more", reads, "lists")
 	scriptCommit    = newScript("commit", writes, "times", "lists", "keys", "pages", "entries", "incidents", "jobs")
 	scriptRelease   = newScript("release", frees)
-	scriptRepeats   = newScript("repeats", writes, "times", "entries", "incidents")
+	scriptRepeats   = newScript("repeats", writes, "times", "lists", "incidents")
 	scriptClaim     = newScript("claim", frees, "times", "jobs")
 	scriptFinish    = newScript("finish", frees, "times", "jobs")
 	scriptList      = newScript("list", reads)
