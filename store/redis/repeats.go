@@ -13,7 +13,7 @@ const (
 	repeatsKept = 100_000
 	// repeatsAtOnce is how many repeats are stored in one trip: others wait for the
 	// server meanwhile.
-	repeatsAtOnce = 500
+	repeatsAtOnce = 200
 )
 
 // flushSoon has Run store what is gathered, because it is much.
