@@ -264,7 +264,7 @@ func (g *group) write() (*call, error) {
 		a.text(newToken(), keep)
 	}
 	g.s.cost.write(len(a.list)-len(n.commit)-len(keys), len(a.buf))
-	return &call{shard: n.shard, script: scriptCommit, full: a.done(), made: a, confirmed: true}, nil
+	return &call{shard: n.shard, script: scriptCommit, full: a.done(), made: a, confirmed: true, until: g.deadline}, nil
 }
 
 // listing is what a commit adds to one page.

@@ -22,9 +22,10 @@ const maxRuns = 16
 // group are changes of one key that are read and committed together. Each step
 // sees what the ones before it did.
 type group struct {
-	s     *Store
-	key   incident.Key
-	works []*work
+	s      *Store
+	key    incident.Key
+	works  []*work
+	waited bool // for others at the key
 	// tries counts the conflicts, lease is the token if the key was taken.
 	tries    int
 	lease    string
@@ -87,15 +88,33 @@ func (g *group) gather(e *incident.Entry, p incident.Patch) {
 	g.slots.patches = append(g.slots.patches, gathered{e.Fingerprint, e.Start, e.ValidUntil, p})
 }
 
-// begin returns when the group has to be over.
-func (g *group) begin() time.Time {
-	for _, w := range g.works {
-		g.deadline = latest(g.deadline, w.deadline)
+// worthwhile is how much time a change needs that has waited for its key. With less
+// it is not tried, because those that go with it would not have more either.
+const worthwhile = 100 * time.Millisecond
+
+// begin gives up the changes that have waited for too long, and sees when the
+// first of the others has to be over: then all are.
+func (g *group) begin() {
+	least := time.Duration(0)
+	if g.waited {
+		least = worthwhile
 	}
-	if time.Now().After(g.deadline) {
+	now := time.Now()
+	g.deadline = time.Time{}
+	g.works = slices.DeleteFunc(g.works, func(w *work) bool {
+		if w.deadline.Sub(now) <= least {
+			w.err = &store.UnavailableError{Cause: fmt.Errorf("key %s: waited too long for Redis", g.key)}
+			w.done.Done()
+			return true
+		}
+		if g.deadline.IsZero() || w.deadline.Before(g.deadline) {
+			g.deadline = w.deadline
+		}
+		return false
+	})
+	if len(g.works) == 0 {
 		g.fail(&store.UnavailableError{Cause: fmt.Errorf("key %s: waited too long for Redis", g.key)})
 	}
-	return g.deadline
 }
 
 // over reports whether the group has failed as a whole.
@@ -158,7 +177,7 @@ func (g *group) read() *call {
 		end()
 	}
 	a.done()
-	return &call{shard: n.shard, several: commands, made: a, confirmed: true}
+	return &call{shard: n.shard, several: commands, made: a, confirmed: true, until: g.deadline}
 }
 
 // readAll is read by the script.
@@ -180,7 +199,7 @@ func (g *group) readAll() *call {
 			a.id(w.change.Incident)
 		}
 	}
-	return &call{shard: n.shard, script: scriptRead, full: a.done(), made: a, confirmed: true}
+	return &call{shard: n.shard, script: scriptRead, full: a.done(), made: a, confirmed: true, until: g.deadline}
 }
 
 var errReply = errors.New("store: Redis answered something that no script of ours answers")

@@ -53,6 +53,7 @@ type call struct {
 	// depends on as the store's durability asks for.
 	confirmed bool
 
+	until  time.Time // by when it must be over
 	result any
 	err    error
 	done   *sync.WaitGroup
@@ -89,6 +90,14 @@ func (s *Store) run(ctx context.Context, calls ...*call) error {
 
 // runUntil is run without a context.
 func (s *Store) runUntil(deadline time.Time, calls []*call) {
+	for _, c := range calls {
+		c.until = deadline
+	}
+	s.runAll(calls)
+}
+
+// runAll is run of calls that each have their own deadline.
+func (s *Store) runAll(calls []*call) {
 	if len(calls) == 0 {
 		return
 	}
@@ -97,7 +106,7 @@ func (s *Store) runUntil(deadline time.Time, calls []*call) {
 	for _, c := range calls {
 		c.done = &done
 	}
-	s.send(calls, deadline)
+	s.send(calls)
 	done.Wait()
 }
 
@@ -110,20 +119,20 @@ func (s *Store) one(ctx context.Context, c *call) (any, error) {
 }
 
 // send hands calls to the lanes of the servers that have their shards.
-func (s *Store) send(calls []*call, deadline time.Time) {
+func (s *Store) send(calls []*call) {
 	var to *lane
 	var together []flying
 	for _, c := range calls {
 		l, err := s.lane(c)
 		if err != nil {
-			s.again(c, err, deadline)
+			s.again(c, err)
 			continue
 		}
 		if l != to && to != nil {
 			to.add(together)
 			together = nil
 		}
-		to, together = l, append(together, flying{call: c, deadline: deadline})
+		to, together = l, append(together, flying{call: c})
 	}
 	if to != nil {
 		to.add(together)
@@ -161,10 +170,9 @@ type lane struct {
 	probing atomic.Bool  // somebody looks whether it has come back
 }
 
-// flying is a call with the time by which it must be over.
+// flying is a call on a lane.
 type flying struct {
 	*call
-	deadline time.Time
 	// last: those after it came from elsewhere.
 	last bool
 }
@@ -280,7 +288,7 @@ func (l *lane) carry(batch []flying) {
 		result, failed := f.collect(commands[:n])
 		commands = commands[n:]
 		if failed != nil {
-			l.s.again(f.call, l.see(f.call, failed), f.deadline)
+			l.s.again(f.call, l.see(f.call, failed))
 			continue
 		}
 		if f.confirmed && unconfirmed != nil {
@@ -293,19 +301,19 @@ func (l *lane) carry(batch []flying) {
 
 // confirmAgain lets a call wait for the replicas once more, if there is time.
 func (s *Store) confirmAgain(f flying, err error) {
-	if time.Now().Add(confirmTime).After(f.deadline) {
+	if time.Now().Add(confirmTime).After(f.until) {
 		f.finish(nil, err)
 		return
 	}
 	s.metrics.retries.Inc()
-	time.AfterFunc(jitter(10*time.Millisecond), func() { s.send([]*call{f.call}, f.deadline) })
+	time.AfterFunc(jitter(10*time.Millisecond), func() { s.send([]*call{f.call}) })
 }
 
 // inTime returns the calls that can still be over in time, and ends the others.
 func inTime(batch []flying, now time.Time) []flying {
 	kept := batch[:0]
 	for _, f := range batch {
-		if now.After(f.deadline) {
+		if now.After(f.until) {
 			f.finish(nil, errLate)
 			continue
 		}
@@ -445,7 +453,7 @@ var passing = map[string]bool{"NOSCRIPT": true, "MOVED": true, "ASK": true, "TRY
 	"MASTERDOWN": true, "BUSY": true, "UNKILLABLE": true, "NOREPLICAS": true}
 
 // again tries a call once more, after a while, if there is time.
-func (s *Store) again(c *call, err error, deadline time.Time) {
+func (s *Store) again(c *call, err error) {
 	word, _, _ := strings.Cut(err.Error(), " ")
 	if !brokenOff(err) && !passing[word] {
 		c.finish(nil, err)
@@ -456,10 +464,10 @@ func (s *Store) again(c *call, err error, deadline time.Time) {
 	if word != "NOSCRIPT" && word != "ASK" {
 		delay = jitter(min(5*time.Millisecond<<min(c.tries, 6), 200*time.Millisecond))
 	}
-	if time.Now().Add(delay).After(deadline) {
+	if time.Now().Add(delay).After(c.until) {
 		c.finish(nil, err)
 		return
 	}
 	s.metrics.retries.Inc()
-	time.AfterFunc(delay, func() { s.send([]*call{c}, deadline) })
+	time.AfterFunc(delay, func() { s.send([]*call{c}) })
 }

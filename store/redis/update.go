@@ -135,7 +135,7 @@ func (s *Store) hand(key incident.Key) *group {
 		return nil
 	}
 	n := min(len(busy.waiting), folded)
-	g := &group{s: s, key: key, works: busy.waiting[:n:n]}
+	g := &group{s: s, key: key, works: busy.waiting[:n:n], waited: true}
 	busy.waiting = busy.waiting[n:]
 	return g
 }
@@ -192,9 +192,8 @@ func (s *Store) lead(groups []*group) {
 // attempt reads, decides and commits. It returns the groups that somebody else
 // was faster than.
 func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
-	deadline := time.Time{}
 	for _, g := range groups {
-		deadline = latest(deadline, g.begin())
+		g.begin()
 	}
 	calls := make([]*call, 0, len(groups))
 	reading := make([]*group, 0, len(groups))
@@ -209,8 +208,8 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 		}
 		calls, reading = append(calls, g.read()), append(reading, g)
 	}
-	s.runUntil(deadline, calls)
-	s.take(deadline, reading, calls)
+	s.runAll(calls)
+	s.take(reading, calls)
 	writing, commits := reading[:0], calls[:0]
 	for _, g := range reading {
 		if g.over() {
@@ -233,7 +232,7 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 		return again
 	}
 	s.failpoint("before-commit")
-	s.runUntil(deadline, commits)
+	s.runAll(commits)
 	s.failpoint("after-commit")
 	for n, g := range writing {
 		commits[n].reuse()
@@ -250,7 +249,7 @@ func (s *Store) attempt(groups []*group, ended *[]*group) (again []*group) {
 
 // take takes the answers to what the groups read. Those that another process
 // changed are read again, all in one trip.
-func (s *Store) take(deadline time.Time, groups []*group, calls []*call) {
+func (s *Store) take(groups []*group, calls []*call) {
 	var again []*group
 	var reads []*call
 	for n, g := range groups {
@@ -264,7 +263,7 @@ func (s *Store) take(deadline time.Time, groups []*group, calls []*call) {
 			again, reads = append(again, g), append(reads, g.readAll())
 		}
 	}
-	s.runUntil(deadline, reads)
+	s.runAll(reads)
 	for n, g := range again {
 		if _, err := g.take(reads[n]); err != nil {
 			g.fail(err)
@@ -328,7 +327,7 @@ func (s *Store) preview(ctx context.Context, works []work) error {
 		if err := s.run(ctx, read); err != nil {
 			return err
 		}
-		if s.take(works[n].deadline, []*group{g}, []*call{read}); g.err != nil {
+		if s.take([]*group{g}, []*call{read}); g.err != nil {
 			return g.err
 		}
 		if _, err := g.decide(); err != nil {
