@@ -3,6 +3,8 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -268,6 +270,47 @@ func TestTooLateBesideOthers(t *testing.T) {
 		wantTook(t, s, key, 1, 2, 3)
 	}
 	audit(t, s)
+}
+
+// TestBegin: changes that go together have the time of the first of them that is
+// worth a try; those that waited for too long are given up by themselves.
+func TestBegin(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		waited bool
+		left   []time.Duration // of each change
+		kept   []int           // the first of them is the one whose time counts
+	}{
+		{"one with time", false, []time.Duration{time.Second}, []int{0}},
+		{"one with little time that did not wait", false, []time.Duration{worthwhile / 2}, []int{0}},
+		{"one with little time that waited", true, []time.Duration{worthwhile / 2}, nil},
+		{"one without time beside others", true, []time.Duration{-time.Second, 2 * time.Second, time.Second}, []int{2, 1}},
+		{"all with time", true, []time.Duration{2 * time.Second, time.Second}, []int{1, 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			now := time.Now()
+			var done sync.WaitGroup
+			done.Add(len(c.left) - len(c.kept))
+			works := make([]*work, len(c.left))
+			for n, left := range c.left {
+				works[n] = &work{deadline: now.Add(left), done: &done}
+			}
+			g := &group{key: keyNumber(1), waited: c.waited, works: slices.Clone(works)}
+			g.begin()
+			done.Wait() // those that were given up need not wait for the others
+			if len(g.works) != len(c.kept) || g.over() != (len(c.kept) == 0) {
+				t.Errorf("%d changes go on, over is %t; want %d", len(g.works), g.over(), len(c.kept))
+			}
+			if len(c.kept) > 0 && !g.deadline.Equal(works[c.kept[0]].deadline) {
+				t.Errorf("it has %s, want that of change %d", g.deadline.Sub(now), c.kept[0])
+			}
+			for n, w := range works {
+				if kept := slices.Contains(c.kept, n); kept != slices.Contains(g.works, w) || kept == errors.Is(w.err, store.ErrUnavailable) {
+					t.Errorf("change %d: want kept %t, its error is %v", n, kept, w.err)
+				}
+			}
+		})
+	}
 }
 
 // TestSettledInGroup: repeats that are folded together with changes count in
