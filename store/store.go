@@ -45,7 +45,8 @@ func (e *UnavailableError) Unwrap() error { return e.Cause }
 type Store interface {
 	// Update commits the changes, each atomically by itself, and returns when all
 	// are durable. Keys must differ. After an error some may have been committed
-	// and some not; with the same IDs the whole can be sent again.
+	// and some not; with the same IDs the whole can be sent again, soon: a store
+	// recognises the latest changes only.
 	Update(ctx context.Context, changes []incident.Change) error
 	// Now is the store's clock.
 	Now() time.Time

@@ -120,8 +120,8 @@ func TestLostAnswerToGroup(t *testing.T) {
 	audit(t, beside)
 }
 
-// TestLostAnswerWhileOthersWrite: a commit is recognised however much others have
-// written since.
+// TestLostAnswerWhileOthersWrite: a commit is recognised however often another process
+// has written since.
 func TestLostAnswerWhileOthersWrite(t *testing.T) {
 	t.Parallel()
 	for _, others := range []int{1, idsKept, 200} {
