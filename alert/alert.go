@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Kind says what sort of message an Alert is. Only KindAlert has a Status and
-// can open an incident.
+// Kind says what sort of message an Alert is. Only KindAlert can open an
+// incident.
 type Kind uint8
 
 // The kinds of messages that senders know, as contract.md names them.
@@ -92,12 +92,15 @@ const (
 	FlagCut
 	// FlagTimeClamped: a time lay so far off that durations use another one.
 	FlagTimeClamped
+	// FlagUnparsed: the message could only be understood in part, or not at all.
+	// It is an alert all the same, because somebody wanted to be heard.
+	FlagUnparsed
 )
 
 // Names returns the names of the flags that are set, for JSON.
 func (f Flag) Names() []string {
 	var names []string
-	for i, name := range [...]string{"invalid_utf8", "cut", "time_clamped"} {
+	for i, name := range [...]string{"invalid_utf8", "cut", "time_clamped", "unparsed"} {
 		if f&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -131,7 +134,8 @@ func (f *Fingerprint) UnmarshalText(b []byte) error {
 	return err
 }
 
-// Alert is one message of a sender about one thing. The zero time means that
+// Alert is one message of a sender about one thing. Status is set for every
+// kind if the sender states how things are; only for KindAlert it is said on. The zero time means that
 // the sender stated none. Strings may share memory with the request they came
 // from: whoever keeps one beyond the request clones it.
 type Alert struct {
@@ -141,7 +145,14 @@ type Alert struct {
 	Source string
 	// Identity is the sender's own key for it, recorded but never trusted.
 	Identity string
-	Labels   Labels
+	// Key, if set, is what the fingerprint is of, in place of the labels: senders
+	// that say more than one thing about the same problem, such as that it became
+	// worse, have the problem's name here, made by the decoder of the format.
+	Key string
+	// PerHost: its sender thinks in hosts. Unless a rule says otherwise, what it
+	// reports of one host belongs together.
+	PerHost bool
+	Labels  Labels
 	// Annotations describe the alert; they are not part of its identity.
 	Annotations Labels
 	// GeneratorURL links to the rule or graph at the sender.

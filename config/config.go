@@ -25,6 +25,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/dedupe"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -147,7 +148,7 @@ func completeSource(name string, s ingest.SourceConfig) ingest.SourceConfig {
 		s.Namespace = name
 	}
 	if s.OnStoreFailure == "" {
-		s.OnStoreFailure = ingest.Formats[s.Format].OnStoreFailure()
+		s.OnStoreFailure = formats.All[s.Format].OnStoreFailure()
 	}
 	return s
 }

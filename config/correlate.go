@@ -25,8 +25,8 @@ func (c *checker) correlate() {
 }
 
 func (c *checker) correlateRule(path string, r dedupe.Rule, last bool) {
-	if r.Name == dedupe.DefaultRule {
-		c.mistake(path+".name", quote(r.Name)+" is the name of the built-in rule", "choose another name")
+	if r.Name == dedupe.DefaultRule || r.Name == dedupe.HostRule {
+		c.mistake(path+".name", quote(r.Name)+" is the name of a built-in rule", "choose another name")
 	}
 	c.matchers(path+".matchers", r.Matchers)
 	if len(r.Matchers) == 0 && !last && !c.bad[path+".matchers"] {

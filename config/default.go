@@ -10,19 +10,20 @@ import (
 	"github.com/tocsin-gateway/tocsin/dedupe"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
 // formats are those that a source can have; each has a built-in source of its name.
-var formats = slices.Sorted(maps.Keys(ingest.Formats))
+var formatNames = slices.Sorted(maps.Keys(formats.All))
 
 // Default returns the configuration without a file: an open source for each
 // format, and what contract.md promises to those who configure nothing.
 func Default() *Config {
 	sources := map[string]ingest.SourceConfig{}
-	for _, format := range formats {
+	for _, format := range formatNames {
 		sources[format] = completeSource(format, ingest.SourceConfig{})
 	}
 	return &Config{

@@ -37,9 +37,9 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 		c.mistake(path, "the name "+quote(name)+" is taken: metrics use it for what comes out of the spool", "write another one")
 	}
 	if s.Format != "" {
-		c.oneOf(path+".format", "format", s.Format, formats)
-	} else if !slices.Contains(formats, name) {
-		c.mistake(path, "the source has no format", "add format: "+strings.Join(formats, " or format: "))
+		c.oneOf(path+".format", "format", s.Format, formatNames)
+	} else if !slices.Contains(formatNames, name) {
+		c.mistake(path, "the source has no format", "add format: "+strings.Join(formatNames, " or format: "))
 	}
 	if len(s.Namespace) > namespaceLimit {
 		c.mistake(path+".namespace", fmt.Sprintf("the namespace is longer than %d bytes", namespaceLimit), "")
@@ -76,5 +76,23 @@ func (c *checker) auth(path string, a ingest.AuthConfig) {
 	}
 	if a.QueryToken && !token {
 		c.mistake(path+".query_token", "the query "+missing, add)
+	}
+	c.hmac(path+".hmac", a.HMAC)
+}
+
+func (c *checker) hmac(path string, h ingest.HMACConfig) {
+	if !c.given(path) {
+		return
+	}
+	if !c.given(path+".secret") && !c.given(path+".secret_file") {
+		c.mistake(path, "there is no secret to check signatures with", "add secret or secret_file")
+	}
+	for name, value := range map[string]string{"header": h.Header, "timestamp_header": h.TimestampHeader} {
+		if value != "" && !headerName.MatchString(value) {
+			c.mistake(path+"."+name, quote(value)+" cannot be the name of a header", "write a name such as X-Signature")
+		}
+	}
+	if h.Window > 0 && h.TimestampHeader == "" {
+		c.mistake(path+".window", "there is a window, but no time is signed", "add timestamp_header, or remove window")
 	}
 }

@@ -27,11 +27,17 @@ type Identity struct {
 // each goroutine has its own. The zero value is ready.
 type Hasher struct{ buf []byte }
 
-// Fingerprint hashes the namespace and the labels. It is the first half of a
-// SHA-256, so that no sender can make an alert that passes for another's.
+// Fingerprint hashes the namespace and the labels, or the key of an alert that
+// has one. It is the first half of a SHA-256, so that no sender can make an alert
+// that passes for another's.
 func (h *Hasher) Fingerprint(id *Identity, a *alert.Alert) alert.Fingerprint {
 	h.buf = appendText(h.buf[:0], id.Namespace)
-	h.appendLabels(a.Labels, id.IgnoreLabels)
+	if a.Key != "" {
+		// No label has an empty name, so it cannot be mistaken for labels.
+		h.buf = appendText(appendText(h.buf, ""), a.Key)
+	} else {
+		h.appendLabels(a.Labels, id.IgnoreLabels)
+	}
 	sum := sha256.Sum256(h.buf)
 	return alert.Fingerprint(sum[:16])
 }

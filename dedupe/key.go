@@ -14,11 +14,18 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 )
 
-// DefaultRule is the name of the built-in correlation rule.
-const DefaultRule = "default"
+// The names of the built-in correlation rules.
+const (
+	DefaultRule = "default"
+	// HostRule is the one for senders that think in hosts.
+	HostRule = "host"
+)
 
-// defaultBy are the labels of the built-in rule.
-var defaultBy = []string{"alertname", "service", "cluster", "environment"}
+// The built-in rules.
+var (
+	defaultRule = compiledRule{name: DefaultRule, by: []string{"alertname", "service", "cluster", "environment"}}
+	hostRule    = compiledRule{name: HostRule, by: []string{"host"}}
+)
 
 // Correlator finds the key of an alert.
 type Correlator struct{ rules []compiledRule }
@@ -29,7 +36,7 @@ type compiledRule struct {
 	by       []string
 }
 
-// NewCorrelator compiles the rules of c; the built-in one comes last.
+// NewCorrelator compiles the rules of c; the built-in ones come last.
 func NewCorrelator(c Config) (*Correlator, error) {
 	k := &Correlator{}
 	for _, r := range c.Rules {
@@ -43,7 +50,6 @@ func NewCorrelator(c Config) (*Correlator, error) {
 		}
 		k.rules = append(k.rules, compiled)
 	}
-	k.rules = append(k.rules, compiledRule{name: DefaultRule, by: defaultBy})
 	return k, nil
 }
 
@@ -90,7 +96,10 @@ next:
 		}
 		return &k.rules[i]
 	}
-	return &k.rules[len(k.rules)-1] // unreachable: the built-in rule matches everything
+	if a.PerHost && a.Host() != "" {
+		return &hostRule
+	}
+	return &defaultRule
 }
 
 // view is a label as correlation sees it: what the rules set comes before what

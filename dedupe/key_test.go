@@ -157,14 +157,14 @@ func TestTitle(t *testing.T) {
 		labels map[string]string
 		want   string
 	}{
-		"name and place":        {defaultBy, map[string]string{"alertname": "Down", "cluster": "eu", "service": "db", "pod": "1"}, "Down · db · eu"},
+		"name and place":        {defaultRule.by, map[string]string{"alertname": "Down", "cluster": "eu", "service": "db", "pod": "1"}, "Down · db · eu"},
 		"the name first":        {[]string{"host"}, map[string]string{"alertname": "Down", "instance": "h:1"}, "Down · h"},
 		"by nothing":            {nil, map[string]string{"alertname": "Down"}, "Down"},
-		"no name, but a host":   {defaultBy, map[string]string{"instance": "h:1"}, "h"},
-		"no name, but a place":  {defaultBy, map[string]string{"cluster": "eu", "host": "h"}, "eu"},
-		"nothing":               {defaultBy, map[string]string{"x": "y"}, "alert without a name"},
-		"too long":              {defaultBy, map[string]string{"alertname": long}, long[:titleLimit]},
-		"too long, not aligned": {defaultBy, map[string]string{"alertname": "x" + long}, ("x" + long)[:titleLimit-1]},
+		"no name, but a host":   {defaultRule.by, map[string]string{"instance": "h:1"}, "h"},
+		"no name, but a place":  {defaultRule.by, map[string]string{"cluster": "eu", "host": "h"}, "eu"},
+		"nothing":               {defaultRule.by, map[string]string{"x": "y"}, "alert without a name"},
+		"too long":              {defaultRule.by, map[string]string{"alertname": long}, long[:titleLimit]},
+		"too long, not aligned": {defaultRule.by, map[string]string{"alertname": "x" + long}, ("x" + long)[:titleLimit-1]},
 	} {
 		a := &alert.Alert{Labels: alert.FromMap(c.labels)}
 		class := &incident.Classification{Service: c.labels["service"]}
@@ -176,7 +176,7 @@ func TestTitle(t *testing.T) {
 
 func TestBy(t *testing.T) {
 	a := &alert.Alert{Labels: alert.FromMap(map[string]string{"alertname": "A", "cluster": ""})}
-	got := Place{rule: &compiledRule{by: defaultBy}}.By(a, &incident.Classification{Service: "db"})
+	got := Place{rule: &compiledRule{by: defaultRule.by}}.By(a, &incident.Classification{Service: "db"})
 	if want := []alert.Label{{Name: "alertname", Value: "A"}, {Name: "service", Value: "db"}}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/router"
@@ -16,10 +15,11 @@ import (
 // ErrNothing: nothing in a payload could be understood.
 var ErrNothing = errors.New("nothing in it can be understood")
 
-// Explain says what a payload of the given source would become. Format is that
-// of the source unless it is given. Nothing is stored.
-func (g *Gateway) Explain(ctx context.Context, source, format string, body []byte, received time.Time) (web.Explanation, error) {
+// Explain says what a request of a source would become. Its format is that of
+// the source unless it names one. Nothing is stored.
+func (g *Gateway) Explain(ctx context.Context, r ingest.Request) (web.Explanation, error) {
 	var out web.Explanation
+	source, format := r.Source, r.Format
 	if format == "" {
 		c, ok := g.config.Load().Sources[source]
 		if !ok {
@@ -27,11 +27,14 @@ func (g *Gateway) Explain(ctx context.Context, source, format string, body []byt
 		}
 		format = c.Format
 	}
-	f, ok := ingest.Formats[format]
+	f, ok := g.format(source, format)
 	if !ok {
 		return out, &router.InputError{Field: "format", Reason: fmt.Sprintf("there is no format %q", format)}
 	}
-	batch, err := f.Decode(ingest.Request{Source: source, Body: body, ReceivedAt: received})
+	if f.Tokens != nil {
+		_, r.Body = f.Tokens(r)
+	}
+	batch, err := f.Decode(r)
 	if err != nil {
 		return out, notUnderstood(err)
 	}
@@ -60,5 +63,5 @@ func notUnderstood(err error) error {
 
 // explain serves POST /api/v1/explain.
 func (g *Gateway) explain(ctx context.Context, source string, body []byte) (web.Explanation, error) {
-	return g.Explain(ctx, source, "", body, g.opts.Now())
+	return g.Explain(ctx, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()})
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -91,7 +92,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry}
+	in := ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Formats: formats.All, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry}
 	if o.Spool != nil {
 		in.Spool = o.Spool
 		g.Pipeline.HoldExpiry(func() bool { return o.Spool.Len() > 0 })
@@ -110,7 +111,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 // use makes a configuration current. All that can fail comes before anything
 // changes, but for the store's list of generations, which is the last of it.
 func (g *Gateway) use(ctx context.Context, c *config.Config) error {
-	sources, err := ingest.NewSources(c.Sources)
+	sources, err := ingest.NewSources(c.Sources, formats.All)
 	if err != nil {
 		return err
 	}

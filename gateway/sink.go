@@ -7,6 +7,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
 )
@@ -43,13 +44,24 @@ func (e awayError) Is(target error) bool { return target == ingest.ErrUnavailabl
 // Unwrap returns the store's error.
 func (e awayError) Unwrap() error { return e.error }
 
+// format is what the source of that name understands under the name of a format.
+func (g *Gateway) format(source, name string) (ingest.Format, bool) {
+	f, ok := formats.All[name]
+	if c, configured := g.config.Load().Sources[source]; ok && configured && c.Format == name && f.Configure != nil {
+		var err error
+		f, err = f.Configure(c)
+		ok = err == nil // unreachable: config has checked it
+	}
+	return f, ok
+}
+
 // retry takes a dead letter through ingest again, as of the time it came first.
 func (g *Gateway) retry(ctx context.Context, l router.Letter) ([]alert.Outcome, error) {
-	format, ok := ingest.Formats[l.Format]
+	format, ok := g.format(l.Source, l.Format)
 	if !ok {
 		return nil, &router.InputError{Field: "format", Reason: fmt.Sprintf("this version does not know the format %q", l.Format)}
 	}
-	batch, err := format.Decode(ingest.Request{Source: l.Source, Body: l.Body, ReceivedAt: l.FirstAt})
+	batch, err := format.Decode(ingest.Request{Source: l.Source, Body: l.Body, ReceivedAt: l.FirstAt, ContentType: l.ContentType})
 	if err != nil {
 		return nil, notUnderstood(err)
 	}

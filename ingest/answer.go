@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -23,6 +24,8 @@ type refusal struct {
 	reason, field string
 	// hangUp: the connection is of no more use.
 	hangUp bool
+	// allow are the methods that there are.
+	allow []string
 }
 
 func refuse(code int, reason string) *refusal { return &refusal{code: code, reason: reason} }
@@ -33,20 +36,25 @@ func unavailable(reason string) *refusal {
 	return refuse(http.StatusServiceUnavailable, reason)
 }
 
-// write sends the refusal.
-func (r *refusal) write(w http.ResponseWriter) {
+// write sends the refusal, as reply words it if that is not nil.
+func (r *refusal) write(w http.ResponseWriter, reply func(code, results int, reason string) Reply) {
 	h := w.Header()
 	switch r.code {
 	case http.StatusUnauthorized:
 		h.Add("WWW-Authenticate", `Bearer realm="tocsin"`)
 		h.Add("WWW-Authenticate", `Basic realm="tocsin"`)
 	case http.StatusMethodNotAllowed:
-		h.Set("Allow", "POST, PUT")
+		h.Set("Allow", strings.Join(r.allow, ", "))
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", retryAfter)
 	}
 	if r.hangUp {
 		h.Set("Connection", "close")
+	}
+	if reply != nil {
+		words := reply(r.code, 0, r.reason)
+		write(w, r.code, words.ContentType, words.Body)
+		return
 	}
 	out := appendText([]byte(`{"error":`), r.reason)
 	if r.field != "" || r.code == http.StatusBadRequest {
@@ -56,11 +64,15 @@ func (r *refusal) write(w http.ResponseWriter) {
 }
 
 func writeJSON(w http.ResponseWriter, code int, parts ...[]byte) {
+	write(w, code, "application/json", parts...)
+}
+
+func write(w http.ResponseWriter, code int, contentType string, parts ...[]byte) {
 	length := 0
 	for _, p := range parts {
 		length += len(p)
 	}
-	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(length))
 	w.WriteHeader(code)
 	for _, p := range parts {

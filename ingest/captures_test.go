@@ -17,6 +17,9 @@ const (
 	capturesOfAPI      = 21
 )
 
+// testFormats are the formats of this package.
+var testFormats = map[string]Format{Alertmanager.Name: Alertmanager, Prometheus.Name: Prometheus}
+
 // capture is one recorded request.
 type capture struct {
 	file, format string
@@ -64,7 +67,7 @@ func TestCaptures(t *testing.T) {
 			want := readExpectation(t, strings.TrimSuffix(c.file, ".http")+".expect.json")
 			expectations++
 			body := c.body(t)
-			got, err := Formats[c.format].Decode(Request{Source: c.format, Body: body, ReceivedAt: want.ReceivedAt})
+			got, err := testFormats[c.format].Decode(Request{Source: c.format, Body: body, ReceivedAt: want.ReceivedAt})
 			if !want.understood(body) {
 				var bad *BodyError
 				if !errors.As(err, &bad) || bad.Reason == "" {

@@ -43,4 +43,22 @@ type AuthConfig struct {
 	Header string `yaml:"header"`
 	// QueryToken accepts the bearer token as ?token=.
 	QueryToken bool `yaml:"query_token"`
+	// HMAC is for senders that sign the body, as Grafana can.
+	HMAC HMACConfig `yaml:"hmac"`
+}
+
+// HMACConfig says how a sender signs: HMAC-SHA256 in hexadecimal digits over the
+// body, or over time, colon and body if the time of signing is in a header too
+// (Grafana's documentation of the webhook contact point, "HMAC signature").
+type HMACConfig struct {
+	Secret     secret.String `yaml:"secret"`
+	SecretFile string        `yaml:"secret_file"`
+	// Header carries the signature; empty means X-Grafana-Alerting-Signature.
+	Header string `yaml:"header"`
+	// TimestampHeader carries the time of signing in seconds since 1970; empty
+	// means that none is signed, so that a body can be sent again by anybody who
+	// has seen it.
+	TimestampHeader string `yaml:"timestamp_header"`
+	// Window is how far the time of signing may be off; 0 means 5 minutes.
+	Window model.Duration `yaml:"window"`
 }

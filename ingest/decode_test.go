@@ -140,7 +140,7 @@ func TestBodyThatCannotBeUnderstood(t *testing.T) {
 			for _, padding := range []int{0, onePass} { // decoded in one pass, and checked before
 				body := strings.Repeat(" ", padding) + test.body
 				start := time.Now()
-				got, err := Formats[test.format].Decode(Request{Body: []byte(body), ReceivedAt: received})
+				got, err := testFormats[test.format].Decode(Request{Body: []byte(body), ReceivedAt: received})
 				took := time.Since(start)
 				var bad *BodyError
 				if !errors.As(err, &bad) {
@@ -166,7 +166,7 @@ func TestDepthThatIsAllowed(t *testing.T) {
 		"alertmanager": `{"alerts":[{"status":"firing","labels":{"a":"b"},"x":` + nested(29) + `}]}`,
 		"prometheus":   `[{"labels":{"a":"b"},"x":` + nested(30) + `}]`,
 	} {
-		got, err := Formats[format].Decode(Request{Body: []byte(body), ReceivedAt: received})
+		got, err := testFormats[format].Decode(Request{Body: []byte(body), ReceivedAt: received})
 		if err != nil || len(got.Alerts) != 1 {
 			t.Errorf("%s: 32 levels: got %d alerts, error %v; want 1", format, len(got.Alerts), err)
 		}
@@ -374,7 +374,7 @@ func TestOddBodies(t *testing.T) {
 		"an escaped field name": {"alertmanager", `{"\u0061lerts":[{"st\u0061tus":"firing","labels":{"a":"b"}}]}`, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := Formats[test.format].Decode(Request{Body: []byte(test.body), ReceivedAt: received})
+			got, err := testFormats[test.format].Decode(Request{Body: []byte(test.body), ReceivedAt: received})
 			if err != nil || len(got.Alerts) != test.alerts || len(got.Rejected) != 0 {
 				t.Fatalf("got %d alerts, %d rejected, error %v; want %d alerts", len(got.Alerts), len(got.Rejected), err, test.alerts)
 			}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"iter"
+	"net/http"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -12,13 +13,6 @@ import (
 // at a time. It bounds what a body of very small elements can cost: decoded,
 // such an element is fifteen times as large as in the body.
 const BatchSize = 1000
-
-// Formats are the formats that are understood, by name. A source without a
-// format of its own has the one of its name.
-var Formats = map[string]Format{
-	Alertmanager.Name: Alertmanager,
-	Prometheus.Name:   Prometheus,
-}
 
 // Format understands what one kind of sender sends.
 type Format struct {
@@ -30,10 +24,27 @@ type Format struct {
 	// batches cannot fail any more.
 	Batches func(Request) (iter.Seq[Batch], error)
 	// Wrap makes a body of this format out of elements that were rejected, so
-	// that a dead letter can be sent again as it is.
+	// that a dead letter can be sent again as it is. Without it the dead letter
+	// holds the whole body.
 	Wrap func(elements [][]byte) []byte
 	// Place writes the place of the element with the index i, such as alerts[3].
+	// It goes with Wrap.
 	Place func(i int) string
+	// Query: its senders also use GET, with what they have to say in the query.
+	// That is given to Batches as the body, a form.
+	Query bool
+	// Tokens finds credentials that stand in the body. What it returns as the body
+	// is without them; nothing else may keep them.
+	Tokens func(Request) (tokens []string, body []byte)
+	// Verify checks a signature over the body that the format defines. Its error is
+	// for the sender, who is answered 403.
+	Verify func(http.Header, Request) error
+	// Reply is the answer to a request with so many results, or with the reason why
+	// it is refused; without it the answer is JSON.
+	Reply func(code, results int, reason string) Reply
+	// Configure returns the format as a source wants it; nil if there is nothing
+	// to want. It is called with what config has checked by calling it.
+	Configure func(SourceConfig) (Format, error)
 	// Repeats: its senders send again what was refused, or what still fires. Those
 	// of other formats do not, so their sources spool unless they say otherwise.
 	Repeats bool
@@ -66,6 +77,7 @@ func (f Format) Decode(r Request) (Batch, error) {
 		all.Group = b.Group
 		all.Alerts = append(all.Alerts, b.Alerts...)
 		all.Rejected = append(all.Rejected, b.Rejected...)
+		all.Unparsed = append(all.Unparsed, b.Unparsed...)
 	}
 	return all, nil
 }
@@ -79,10 +91,13 @@ type Request struct {
 	Body []byte
 	// ReceivedAt is when it came; what "in the future" means depends on it.
 	ReceivedAt time.Time
-	// Format names the format that it is in. This and the rest is nothing that
+	// Format names the format that it is in. This, Method and Path is nothing that
 	// decoders look at.
-	Format                    string
-	Method, Path, ContentType string
+	Format       string
+	Method, Path string
+	// ContentType is what the sender said, which decoders take as a hint: the
+	// boundary of a multipart form stands there.
+	ContentType string
 }
 
 // Batch is what a body says, or the next part of it. Alerts and Rejected
@@ -93,6 +108,9 @@ type Batch struct {
 	First    int
 	Alerts   []alert.Alert
 	Rejected []Rejected
+	// Unparsed are dead letters for elements that became alerts all the same,
+	// with alert.FlagUnparsed.
+	Unparsed []Rejected
 	Group    Group
 }
 

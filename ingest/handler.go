@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -28,6 +29,8 @@ type Options struct {
 	Spool Spool
 	// Tokens knows the issued tokens; nil means that there are none.
 	Tokens TokenChecker
+	// Formats are those that there are, by name.
+	Formats map[string]Format
 	// Open says whether a source without credentials of its own takes alerts from
 	// anybody, which is so only where the listener knows no authentication at
 	// all. nil means never.
@@ -50,6 +53,7 @@ type Handler struct {
 	sink    Sink
 	spool   Spool
 	tokens  TokenChecker
+	formats map[string]Format
 	open    func(string) bool
 	budget  budget
 	pace    pace
@@ -90,7 +94,7 @@ func New(o Options) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ingest: metrics: %w", err)
 	}
-	h := &Handler{sink: o.Sink, spool: o.Spool, tokens: o.Tokens, open: o.Open, now: o.Now, log: o.Log, metrics: m}
+	h := &Handler{sink: o.Sink, spool: o.Spool, tokens: o.Tokens, formats: o.Formats, open: o.Open, now: o.Now, log: o.Log, metrics: m}
 	h.budget.limit = int64(o.Budget)
 	h.pace = pace{grace: o.Grace, rate: int64(o.Rate)}
 	if h.budget.limit == 0 {
@@ -150,11 +154,11 @@ func (h *Handler) named(c *gin.Context) {
 	t := h.sources.Load()
 	s := t.byName[c.Param("source")]
 	if s == nil {
-		h.refuse(c, h.unknown, start, refuse(http.StatusNotFound, "there is no source of this name"))
+		h.refuse(c, nil, start, refuse(http.StatusNotFound, "there is no source of this name"))
 		return
 	}
-	if c.Request.Method != http.MethodPost && c.Request.Method != http.MethodPut {
-		h.refuse(c, s.series, start, refuse(http.StatusMethodNotAllowed, "alerts are sent with POST or PUT"))
+	if methods := s.Format.methods(); !slices.Contains(methods, c.Request.Method) {
+		h.refuse(c, s, start, &refusal{code: http.StatusMethodNotAllowed, reason: "alerts are sent with " + strings.Join(methods, ", "), allow: methods})
 		return
 	}
 	h.serve(c, s, start, h.admit(c.Request, t, s))
@@ -165,7 +169,7 @@ func (h *Handler) api(c *gin.Context) {
 	start := time.Now()
 	s, r := h.apiSource(c.Request, h.sources.Load())
 	if s == nil {
-		h.refuse(c, h.unknown, start, r)
+		h.refuse(c, nil, start, r)
 		return
 	}
 	h.serve(c, s, start, r)
@@ -215,32 +219,112 @@ func (h *Handler) apiSource(r *http.Request, t *table) (*source, *refusal) {
 
 // serve reads, decodes and answers; r, if there is one, is why not.
 func (h *Handler) serve(c *gin.Context, s *source, start time.Time, r *refusal) {
-	if r == nil && h.draining.Load() {
-		r = unavailable("shutting down, send it again")
+	// What is in the body may let it in all the same.
+	later := r != nil && r.code == http.StatusUnauthorized && s.signs()
+	if r == nil || later {
+		if why := h.unreadable(c.Request); why != nil {
+			r, later = why, false
+		}
 	}
-	if encoding := c.GetHeader("Content-Encoding"); r == nil && encoding != "" && !strings.EqualFold(encoding, "identity") {
-		r = refuse(http.StatusUnsupportedMediaType, "compressed bodies are not accepted; send it without Content-Encoding")
-	}
-	if r != nil {
-		h.refuse(c, s.series, start, r)
+	if r != nil && !later {
+		h.refuse(c, s, start, r)
 		return
 	}
 	reader := &bodyReader{budget: &h.budget, pace: h.pace, limit: int64(s.BodyLimit), control: http.NewResponseController(c.Writer)}
 	defer reader.release()
-	body, err := reader.read(c.Writer, c.Request)
+	request, err := h.read(c, s, reader)
 	if err != nil {
-		h.refuse(c, s.series, start, h.unread(err, s))
+		h.refuse(c, s, start, h.unread(err, s))
 		return
 	}
-	answer := newResults(len(body))
+	if r = h.admitBody(c.Request, s, &request, r); r != nil {
+		h.refuse(c, s, start, r)
+		return
+	}
+	answer := newResults(len(request.Body))
 	defer answer.release()
-	code, r := h.ingest(c.Request, s, body, answer)
+	code, r := h.ingest(c.Request.Context(), s, request, answer)
 	if r != nil {
-		h.refuse(c, s.series, start, r)
+		h.refuse(c, s, start, r)
 		return
 	}
-	answer.write(c.Writer, code)
+	if s.Format.Reply != nil {
+		reply := s.Format.Reply(code, answer.n, "")
+		write(c.Writer, code, reply.ContentType, reply.Body)
+	} else {
+		answer.write(c.Writer, code)
+	}
 	h.observe(s.series, code, start)
+}
+
+// unreadable says why no body is to be read, if there is a reason.
+func (h *Handler) unreadable(r *http.Request) *refusal {
+	if h.draining.Load() {
+		return unavailable("shutting down, send it again")
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return refuse(http.StatusUnsupportedMediaType, "compressed bodies are not accepted; send it without Content-Encoding")
+	}
+	return nil
+}
+
+// read reads the body, or takes the query for it.
+func (h *Handler) read(c *gin.Context, s *source, reader *bodyReader) (r Request, err error) {
+	var body []byte
+	if c.Request.Method != http.MethodGet {
+		body, err = reader.read(c.Writer, c.Request)
+	}
+	r = NewRequest(c.Request, body)
+	if c.Request.Method == http.MethodGet && s.Format.Tokens == nil { // else that takes it out
+		r.Body = []byte(WithoutToken(c.Request.URL.RawQuery))
+	}
+	r.Source, r.Format, r.ReceivedAt = s.Name, s.Format.Name, h.now()
+	return r, err
+}
+
+// NewRequest takes from an HTTP request what decoders look at: the body, or for
+// a GET the query as a form.
+func NewRequest(r *http.Request, body []byte) Request {
+	out := Request{Method: r.Method, Path: r.URL.Path, ContentType: r.Header.Get("Content-Type"), Body: body}
+	if r.Method == http.MethodGet {
+		out.ContentType, out.Body = "application/x-www-form-urlencoded", []byte(r.URL.RawQuery)
+	}
+	return out
+}
+
+// WithoutToken returns a query without the parameter that is for credentials.
+func WithoutToken(query string) string {
+	kept := strings.Split(query, "&")
+	kept = slices.DeleteFunc(kept, func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return name == "token"
+	})
+	return strings.Join(kept, "&")
+}
+
+// signs reports whether credentials can be in, or of, the body.
+func (s *source) signs() bool { return s.hmac != nil || s.Format.Tokens != nil }
+
+// admitBody checks what is in the body for credentials, takes it out and checks
+// the format's own signature. Refused is the refusal of what came before the
+// body; nil lets the request in.
+func (h *Handler) admitBody(r *http.Request, s *source, request *Request, refused *refusal) *refusal {
+	if s.hmac != nil && s.hmac.valid(r.Header, request.Body, request.ReceivedAt) {
+		refused = nil
+	}
+	if s.Format.Tokens != nil {
+		tokens, body := s.Format.Tokens(*request)
+		request.Body = body
+		if refused != nil && s.matchAny(r.Context(), s.Name, tokens, h.tokens) {
+			refused = nil
+		}
+	}
+	if refused == nil && s.Format.Verify != nil {
+		if err := s.Format.Verify(r.Header, *request); err != nil {
+			refused = refuse(http.StatusForbidden, err.Error())
+		}
+	}
+	return refused
 }
 
 // unread says what a sender is told whose body could not be read.
@@ -263,11 +347,9 @@ func (h *Handler) unread(err error, s *source) *refusal {
 
 // ingest decodes a body, gives its alerts to the sink and writes what became of
 // them. All of the body is durable when it returns without a refusal.
-func (h *Handler) ingest(r *http.Request, s *source, body []byte, answer *results) (int, *refusal) {
-	ctx := r.Context()
-	post := &letters{h: h, source: s, request: Request{Source: s.Name, Format: s.Format.Name, Body: body, ReceivedAt: h.now(),
-		Method: r.Method, Path: r.URL.Path, ContentType: r.Header.Get("Content-Type")}}
-	batches, err := h.decode(s, post.request)
+func (h *Handler) ingest(ctx context.Context, s *source, request Request, answer *results) (int, *refusal) {
+	post := &letters{h: h, source: s, request: request}
+	batches, err := h.decode(s, request)
 	if err != nil {
 		return 0, h.notUnderstood(ctx, post, err)
 	}
@@ -326,10 +408,8 @@ func (h *Handler) accept(ctx context.Context, s *source, b Batch, count *tally, 
 	if err != nil {
 		return err
 	}
-	for _, r := range b.Rejected {
-		if err := post.add(ctx, r); err != nil {
-			return err
-		}
+	if err := post.all(ctx, b); err != nil {
+		return err
 	}
 	count.add(outcomes, len(b.Rejected))
 	answer.addBatch(b, outcomes)
@@ -407,10 +487,14 @@ func (h *Handler) failed(ctx context.Context, s *source, err error) *refusal {
 	return unavailable("not durable, send it again")
 }
 
-// refuse sends a refusal and counts it.
-func (h *Handler) refuse(c *gin.Context, s *series, start time.Time, r *refusal) {
-	r.write(c.Writer)
-	h.observe(s, r.code, start)
+// refuse sends a refusal and counts it. A source that there is not is nil.
+func (h *Handler) refuse(c *gin.Context, s *source, start time.Time, r *refusal) {
+	counted, reply := h.unknown, (func(int, int, string) Reply)(nil)
+	if s != nil {
+		counted, reply = s.series, s.Format.Reply
+	}
+	r.write(c.Writer, reply)
+	h.observe(counted, r.code, start)
 }
 
 func (h *Handler) observe(s *series, code int, start time.Time) {

@@ -102,7 +102,7 @@ func newGateway(t testing.TB, sources map[string]SourceConfig, change func(*Opti
 	if g.Handler, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	list, err := NewSources(sources)
+	list, err := NewSources(sources, testFormats)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -529,7 +529,7 @@ func TestSourcesAreReplacedAtOnce(t *testing.T) {
 	done := make(chan int)
 	go func() { done <- g.post("/ingest/alertmanager", webhook(good("A"))).Code }()
 	<-inSink
-	list, err := NewSources(map[string]SourceConfig{"other": {Format: "alertmanager"}, "gone": {Disabled: true, Format: "alertmanager"}})
+	list, err := NewSources(map[string]SourceConfig{"other": {Format: "alertmanager"}, "gone": {Disabled: true, Format: "alertmanager"}}, testFormats)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -544,7 +544,7 @@ func TestSourcesAreReplacedAtOnce(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", path, w.Code, want)
 		}
 	}
-	if _, err := NewSources(map[string]SourceConfig{"x": {Format: "y"}}); err == nil {
+	if _, err := NewSources(map[string]SourceConfig{"x": {Format: "y"}}, testFormats); err == nil {
 		t.Error("a source of an unknown format was accepted")
 	}
 }

@@ -31,8 +31,26 @@ func (l *letters) whole(ctx context.Context, field, reason string) error {
 	return l.store(ctx, DeadLetter{Reason: reason, Field: field, Body: l.request.Body})
 }
 
+// all stores what a batch has for dead letters.
+func (l *letters) all(ctx context.Context, b Batch) error {
+	for _, list := range [][]Rejected{b.Rejected, b.Unparsed} {
+		for _, r := range list {
+			if err := l.add(ctx, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // add stores a letter for a rejected element, or keeps it for the shared one.
 func (l *letters) add(ctx context.Context, r Rejected) error {
+	if l.source.Format.Wrap == nil {
+		if l.n++; l.n == 1 {
+			l.first = r
+		}
+		return nil
+	}
 	if l.written < ownLetters {
 		l.written++
 		d := l.alone(r)
@@ -53,6 +71,13 @@ func (l *letters) add(ctx context.Context, r Rejected) error {
 func (l *letters) flush(ctx context.Context) error {
 	if l.n == 0 {
 		return nil
+	}
+	if l.source.Format.Wrap == nil {
+		d := DeadLetter{Field: l.first.Field, Reason: l.first.Reason, Body: l.request.Body, Elements: l.n}
+		if l.n > 1 {
+			d.Reason += fmt.Sprintf(" (the first of %d)", l.n)
+		}
+		return l.store(ctx, d)
 	}
 	d := l.alone(l.first)
 	d.Body, d.Elements = l.source.Format.Wrap(l.shared), l.n

@@ -28,8 +28,9 @@ type Source struct {
 }
 
 // NewSources makes sources of the checked section sources: of the configuration,
-// in the order of their names. Disabled ones are left out.
-func NewSources(configs map[string]SourceConfig) ([]Source, error) {
+// in the order of their names. Disabled ones are left out. Formats are those
+// that there are, by name; a source without one has that of its own name.
+func NewSources(configs map[string]SourceConfig, formats map[string]Format) ([]Source, error) {
 	var sources []Source
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		c := configs[name]
@@ -40,9 +41,15 @@ func NewSources(configs map[string]SourceConfig) ([]Source, error) {
 		if format == "" {
 			format = name
 		}
-		f, ok := Formats[format]
+		f, ok := formats[format]
 		if !ok {
 			return nil, fmt.Errorf("ingest: source %q: unknown format %q", name, format)
+		}
+		if f.Configure != nil {
+			var err error
+			if f, err = f.Configure(c); err != nil {
+				return nil, fmt.Errorf("ingest: source %q: %w", name, err)
+			}
 		}
 		limit := c.BodyLimit
 		if limit == 0 {
@@ -74,6 +81,7 @@ type credentials struct {
 	// header is a header for the token besides TokenHeader.
 	header string
 	query  bool
+	hmac   *signature
 }
 
 func newCredentials(c AuthConfig) credentials {
@@ -86,11 +94,16 @@ func newCredentials(c AuthConfig) credentials {
 		username, password := digestOf(c.Username), digestOf(c.Password.Reveal())
 		out.username, out.password = &username, &password
 	}
+	if c.HMAC.Secret.IsSet() {
+		out.hmac = newSignature(c.HMAC)
+	}
 	return out
 }
 
 // configured reports whether the source has credentials of its own.
-func (c *credentials) configured() bool { return c.token != nil || c.password != nil }
+func (c *credentials) configured() bool {
+	return c.token != nil || c.password != nil || c.hmac != nil
+}
 
 // match reports whether the request carries credentials of the source with the
 // given name, be they configured or issued. tokens may be nil.
@@ -102,7 +115,12 @@ func (c *credentials) match(ctx context.Context, name string, r *http.Request, t
 			return true
 		}
 	}
-	for _, token := range c.presented(r) {
+	return c.matchAny(ctx, name, c.presented(r), tokens)
+}
+
+// matchAny reports whether one of the tokens is one of the source.
+func (c *credentials) matchAny(ctx context.Context, name string, presented []string, tokens TokenChecker) bool {
+	for _, token := range presented {
 		if c.token != nil && c.token.matches(token) {
 			return true
 		}

@@ -111,7 +111,7 @@ func (r *replaying) request(ctx context.Context, request Request) error {
 	if r.h.sources.Load().byName[request.Source] == nil {
 		return r.h.setAside(ctx, request, "", fmt.Sprintf("the source %s is not configured any more", request.Source))
 	}
-	format, ok := Formats[request.Format]
+	format, ok := r.h.format(request)
 	if !ok {
 		return r.h.setAside(ctx, request, "", fmt.Sprintf("this version does not know the format %s", request.Format))
 	}
@@ -136,21 +136,29 @@ func (r *replaying) request(ctx context.Context, request Request) error {
 			}
 		}
 		r.alerts = append(r.alerts, b.Alerts...)
-		if len(b.Rejected) == 0 {
+		if len(b.Rejected)+len(b.Unparsed) == 0 {
 			continue
 		}
 		// The good ones first: if the letter is refused they need not be.
 		if err := r.commit(ctx); err != nil {
 			return err
 		}
-		for _, rejected := range b.Rejected {
-			if err := post.add(ctx, rejected); err != nil {
-				return err
-			}
+		if err := post.all(ctx, b); err != nil {
+			return err
 		}
 		r.count.add(nil, len(b.Rejected))
 	}
 	return post.flush(ctx)
+}
+
+// format is the one that a request of the spool is in: its source's, as that is
+// configured, or what is known under that name.
+func (h *Handler) format(r Request) (Format, bool) {
+	if s := h.sources.Load().byName[r.Source]; s != nil && s.Format.Name == r.Format {
+		return s.Format, true
+	}
+	f, ok := h.formats[r.Format]
+	return f, ok
 }
 
 // commit makes durable what was gathered.
@@ -179,7 +187,8 @@ func (h *Handler) setAside(ctx context.Context, r Request, field, reason string)
 		return err
 	}
 	h.log.ErrorContext(ctx, "a request of the spool is set aside", "alert_source", r.Source, "file", path, "reason", reason)
-	post := &letters{h: h, source: h.replayer(r, Formats[r.Format]), request: r}
+	format, _ := h.format(r)
+	post := &letters{h: h, source: h.replayer(r, format), request: r}
 	err = post.whole(ctx, field, fmt.Sprintf("%s (answered 202, and set aside in %s)", reason, path))
 	if err != nil && !h.mayPass(ctx, err) {
 		h.log.ErrorContext(ctx, "no dead letter for it", "file", path, "err", err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -217,10 +218,10 @@ func TestWhoeverMayNotSendIsNotSpooled(t *testing.T) {
 
 // TestTheFormatDecides: a source that says nothing spools if its senders do not repeat.
 func TestTheFormatDecides(t *testing.T) {
-	Formats["test-shout"] = Format{Name: "test-shout", BodyLimit: MiB, Batches: Alertmanager.Batches, Wrap: Alertmanager.Wrap, Place: Alertmanager.Place}
-	defer delete(Formats, "test-shout")
+	formats := maps.Clone(testFormats)
+	formats["test-shout"] = Format{Name: "test-shout", BodyLimit: MiB, Batches: Alertmanager.Batches, Wrap: Alertmanager.Wrap, Place: Alertmanager.Place}
 	sources, err := NewSources(map[string]SourceConfig{"alertmanager": {}, "prometheus": {}, "test-shout": {},
-		"a": {Format: "alertmanager", OnStoreFailure: ToSpool}, "b": {Format: "test-shout", OnStoreFailure: Refuse}})
+		"a": {Format: "alertmanager", OnStoreFailure: ToSpool}, "b": {Format: "test-shout", OnStoreFailure: Refuse}}, formats)
 	if err != nil {
 		t.Fatal(err)
 	}

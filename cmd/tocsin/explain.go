@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func (e *explainer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	body, err := e.payload()
+	request, err := e.payload()
 	if err != nil {
 		return fmt.Errorf("explain: %w", err)
 	}
@@ -65,11 +66,8 @@ func (e *explainer) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = s.Close() }() // it is in memory
-	source := e.source
-	if source == "" {
-		source = e.format
-	}
-	explanation, err := s.Explain(ctx, source, e.format, body, received)
+	request.Source, request.Format, request.ReceivedAt = cmp.Or(e.source, e.format), e.format, received
+	explanation, err := s.Explain(ctx, request)
 	if err != nil && !errors.Is(err, gateway.ErrNothing) {
 		return fmt.Errorf("explain: %w", err)
 	}
@@ -84,14 +82,17 @@ func (e *explainer) run(ctx context.Context) error {
 }
 
 // payload reads standard input.
-func (e *explainer) payload() ([]byte, error) {
+func (e *explainer) payload() (ingest.Request, error) {
 	if e.http {
-		_, body, err := ingest.ReadHTTP(e.in, payloadLimit)
-		return body, err
+		r, body, err := ingest.ReadHTTP(e.in, payloadLimit)
+		if err != nil {
+			return ingest.Request{}, err
+		}
+		return ingest.NewRequest(r, body), nil
 	}
 	body, err := io.ReadAll(io.LimitReader(e.in, payloadLimit+1))
 	if err == nil && len(body) > payloadLimit {
-		return nil, fmt.Errorf("the payload is larger than %d bytes", payloadLimit)
+		return ingest.Request{}, fmt.Errorf("the payload is larger than %d bytes", payloadLimit)
 	}
-	return body, err
+	return ingest.Request{Body: body}, err
 }
