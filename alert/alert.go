@@ -56,6 +56,17 @@ func (k *Kind) UnmarshalText(b []byte) error {
 	return fmt.Errorf("alert: unknown kind %q", b)
 }
 
+// TellsState reports whether a says if its problem exists now, so that it can
+// begin or end: an alert that knows, and the end of flapping, during which
+// senders tell of neither.
+func (a *Alert) TellsState() bool {
+	return a.Status != Unknown && (a.Kind == KindAlert || a.Kind == KindFlappingEnded)
+}
+
+// Settles reports whether all that a says is said when it arrives: nothing is
+// kept of it, and nothing depends on it.
+func (a *Alert) Settles() bool { return a.Kind == KindInformation || a.Kind == KindTest }
+
 // Status is whether the reported problem exists now.
 type Status uint8
 

@@ -107,7 +107,7 @@ func (b *Batch) Settled(now time.Time, entries []incident.Entry) ([]incident.Pat
 		ev := &b.Events[i]
 		slot := b.slots[i]
 		known := &entries[slot]
-		if !known.Exists() || known.Held() || ev.Alert == nil || ev.Alert.Kind != alert.KindAlert || ev.Alert.LeftOut > 0 {
+		if !known.Exists() || known.Held() || ev.Alert == nil || ev.Alert.Kind != alert.KindAlert || !ev.Alert.TellsState() || ev.Alert.LeftOut > 0 {
 			return nil, false
 		}
 		is := *known
@@ -194,8 +194,10 @@ type tally struct {
 }
 
 func (s *stepping) event(ev *Event, w working) Outcome {
-	if ev.Alert != nil && ev.Alert.Kind != alert.KindAlert {
-		return s.record(ev)
+	if ev.Alert != nil && (ev.Alert.Kind != alert.KindAlert || !ev.Alert.TellsState()) {
+		if o := s.tell(ev, w); !ev.Alert.TellsState() || !s.next.Want.IsZero() {
+			return o
+		}
 	}
 	was := w.Entry
 	j := judging{e: &w.Entry, room: &s.room}
@@ -211,6 +213,11 @@ func (s *stepping) event(ev *Event, w working) Outcome {
 	w.write = w.write || j.Write
 	if j.Write && ev.Alert != nil && j.Verdict != alert.ResolvedAlert && j.Verdict != alert.Duplicate {
 		w.Content = ev.Alert
+		if ev.Alert.Kind != alert.KindAlert { // what is stored is the alert that it tells of
+			said := *ev.Alert
+			said.Kind = alert.KindAlert
+			w.Content = &said
+		}
 	}
 	switch j.Verdict {
 	case alert.Opened:
@@ -481,22 +488,6 @@ func (s *stepping) flap(t *tally, w working, name string) {
 	if until, ok := s.b.Policy.flapping(&w.Entry); ok {
 		t.Flap(until, name)
 	}
-}
-
-// record writes a message that is not an alert into the open incident's timeline.
-func (s *stepping) record(ev *Event) Outcome {
-	cur := s.current()
-	if cur == nil || !cur.Incident.IsOpen() {
-		return Outcome{Verdict: alert.Recorded}
-	}
-	a := ev.Alert
-	who := a.Author
-	if who == "" {
-		who = a.Source
-	}
-	cur.changed = true
-	cur.Log(who, a.Kind.String(), alert.CutText(a.Comment, 4096), 0)
-	return Outcome{Verdict: alert.Recorded, Incident: cur.Incident.ID}
 }
 
 // occurred counts the messages about the entries that are written into their

@@ -66,7 +66,7 @@ func (p *Policy) judge(j *judging, ev *Event, now time.Time) {
 		return
 	}
 	a := ev.Alert
-	if a.Kind != alert.KindAlert {
+	if !a.TellsState() {
 		j.Verdict = alert.Recorded
 		return
 	}

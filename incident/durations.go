@@ -18,13 +18,17 @@ func (i *Incident) wentDown() time.Time {
 // TimeToDetect is from the earliest start of an alert to the opening.
 func (i *Incident) TimeToDetect() time.Duration { return max(i.OpenedAt.Sub(i.wentDown()), 0) }
 
-// TimeToAcknowledge is from the opening (of the current cycle) to the
-// acknowledgement; ok is false while there is none.
+// TimeToAcknowledge is from the opening (of the current cycle) to the first
+// acknowledgement, even if that was taken back; ok is false while there is none.
 func (i *Incident) TimeToAcknowledge() (d time.Duration, ok bool) {
-	if i.AcknowledgedAt.IsZero() {
+	first := i.FirstAcknowledgedAt
+	if first.IsZero() {
+		first = i.AcknowledgedAt
+	}
+	if first.IsZero() {
 		return 0, false
 	}
-	return max(i.AcknowledgedAt.Sub(i.CycleOpenedAt), 0), true
+	return max(first.Sub(i.CycleOpenedAt), 0), true
 }
 
 // TimeToResolve is from the opening (of the current cycle) to the resolution;

@@ -302,9 +302,27 @@ func (e *Edit) Acknowledge(by, comment string) error {
 	}
 	i.State, i.AcknowledgedAt, i.AcknowledgedBy = Acknowledged, e.now, by
 	e.Log(by, "acknowledged", withComment("acknowledged", comment), 0)
-	if d, _ := i.TimeToAcknowledge(); i.measured() {
+	if d, _ := i.TimeToAcknowledge(); i.measured() && i.FirstAcknowledgedAt.IsZero() {
 		e.observe("time_to_acknowledge_seconds", d.Seconds())
 	}
+	return nil
+}
+
+// Unacknowledge says that nobody works on it any more.
+func (e *Edit) Unacknowledge(by, comment string) error {
+	i := e.Incident
+	switch i.State {
+	case Open:
+		return nil
+	case Acknowledged:
+	default:
+		return &StateError{"take back the acknowledgement of", i.State}
+	}
+	if i.FirstAcknowledgedAt.IsZero() {
+		i.FirstAcknowledgedAt = i.AcknowledgedAt
+	}
+	i.State, i.AcknowledgedAt, i.AcknowledgedBy = Open, time.Time{}, ""
+	e.Log(by, "acknowledgement_removed", withComment("acknowledgement taken back", comment), 0)
 	return nil
 }
 
@@ -317,7 +335,7 @@ func (e *Edit) Resolve(by, comment string) error {
 	if !i.IsOpen() {
 		return &StateError{"resolve", i.State}
 	}
-	unacknowledged := i.State == Open
+	unacknowledged := i.State == Open && i.FirstAcknowledgedAt.IsZero()
 	i.State, i.ResolvedAt, i.ResolvedBy = Resolved, e.now, by
 	text := "resolved"
 	if i.Alerts.Firing > 0 {
@@ -371,6 +389,7 @@ func (e *Edit) Reopen(by, comment string) error {
 	i.Reopens++
 	i.State, i.CycleOpenedAt, i.CycleSeverity = Open, e.now, i.Severity
 	i.AcknowledgedAt, i.ResolvedAt, i.ClosedAt, i.RestoredAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	i.FirstAcknowledgedAt = time.Time{}
 	i.AcknowledgedBy, i.ResolvedBy, i.ClosedBy = "", "", ""
 	e.Log(by, "reopened", withComment("reopened", comment), 0)
 	for _, kind := range [...]string{JobClose, JobStillFiring, JobRetention} {

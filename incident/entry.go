@@ -114,6 +114,16 @@ type Held struct {
 	Unknown jsontext.Value `json:",embed"`
 }
 
+// Told is a message that was no alert, such as a note: remembered because its
+// sender may repeat it.
+type Told struct {
+	// Message is a hash of what was said, and of whom and when.
+	Message uint64    `json:"message"`
+	At      time.Time `json:"at"`
+	// Unknown holds members that a newer version wrote.
+	Unknown jsontext.Value `json:",embed"`
+}
+
 // KeyState is what is known of a key beside its entries.
 type KeyState struct {
 	Key Key `json:"key"`
@@ -124,6 +134,8 @@ type KeyState struct {
 	Incident ID `json:"incident,omitzero"`
 	// Held are the latest alerts that a threshold held, oldest first, bounded.
 	Held []Held `json:"held,omitempty"`
+	// Told are the latest messages that were no alerts, oldest first, bounded.
+	Told []Told `json:"told,omitempty"`
 	// ChangedAt is when the store last changed this; its clock never runs behind it.
 	ChangedAt time.Time `json:"changed_at,omitzero"`
 	// Unknown holds members that a newer version wrote.

@@ -88,10 +88,13 @@ type Incident struct {
 	TimeClamped    bool      `json:"time_clamped,omitzero"`
 	AcknowledgedAt time.Time `json:"acknowledged_at,omitzero"`
 	AcknowledgedBy string    `json:"acknowledged_by,omitzero"`
-	ResolvedAt     time.Time `json:"resolved_at,omitzero"`
-	ResolvedBy     string    `json:"resolved_by,omitzero"`
-	ClosedAt       time.Time `json:"closed_at,omitzero"`
-	ClosedBy       string    `json:"closed_by,omitzero"`
+	// FirstAcknowledgedAt is when the cycle was first acknowledged, if that was
+	// taken back: what it took is observed once.
+	FirstAcknowledgedAt time.Time `json:"first_acknowledged_at,omitzero"`
+	ResolvedAt          time.Time `json:"resolved_at,omitzero"`
+	ResolvedBy          string    `json:"resolved_by,omitzero"`
+	ClosedAt            time.Time `json:"closed_at,omitzero"`
+	ClosedBy            string    `json:"closed_by,omitzero"`
 	// RestoredAt is when the last alert ended, as its sender said.
 	RestoredAt time.Time `json:"restored_at,omitzero"`
 

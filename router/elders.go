@@ -30,7 +30,7 @@ func (q *request) placeWithElders(ctx context.Context, todo []bool) error {
 	spots := make([]spot, 0, len(q.alerts)*(1+len(elders)))
 	var numbers []int
 	for n := range q.alerts {
-		if todo == nil || todo[n] {
+		if (todo == nil || todo[n]) && !q.settles(n) {
 			numbers = append(numbers, n)
 			spots = q.spots(spots, n)
 		}

@@ -274,12 +274,24 @@ func (q *request) placeAll(ctx context.Context, todo []bool) error {
 		return q.placeWithElders(ctx, todo)
 	}
 	for n := range q.alerts {
-		if todo == nil || todo[n] {
+		if (todo == nil || todo[n]) && !q.settles(n) {
 			place, ev := q.place(n)
 			q.put(n, place, ev)
 		}
 	}
 	return nil
+}
+
+// settles answers a message of which nothing is kept.
+func (q *request) settles(n int) bool {
+	if !q.alerts[n].Settles() {
+		return false
+	}
+	q.outcomes[n] = alert.Outcome{Verdict: alert.Recorded}
+	if q.trace != nil {
+		q.trace(n, Decision{Stage: "dedupe", Text: "recorded: it is there to be known, and changes nothing"})
+	}
+	return true
 }
 
 func (q *request) start() {
@@ -478,7 +490,7 @@ var explainVerdict = map[alert.Verdict]string{
 	alert.Opened: "opened: fires, and its key has no open incident", alert.Joined: "joined: its key has an open incident",
 	alert.Updated: "updated: known and firing, but its content changed", alert.Reopened: "reopened: fires again within the reopen window",
 	alert.ResolvedAlert: "resolved: it was firing", alert.Duplicate: "duplicate: known, nothing new", alert.Stale: "stale: a later state is known",
-	alert.Recorded: "recorded: stored, opens nothing", alert.Held: "held: the threshold of its rule is not reached",
+	alert.Recorded: "recorded: said in the timeline of its incident, if there is one; opens nothing", alert.Acknowledged: "acknowledged: a person says so at the source", alert.Held: "held: the threshold of its rule is not reached",
 }
 
 // name fills in the references of the incidents.

@@ -45,6 +45,7 @@ func operations(incident, letter, token string) []operation {
 		{"GET", "/api/v1/openapi.yaml", "", web.RoleViewer, 200},
 		{"POST", "/api/v1/incidents", `{"description":"d","reporter":"ann"}`, web.RoleResponder, 200},
 		{"POST", i + "/acknowledge", by, web.RoleResponder, 200},
+		{"POST", i + "/unacknowledge", by, web.RoleResponder, 200},
 		{"POST", i + "/note", `{"by":"ann","text":"t"}`, web.RoleResponder, 200},
 		{"POST", i + "/phase", `{"by":"ann","phase":"observing"}`, web.RoleResponder, 200},
 		{"POST", i + "/severity", `{"by":"ann","severity":"info"}`, web.RoleResponder, 200},

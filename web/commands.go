@@ -124,6 +124,8 @@ func (a *API) simple(c *gin.Context, edit func(e *incident.Edit, by, comment str
 }
 
 func (a *API) acknowledge(c *gin.Context) { a.simple(c, (*incident.Edit).Acknowledge) }
+
+func (a *API) unacknowledge(c *gin.Context) { a.simple(c, (*incident.Edit).Unacknowledge) }
 func (a *API) resolve(c *gin.Context)     { a.simple(c, (*incident.Edit).Resolve) }
 func (a *API) close(c *gin.Context)       { a.simple(c, (*incident.Edit).Close) }
 func (a *API) reopen(c *gin.Context)      { a.simple(c, (*incident.Edit).Reopen) }

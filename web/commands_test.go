@@ -28,6 +28,11 @@ func TestLifeOfAnIncident(t *testing.T) {
 	if again := s.do(id, "acknowledge", `{"by":"bob"}`); again.Version != i.Version || again.AcknowledgedBy != "ann" {
 		t.Errorf("acknowledge again: got version %d by %s, want %d by ann: nothing changed", again.Version, again.AcknowledgedBy, i.Version)
 	}
+	if i = s.do(id, "unacknowledge", `{"by":"ann","comment":"must go"}`); i.State != "open" || i.AcknowledgedAt != nil || i.AcknowledgedBy != "" ||
+		i.TimeToAcknowledge == nil || *i.TimeToAcknowledge != 60 {
+		t.Errorf("unacknowledge: got %+v, want it open, and that it took 60 s at first", i)
+	}
+	i = s.do(id, "acknowledge", `{"by":"ann"}`)
 	if i = s.do(id, "phase", `{"by":"ann","phase":"mitigating"}`); i.Phase != "mitigating" {
 		t.Errorf("phase: got %s", i.Phase)
 	}
@@ -53,7 +58,7 @@ func TestLifeOfAnIncident(t *testing.T) {
 			t.Errorf("late entry: got %+v", e)
 		}
 	}
-	want := "opened acknowledged phase severity note note resolved closed reopened"
+	want := "opened acknowledged acknowledgement_removed acknowledged phase severity note note resolved closed reopened"
 	if got := strings.Join(actions, " "); got != want {
 		t.Errorf("timeline: got %s, want %s", got, want)
 	}
@@ -68,10 +73,11 @@ func TestWhatDoesNotFitTheState(t *testing.T) {
 	}
 	s.do(id, "resolve", `{"by":"ann"}`)
 	s.send("POST", "/api/v1/incidents/"+id+"/acknowledge", `{"by":"ann"}`).problem(409, "acknowledge", "resolved")
+	s.send("POST", "/api/v1/incidents/"+id+"/unacknowledge", `{"by":"ann"}`).problem(409, "acknowledgement", "resolved")
 	s.send("POST", "/api/v1/incidents/"+id+"/phase", `{"by":"ann","phase":"observing"}`).problem(409)
 	s.do(id, "close", `{"by":"ann"}`)
 	s.send("POST", "/api/v1/incidents/"+id+"/severity", `{"by":"ann","severity":"info"}`).problem(409)
-	for _, command := range []string{"acknowledge", "resolve", "close", "reopen"} {
+	for _, command := range []string{"acknowledge", "unacknowledge", "resolve", "close", "reopen"} {
 		s.send("POST", "/api/v1/incidents/nobody/"+command, `{"by":"ann"}`).problem(404, "nobody")
 	}
 }

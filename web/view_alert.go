@@ -54,6 +54,9 @@ func ViewAlert(a *alert.Alert) AlertJSON {
 		StartsAt: stamp(a.StartsAt), EndsAt: stamp(a.EndsAt), EventAt: stamp(a.EventAt), ValidUntil: stamp(a.ValidUntil), ReceivedAt: stamp(a.ReceivedAt),
 		Author: a.Author, Comment: a.Comment, GeneratorURL: a.GeneratorURL, Flags: list(a.Flags.Names()), LeftOut: a.LeftOut,
 	}
+	if a.Kind != alert.KindAlert {
+		v.Status = alert.Unknown.String() // only an alert has one of its own
+	}
 	if a.Status == alert.Firing {
 		v.EndsAt = nil
 	}

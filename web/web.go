@@ -108,6 +108,7 @@ func (a *API) Register(engine *gin.Engine) {
 
 	responder.POST("/incidents", a.report)
 	responder.POST("/incidents/:id/acknowledge", a.acknowledge)
+	responder.POST("/incidents/:id/unacknowledge", a.unacknowledge)
 	responder.POST("/incidents/:id/resolve", a.resolve)
 	responder.POST("/incidents/:id/close", a.close)
 	responder.POST("/incidents/:id/reopen", a.reopen)

@@ -53,7 +53,7 @@ func registerIncident(app *kingpin.Application, s streams) map[string]func(conte
 	report := i.registerReport(cmd)
 	commands := map[string]func(context.Context) error{list: i.list, show.FullCommand(): i.show, report: i.reportOne}
 	for _, c := range []struct{ name, command, help string }{
-		{"ack", "acknowledge", "Say that you work on incidents."}, {"resolve", "resolve", "Say that incidents are over."},
+		{"ack", "acknowledge", "Say that you work on incidents."}, {"unack", "unacknowledge", "Say that nobody works on incidents any more."}, {"resolve", "resolve", "Say that incidents are over."},
 		{"close", "close", "Close resolved incidents."}, {"reopen", "reopen", "Say that incidents are not over after all."}} {
 		action := cmd.Command(c.name, c.help)
 		action.Arg("incident", "References or ids.").Required().StringsVar(&i.names)

@@ -65,6 +65,7 @@ const (
 	incidentVersion        = 50
 	incidentChangedAt      = 51
 	incidentHasLabels      = 52 // an empty set of labels is not the same as none
+	incidentFirstAcked     = 53
 )
 
 // The fields of pairs and cycles.
@@ -98,7 +99,7 @@ func AppendIncident(b []byte, i *incident.Incident) []byte {
 		at  time.Time
 	}{{incidentOpenedAt, i.OpenedAt}, {incidentStartedAt, i.StartedAt}, {incidentAcknowledgedAt, i.AcknowledgedAt}, {incidentResolvedAt, i.ResolvedAt},
 		{incidentClosedAt, i.ClosedAt}, {incidentRestoredAt, i.RestoredAt}, {incidentCycleOpenedAt, i.CycleOpenedAt},
-		{incidentFlappingUntil, i.FlappingUntil}, {incidentChangedAt, i.ChangedAt}} {
+		{incidentFlappingUntil, i.FlappingUntil}, {incidentChangedAt, i.ChangedAt}, {incidentFirstAcked, i.FirstAcknowledgedAt}} {
 		b = appendTime(b, f.num, f.at)
 	}
 	for _, f := range [...]struct {
@@ -282,6 +283,8 @@ func parseIncidentTime(i *incident.Incident, f field) bool {
 		at = &i.FlappingUntil
 	case incidentChangedAt:
 		at = &i.ChangedAt
+	case incidentFirstAcked:
+		at = &i.FirstAcknowledgedAt
 	default:
 		return false
 	}

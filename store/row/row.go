@@ -138,6 +138,8 @@ const (
 	contentLeftOut      = 14
 	contentFlags        = 15
 	contentSource       = 16
+	contentKey          = 17
+	contentPerHost      = 18
 )
 
 // AppendContent appends the stored form of what an alert said to b.
@@ -162,6 +164,8 @@ func AppendContent(b []byte, a *alert.Alert) []byte {
 	b = appendString(b, contentComment, a.Comment)
 	b = appendUint(b, contentLeftOut, uint64(a.LeftOut))
 	b = appendUint(b, contentFlags, uint64(a.Flags))
+	b = appendString(b, contentKey, a.Key)
+	b = appendBool(b, contentPerHost, a.PerHost)
 	return appendString(b, contentSource, a.Source)
 }
 
@@ -209,6 +213,10 @@ func ParseContent(b []byte) (*alert.Alert, error) {
 			a.Flags = alert.Flag(f.uint)
 		case contentSource:
 			a.Source = str()
+		case contentKey:
+			a.Key = str()
+		case contentPerHost:
+			a.PerHost = f.uint != 0
 		}
 		return true
 	})

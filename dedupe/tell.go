@@ -1,0 +1,107 @@
+package dedupe
+
+import (
+	"slices"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+const (
+	// toldKept is how many messages of a key, other than alerts, are remembered so
+	// that a copy of one is recognised.
+	toldKept = 16
+	// commentKept bounds what the timeline keeps of a comment, in bytes.
+	commentKept = 4096
+	// flapsAtMost is how long an alert counts as flapping if nobody says that it ended.
+	flapsAtMost = 24 * time.Hour
+)
+
+// tell does what a message means that is no alert, or one whose sender does not
+// know: people hear of it in the timeline of the incident that the alert, or
+// else its key, has open. It opens nothing.
+func (s *stepping) tell(ev *Event, w working) Outcome {
+	a := ev.Alert
+	t := s.about(w)
+	if !s.next.Want.IsZero() || t == nil || !t.Incident.IsOpen() || s.toldBefore(ev) {
+		return Outcome{Verdict: alert.Recorded}
+	}
+	who := a.Author
+	if who == "" {
+		who = a.Source
+	}
+	out := Outcome{Verdict: alert.Recorded, Incident: t.Incident.ID}
+	comment := alert.CutText(a.Comment, commentKept)
+	t.changed = true
+	switch a.Kind {
+	case alert.KindAcknowledgement:
+		if w.Entry.Firing { // else it is about something that we know nothing of
+			out.Verdict = alert.Acknowledged
+			if t.Incident.State == incident.Open {
+				_ = t.Acknowledge(who, comment) // it is open
+				return out
+			}
+		}
+	case alert.KindAcknowledgementRemoved:
+		if w.Entry.Firing && t.Incident.State == incident.Acknowledged {
+			_ = t.Unacknowledge(who, comment) // it is acknowledged
+			return out
+		}
+	case alert.KindFlappingStarted:
+		t.Flap(s.st.Now.Add(flapsAtMost), a.Name())
+		return out
+	case alert.KindFlappingEnded:
+		if t.Incident.FlappingUntil.After(s.st.Now) {
+			t.Incident.FlappingUntil = s.st.Now
+		}
+	}
+	text := comment
+	switch {
+	case text == "":
+		text = a.Name()
+	case a.PerHost: // the incident is about the host, the message about a part of it
+		text = a.Name() + ": " + text
+	}
+	action := a.Kind.String()
+	if a.Kind == alert.KindAlert {
+		action = "state_unknown"
+	}
+	t.Log(who, action, text, 0)
+	return out
+}
+
+// about is the incident that a message about an alert belongs to.
+func (s *stepping) about(w working) *tally {
+	if w.Entry.Firing && !w.Entry.Incident.IsZero() {
+		return s.edit(w.Entry.Incident)
+	}
+	return s.current()
+}
+
+// toldBefore reports whether the same message came before, and remembers it.
+// Senders and the spool repeat what may have been lost. Without a time of its own
+// a message is the same only for so long as a late copy can be under way.
+func (s *stepping) toldBefore(ev *Event) bool {
+	a := ev.Alert
+	h := xxhash.New()
+	for _, text := range []string{a.Kind.String(), a.Author, a.Comment, a.EventAt.UTC().Format(time.RFC3339Nano)} {
+		_, _ = h.WriteString(text)
+		_, _ = h.Write([]byte{0})
+	}
+	_, _ = h.Write(ev.Fingerprint[:])
+	told := incident.Told{Message: h.Sum64(), At: a.ReceivedAt}
+	for _, k := range s.key.Told {
+		if k.Message == told.Message && (!a.EventAt.IsZero() || a.ReceivedAt.Sub(k.At).Abs() <= s.b.Policy.LateWindow) {
+			return true
+		}
+	}
+	s.key.Told = append(slices.Clip(s.key.Told), told)
+	if over := len(s.key.Told) - toldKept; over > 0 {
+		s.key.Told = s.key.Told[over:]
+	}
+	s.keyNew = true
+	return false
+}
