@@ -278,7 +278,7 @@ func (s *stepping) begin(w working, was *incident.Entry, ev *Event, v alert.Verd
 	}
 	switch {
 	case cur != nil && cur.Incident.IsOpen():
-	case cur != nil && s.reopens(cur.Incident):
+	case cur != nil && s.b.Policy.reopens(cur.Incident, s.st.Now):
 		if err := cur.Reopen(incident.System, "fires again"); err != nil {
 			return Outcome{Verdict: alert.Failed} // unreachable: a resolved incident can be reopened
 		}
@@ -336,9 +336,9 @@ func (s *stepping) leaveOld(was *incident.Entry) {
 
 // reopens reports whether a resolved incident takes an alert that fires again.
 // While some of its alerts still fire the problem is not over, whatever the window.
-func (s *stepping) reopens(i *incident.Incident) bool {
+func (p *Policy) reopens(i *incident.Incident, now time.Time) bool {
 	return i.State == incident.Resolved &&
-		(i.Alerts.Firing > 0 || s.b.Policy.ReopenWindow > 0 && s.st.Now.Sub(i.ResolvedAt) <= s.b.Policy.ReopenWindow)
+		(i.Alerts.Firing > 0 || p.ReopenWindow > 0 && now.Sub(i.ResolvedAt) <= p.ReopenWindow)
 }
 
 func (s *stepping) open(ev *Event) *tally {

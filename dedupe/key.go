@@ -62,6 +62,12 @@ type Place struct {
 // PlaceOf is the place of a key that is known already, for events that open nothing.
 func PlaceOf(key incident.Key) Place { return Place{key, &compiledRule{}} }
 
+// Drill is the place of exercises about what belongs to p.
+func (p Place) Drill() Place {
+	sum := sha256.Sum256(append([]byte("drill\x00"), p.Key[:]...))
+	return Place{incident.Key(sum[:16]), p.rule}
+}
+
 // Rule is the name of the correlation rule that gave the key.
 func (p Place) Rule() string { return p.rule.name }
 

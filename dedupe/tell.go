@@ -1,6 +1,7 @@
 package dedupe
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -86,22 +87,40 @@ func (s *stepping) about(w working) *tally {
 // a message is the same only for so long as a late copy can be under way.
 func (s *stepping) toldBefore(ev *Event) bool {
 	a := ev.Alert
+	told := incident.Told{At: a.ReceivedAt, Message: messageOf(string(ev.Fingerprint[:]), a.Kind.String(), a.Author, a.Comment, a.EventAt.UTC().Format(time.RFC3339Nano))}
+	window := s.b.Policy.LateWindow
+	if !a.EventAt.IsZero() {
+		window = forEver
+	}
+	if known(&s.key, told, window) {
+		return true
+	}
+	s.keyNew = true
+	return false
+}
+
+const forEver = time.Duration(math.MaxInt64)
+
+// messageOf is what a message is recognised by.
+func messageOf(parts ...string) uint64 {
 	h := xxhash.New()
-	for _, text := range []string{a.Kind.String(), a.Author, a.Comment, a.EventAt.UTC().Format(time.RFC3339Nano)} {
-		_, _ = h.WriteString(text)
+	for _, part := range parts {
+		_, _ = h.WriteString(part)
 		_, _ = h.Write([]byte{0})
 	}
-	_, _ = h.Write(ev.Fingerprint[:])
-	told := incident.Told{Message: h.Sum64(), At: a.ReceivedAt}
-	for _, k := range s.key.Told {
-		if k.Message == told.Message && (!a.EventAt.IsZero() || a.ReceivedAt.Sub(k.At).Abs() <= s.b.Policy.LateWindow) {
+	return h.Sum64()
+}
+
+// known reports whether the key heard the same within the window, and else adds it.
+func known(key *incident.KeyState, told incident.Told, window time.Duration) bool {
+	for _, k := range key.Told {
+		if k.Message == told.Message && told.At.Sub(k.At).Abs() <= window {
 			return true
 		}
 	}
-	s.key.Told = append(slices.Clip(s.key.Told), told)
-	if over := len(s.key.Told) - toldKept; over > 0 {
-		s.key.Told = s.key.Told[over:]
+	key.Told = append(slices.Clip(key.Told), told)
+	if over := len(key.Told) - toldKept; over > 0 {
+		key.Told = key.Told[over:]
 	}
-	s.keyNew = true
 	return false
 }

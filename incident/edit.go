@@ -70,7 +70,9 @@ type Opening struct {
 	// By is who opened it: System, or the person who reports it.
 	By          string
 	Description string
-	Drill       bool
+	// Reporter is who noticed it, if that is a person.
+	Reporter string
+	Drill    bool
 }
 
 // Open makes a new incident.
@@ -84,7 +86,7 @@ func (p Policy) Open(o Opening, now time.Time) *Edit {
 		Key: o.Key, Rule: o.Rule, Roles: map[string]string{}, Firing: map[string]int{}, Links: []Link{}, Children: []ID{},
 		Description: o.Description, Drill: o.Drill,
 	}
-	if o.By != System {
+	if i.Reporter = o.Reporter; i.Reporter == "" && o.By != System {
 		i.Reporter = o.By
 	}
 	e := &Edit{Incident: i, policy: p, now: now, opens: true, ownLabels: true, ownFiring: true}
@@ -200,6 +202,13 @@ func (e *Edit) Join(m Member, known bool) {
 	if !slices.Contains(i.Sources, m.Alert.Source) {
 		i.Sources = append(i.Sources, m.Alert.Source)
 	}
+}
+
+// Reported counts in what another person says of the same problem.
+func (e *Edit) Reported(by, text string, c Classification) {
+	e.Log(by, "reported", text, 0)
+	e.Incident.Occurrences++
+	e.raise(c)
 }
 
 // Adopt counts in an alert that a threshold had held. Labels are those that

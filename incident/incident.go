@@ -123,9 +123,11 @@ type Incident struct {
 	Parent   ID                `json:"parent,omitzero"`
 	Children []ID              `json:"children"`
 	Drill    bool              `json:"drill"`
-	// Description and Reporter belong to an incident that a person reported.
+	// Description, Reporter and what was captured belong to an incident that a
+	// person reported.
 	Description string `json:"description,omitzero"`
 	Reporter    string `json:"reporter,omitzero"`
+	Captured
 
 	// TimelineLength and TimelineHash are the timeline's number of entries and the
 	// hash of the last.
@@ -137,6 +139,17 @@ type Incident struct {
 
 	// Unknown holds stored fields that a newer version wrote.
 	Unknown []byte `json:"-"`
+}
+
+// Captured is what a help desk writes down beside the description.
+type Captured struct {
+	// ReporterContact and ReporterRole are those of the person who noticed it.
+	ReporterContact string `json:"reporter_contact,omitzero"`
+	ReporterRole    string `json:"reporter_role,omitzero"`
+	// Channel is how it was reported, such as phone.
+	Channel string `json:"channel,omitzero"`
+	// ReportedAt is when, if it was written down later.
+	ReportedAt time.Time `json:"reported_at,omitzero"`
 }
 
 // Counts are numbers of alerts.

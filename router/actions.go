@@ -2,12 +2,8 @@ package router
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -114,105 +110,3 @@ func (p *Pipeline) Severities() []string { return p.rules.Load().Classify.Severi
 
 // Teams are those that metrics name.
 func (p *Pipeline) Teams() []string { return p.rules.Load().policy.Teams }
-
-// Report is an incident that a person reports.
-type Report struct {
-	Title       string `json:"title"`
-	Description string `json:"description"`
-	Reporter    string `json:"reporter"`
-	Severity    string `json:"severity"`
-	Impact      string `json:"impact"`
-	Urgency     string `json:"urgency"`
-	Category    string `json:"category"`
-	Service     string `json:"service"`
-	Team        string `json:"team"`
-	Drill       bool   `json:"drill"`
-	// StartedAt is when it began, if that is known.
-	StartedAt time.Time `json:"started_at,omitzero"`
-}
-
-// Limits of what a person writes, in bytes.
-const (
-	maxTitle       = 200
-	maxDescription = 16 << 10
-	maxName        = 200
-)
-
-// Report opens an incident without an alert.
-func (p *Pipeline) Report(ctx context.Context, r Report) (*incident.Incident, error) {
-	rules := p.rules.Load()
-	if err := r.complete(rules); err != nil {
-		return nil, err
-	}
-	id := uuid.New()
-	sum := sha256.Sum256(append([]byte("manual\x00"), id[:]...))
-	key := incident.Key(sum[:16])
-	var opened *incident.Incident
-	change := incident.Change{ID: id, Key: key, Step: func(st incident.State) (incident.Next, error) {
-		var next incident.Next
-		e := rules.policy.Open(incident.Opening{ID: st.NewID(0), Key: key, Rule: "manual", Title: r.Title, StartedAt: r.StartedAt, By: r.Reporter,
-			Description: r.Description, Drill: r.Drill,
-			Class: incident.Classification{Severity: r.Severity, Impact: r.Impact, Urgency: r.Urgency, Category: r.Category, Service: r.Service, Team: r.Team}}, st.Now)
-		opened = e.Incident
-		opened.Labels = map[string]string{}
-		e.Into(&next)
-		next.Key = &incident.KeyState{Key: key, Rule: "manual", Incident: opened.ID, By: []alert.Label{}}
-		return next, nil
-	}}
-	if err := p.store.Update(ctx, []incident.Change{change}); err != nil {
-		return nil, err
-	}
-	return opened.Clone(), nil
-}
-
-// complete checks r and fills in what may be left out. All mistakes are said at once.
-func (r *Report) complete(rules *rules) error {
-	var errs []error
-	if r.Title == "" {
-		r.Title = alert.CutText(firstLine(strings.TrimSpace(r.Description)), maxTitle)
-	}
-	if r.Title == "" {
-		errs = append(errs, &InputError{"description", "say what happened"})
-	}
-	for _, f := range [...]struct {
-		name, value string
-		limit       int
-	}{{"title", r.Title, maxTitle}, {"description", r.Description, maxDescription}, {"reporter", r.Reporter, maxName},
-		{"service", r.Service, maxName}, {"team", r.Team, maxName}} {
-		if len(f.value) > f.limit {
-			errs = append(errs, &InputError{f.name, fmt.Sprintf("longer than %d bytes", f.limit)})
-		}
-	}
-	if r.Reporter == "" {
-		errs = append(errs, &InputError{"reporter", "say who reports it"})
-	}
-	if r.Severity == "" {
-		r.Severity = rules.Classify.DefaultSeverity
-	}
-	for _, f := range [...]struct {
-		name, value string
-		list        []string
-	}{{"severity", r.Severity, rules.Classify.Severities}, {"impact", r.Impact, incident.Grades()}, {"urgency", r.Urgency, incident.Grades()},
-		{"category", r.Category, rules.Classify.Categories}} {
-		if f.value != "" {
-			errs = append(errs, oneOf(f.name, f.value, f.list))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func oneOf(field, value string, list []string) error {
-	if slices.Contains(list, value) {
-		return nil
-	}
-	return &InputError{field, fmt.Sprintf("%q is none of %q", value, list)}
-}
-
-func firstLine(s string) string {
-	for i := range s {
-		if s[i] == '\n' || s[i] == '\r' {
-			return s[:i]
-		}
-	}
-	return s
-}

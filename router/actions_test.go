@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/dedupe"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
@@ -149,22 +150,37 @@ func TestReopenByHand(t *testing.T) {
 func TestReport(t *testing.T) {
 	g := newGateway(t)
 	ctx := context.Background()
-	i, err := g.Report(ctx, Report{Description: "\n the site is slow\nsince lunch", Reporter: "ben", Impact: "high", Urgency: "low", Category: "software", Service: "shop", StartedAt: epoch.Add(-time.Hour)})
+	i, _, err := g.Report(ctx, Report{Description: "\n the site is slow\nsince lunch", Reporter: "ben", Impact: "high", Urgency: "low", Category: "software", Service: "shop", StartedAt: epoch.Add(-time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if i.Title != "the site is slow" || i.State != incident.Open || i.Reporter != "ben" || i.Severity != "warning" || i.Priority != "P3" || i.Service != "shop" ||
-		i.Reference == "" || i.Version != 1 || i.TimeToDetect() != time.Hour || i.Rule != "manual" {
+		i.Reference == "" || i.Version != 1 || i.TimeToDetect() != time.Hour || i.Rule != dedupe.DefaultRule {
 		t.Errorf("got %+v", i)
 	}
-	other, err := g.Report(ctx, Report{Description: "the site is slow", Reporter: "ben", Severity: "critical", Drill: true})
+	other, verdict, err := g.Report(ctx, Report{Description: "the site is slow", Reporter: "ben", Severity: "critical", Drill: true})
 	if err != nil || other.ID == i.ID || other.Key == i.Key || !other.Drill || other.Priority != "P1" {
 		t.Errorf("the same again is another: got %+v (%v)", other, err)
+	}
+	if verdict != alert.Opened {
+		t.Errorf("another one: got %v, want opened", verdict)
+	}
+	for _, c := range []struct {
+		who  string
+		want alert.Verdict
+	}{{"ben", alert.Duplicate}, {"eva", alert.Joined}, {"eva", alert.Duplicate}} {
+		again, verdict, err := g.Report(ctx, Report{Description: "the site is slow\nsince lunch", Reporter: c.who, Service: "shop", Channel: "phone"})
+		if c.who == "ben" {
+			again, verdict, err = g.Report(ctx, Report{Description: "\n the site is slow\nsince lunch", Reporter: "ben", Impact: "high", Urgency: "low", Category: "software", Service: "shop", StartedAt: epoch.Add(-time.Hour)})
+		}
+		if err != nil || verdict != c.want || again.ID != i.ID {
+			t.Errorf("the same by %s: got %v (%v), incident %s; want %v, %s", c.who, verdict, err, again.Reference, c.want, i.Reference)
+		}
 	}
 	if i, err := g.Act(ctx, i.Reference, 0, resolveIt); err != nil || i.State != incident.Resolved {
 		t.Errorf("resolved by hand: got %+v (%v)", i, err)
 	}
-	_, err = g.Report(ctx, Report{Title: strings.Repeat("x", maxTitle+1), Description: strings.Repeat("x", maxDescription+1), Service: strings.Repeat("x", maxName+1),
+	_, _, err = g.Report(ctx, Report{Title: strings.Repeat("x", maxTitle+1), Description: strings.Repeat("x", maxDescription+1), Service: strings.Repeat("x", maxName+1),
 		Team: strings.Repeat("x", maxName+1), Severity: "odd", Impact: "odd", Urgency: "odd", Category: "odd"})
 	var fields []string
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -178,7 +194,7 @@ func TestReport(t *testing.T) {
 	if got, want := strings.Join(fields, " "), "title description service team reporter severity impact urgency category"; got != want {
 		t.Errorf("mistakes: got %q, want %q", got, want)
 	}
-	if _, err := g.Report(ctx, Report{Reporter: "ben", Description: " \r\n "}); err == nil || !strings.Contains(err.Error(), "say what happened") {
+	if _, _, err := g.Report(ctx, Report{Reporter: "ben", Description: " \r\n "}); err == nil || !strings.Contains(err.Error(), "say what happened") {
 		t.Errorf("nothing said: got %v", err)
 	}
 	if n := len(g.incidents()); n != 2 {

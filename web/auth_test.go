@@ -203,9 +203,14 @@ func TestWhoActs(t *testing.T) {
 	if got := s.do(id, "resolve", `{"by":"somebody else"}`).ResolvedBy; got != "Ann Lee" {
 		t.Errorf("got %q, want the token's name", got)
 	}
-	i := decode[web.IncidentJSON](s.send("POST", "/api/v1/incidents", `{"description":"d","reporter":"somebody else"}`).want(200))
+	i := decode[web.IncidentJSON](s.send("POST", "/api/v1/incidents", `{"description":"d"}`).want(200))
 	if i.Reporter != "Ann Lee" {
 		t.Errorf("reporter: got %q, want the token's name", i.Reporter)
+	}
+	i = decode[web.IncidentJSON](s.send("POST", "/api/v1/incidents", `{"description":"e","reporter":"a customer"}`).want(200))
+	who := decode[web.TimelinePageJSON](s.send("GET", "/api/v1/incidents/"+i.ID+"/timeline", "").want(200)).Timeline[0].Who
+	if i.Reporter != "a customer" || who != "Ann Lee" {
+		t.Errorf("for somebody else: got reporter %q, written down by %q; want the customer, Ann Lee", i.Reporter, who)
 	}
 }
 

@@ -3,14 +3,18 @@ package web
 import (
 	"errors"
 	"fmt"
+	"mime"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
 
+	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/ingest/fields"
 	"github.com/tocsin-gateway/tocsin/router"
 )
 
@@ -126,9 +130,9 @@ func (a *API) simple(c *gin.Context, edit func(e *incident.Edit, by, comment str
 func (a *API) acknowledge(c *gin.Context) { a.simple(c, (*incident.Edit).Acknowledge) }
 
 func (a *API) unacknowledge(c *gin.Context) { a.simple(c, (*incident.Edit).Unacknowledge) }
-func (a *API) resolve(c *gin.Context)     { a.simple(c, (*incident.Edit).Resolve) }
-func (a *API) close(c *gin.Context)       { a.simple(c, (*incident.Edit).Close) }
-func (a *API) reopen(c *gin.Context)      { a.simple(c, (*incident.Edit).Reopen) }
+func (a *API) resolve(c *gin.Context)       { a.simple(c, (*incident.Edit).Resolve) }
+func (a *API) close(c *gin.Context)         { a.simple(c, (*incident.Edit).Close) }
+func (a *API) reopen(c *gin.Context)        { a.simple(c, (*incident.Edit).Reopen) }
 
 // note answers POST /api/v1/incidents/{id}/note.
 func (a *API) note(c *gin.Context) {
@@ -191,30 +195,69 @@ func (a *API) severity(c *gin.Context) {
 }
 
 // report answers POST /api/v1/incidents.
+// VerdictHeader says what became of a report: opened, joined, reopened or duplicate.
+const VerdictHeader = "Tocsin-Verdict"
+
 func (a *API) report(c *gin.Context) {
 	var r router.Report
 	err := newQuery(c).done()
 	if err == nil {
-		err = readJSON(c, &r)
+		err = readReport(c, &r)
 	}
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
 	if who := identityOf(c); who != "" {
-		r.Reporter = who
+		if r.RecordedBy = who; r.Reporter == "" {
+			r.Reporter = who
+		}
 	}
 	if r.Reporter != "" {
 		err = checkBy("reporter", r.Reporter)
 	}
 	var i *incident.Incident
+	var verdict alert.Verdict
 	if err == nil {
-		i, err = a.pipeline.Report(c.Request.Context(), r)
+		i, verdict, err = a.pipeline.Report(c.Request.Context(), r)
 	}
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
 	c.Header("Location", "/api/v1/incidents/"+i.ID.String())
+	c.Header(VerdictHeader, verdict.String())
 	a.answerIncident(c, i)
+}
+
+// readReport reads a report as JSON, or as a form whose fields have the same
+// names. Fields of a form that were left empty are absent.
+func readReport(c *gin.Context, r *router.Report) error {
+	media, _, _ := mime.ParseMediaType(c.ContentType())
+	if media != "application/x-www-form-urlencoded" && media != "multipart/form-data" {
+		return readJSON(c, r)
+	}
+	body, err := readAll(c, bodyLimit)
+	if err != nil {
+		return err
+	}
+	form, _, err := fields.Form(c.GetHeader("Content-Type"), body)
+	if err != nil {
+		return &router.InputError{Field: "body", Reason: err.Error()}
+	}
+	members := map[string]any{}
+	for name, value := range form {
+		switch value = strings.TrimSpace(value); {
+		case value == "":
+		case name == "drill": // as browsers send a ticked box, and as people write it
+			members[name] = value == "on" || value == "true" || value == "1"
+		default:
+			members[name] = value
+		}
+	}
+	text, err := json.Marshal(members)
+	if err != nil {
+		return err // unreachable: the texts are clean
+	}
+	return inputError(json.Unmarshal(text, r, json.RejectUnknownMembers(true)))
 }

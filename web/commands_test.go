@@ -153,12 +153,28 @@ func TestReport(t *testing.T) {
 		"service":"shop","team":"web","severity":"error","drill":true,"started_at":"2026-11-21T02:30:00Z"}`).want(200)
 	i := decode[web.IncidentJSON](a)
 	if i.Title != "the shop is slow" || i.Reporter != "ann" || i.Priority != "P2" || i.Category != "network" || i.Service != "shop" || i.Team != "web" ||
-		!i.Drill || i.TimeToDetect != 1800 || i.Rule != "manual" || i.Reference == "" || i.Version == 0 {
+		!i.Drill || i.TimeToDetect != 1800 || i.Rule != "default" || i.Reference == "" || i.Version == 0 {
 		t.Errorf("got %s", a.body)
 	}
 	if got := a.header.Get("Location"); got != "/api/v1/incidents/"+i.ID {
 		t.Errorf("Location: got %q", got)
 	}
+	// A help desk's form says the same as JSON does.
+	const form = "Content-Type"
+	a = s.send("POST", "/api/v1/incidents", "description=no+mail%0Asince+nine&reporter=Mr+Li&reporter_contact=555-0100&reporter_role=customer&channel=phone&reported_at=2026-11-21T02:40:00Z&impact=&drill=",
+		form, "application/x-www-form-urlencoded").want(200)
+	i = decode[web.IncidentJSON](a)
+	if i.Title != "no mail" || i.Reporter != "Mr Li" || i.ReporterContact != "555-0100" || i.ReporterRole != "customer" || i.Channel != "phone" || i.ReportedAt == nil || i.Drill ||
+		a.header.Get(web.VerdictHeader) != "opened" {
+		t.Errorf("form: got %s, verdict %q", a.body, a.header.Get(web.VerdictHeader))
+	}
+	a = s.send("POST", "/api/v1/incidents", "--x\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nno mail\r\n--x\r\nContent-Disposition: form-data; name=\"reporter\"\r\n\r\nMs Wu\r\n--x--\r\n",
+		form, "multipart/form-data; boundary=x").want(200)
+	if got := decode[web.IncidentJSON](a); got.ID != i.ID || a.header.Get(web.VerdictHeader) != "joined" {
+		t.Errorf("a second caller: got %s, verdict %q; want the same incident, joined", got.Reference, a.header.Get(web.VerdictHeader))
+	}
+	s.send("POST", "/api/v1/incidents", "description=d&reporter=ann&colour=red", form, "application/x-www-form-urlencoded").problem(400, `"colour"`)
+	s.send("POST", "/api/v1/incidents", "description=d&reporter=ann&channel=smoke", form, "application/x-www-form-urlencoded").problem(400, `"channel"`)
 	p := decode[web.Problem](s.send("POST", "/api/v1/incidents", `{"severity":"fatal","impact":"huge","category":"x","title":"`+strings.Repeat("x", 300)+`"}`).want(400))
 	var fields []string
 	for _, e := range p.Errors {

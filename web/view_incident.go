@@ -67,6 +67,11 @@ type IncidentJSON struct {
 	Drill       bool       `json:"drill"`
 	Description string     `json:"description"`
 	Reporter    string     `json:"reporter"`
+	// What a help desk wrote down beside the description.
+	ReporterContact string     `json:"reporter_contact"`
+	ReporterRole    string     `json:"reporter_role"`
+	Channel         string     `json:"channel"`
+	ReportedAt      *time.Time `json:"reported_at"`
 
 	TimelineLength uint64     `json:"timeline_length"`
 	TimelineHash   string     `json:"timeline_hash"`
@@ -112,6 +117,7 @@ func ViewIncident(i *incident.Incident) IncidentJSON {
 		Roles: orEmpty(i.Roles), Alerts: CountsJSON(i.Alerts), FiringBySeverity: orEmpty(i.Firing), Occurrences: i.Occurrences,
 		LeftOut: i.LeftOut, FlappingUntil: stamp(i.FlappingUntil),
 		Key: i.Key.String(), Rule: i.Rule, Links: []LinkJSON{}, Children: []string{}, Drill: i.Drill, Description: i.Description, Reporter: i.Reporter,
+		ReporterContact: i.ReporterContact, ReporterRole: i.ReporterRole, Channel: i.Channel, ReportedAt: stamp(i.ReportedAt),
 		TimelineLength: i.TimelineLength, TimelineHash: i.TimelineHash, ChangedAt: stamp(i.ChangedAt), Version: i.Version,
 	}
 	for _, c := range i.Cycles {

@@ -99,8 +99,10 @@ func (i *incidents) registerReport(cmd *kingpin.CmdClause) string {
 	report := cmd.Command("report", "Report an incident that no tool has noticed.")
 	for _, f := range [...][2]string{{"title", "In a few words; default: the first line of the description."}, {"description", "What happened."},
 		{"severity", "How bad it is."}, {"impact", "high, medium or low."}, {"urgency", "high, medium or low."},
-		{"category", "Such as hardware, software, network."}, {"service", "What is affected."}, {"team", "Whose it is."}} {
-		i.report[f[0]] = report.Flag(f[0], f[1]).String()
+		{"category", "Such as hardware, software, network."}, {"service", "What is affected."}, {"host", "Which machine."}, {"team", "Whose it is."},
+		{"reporter", "Who noticed it; default: who reports it."}, {"reporter_contact", "Such as a telephone number."}, {"reporter_role", "Such as customer."},
+		{"channel", "How it was reported: phone, chat, person, email or form."}} {
+		i.report[f[0]] = report.Flag(strings.ReplaceAll(f[0], "_", "-"), f[1]).String()
 	}
 	report.Flag("started-at", "When it began, if that is known: RFC 3339, or how long ago.").StringVar(&i.at)
 	report.Flag("drill", "It is an exercise.").BoolVar(&i.drill)
@@ -281,9 +283,12 @@ func (i *incidents) noteOne(ctx context.Context) error {
 
 // reportOne runs incident report.
 func (i *incidents) reportOne(ctx context.Context) error {
-	body := map[string]any{"reporter": i.by, "started_at": i.at}
+	body := map[string]any{"started_at": i.at}
 	for name, value := range i.report {
 		body[name] = *value
+	}
+	if body["reporter"] == "" {
+		body["reporter"] = i.by
 	}
 	for name, value := range body {
 		if value == "" {

@@ -66,6 +66,10 @@ const (
 	incidentChangedAt      = 51
 	incidentHasLabels      = 52 // an empty set of labels is not the same as none
 	incidentFirstAcked     = 53
+	incidentContact        = 54
+	incidentReporterRole   = 55
+	incidentChannel        = 56
+	incidentReportedAt     = 57
 )
 
 // The fields of pairs and cycles.
@@ -91,7 +95,8 @@ func AppendIncident(b []byte, i *incident.Incident) []byte {
 		{incidentPriority, i.Priority}, {incidentImpact, i.Impact}, {incidentUrgency, i.Urgency}, {incidentCategory, i.Category}, {incidentLevel, i.Level},
 		{incidentService, i.Service}, {incidentTeam, i.Team}, {incidentRunbook, i.Runbook}, {incidentAcknowledgedBy, i.AcknowledgedBy},
 		{incidentResolvedBy, i.ResolvedBy}, {incidentClosedBy, i.ClosedBy}, {incidentCycleSeverity, i.CycleSeverity}, {incidentRule, i.Rule},
-		{incidentDescription, i.Description}, {incidentReporter, i.Reporter}, {incidentTimelineHash, i.TimelineHash}} {
+		{incidentDescription, i.Description}, {incidentReporter, i.Reporter}, {incidentTimelineHash, i.TimelineHash},
+		{incidentContact, i.ReporterContact}, {incidentReporterRole, i.ReporterRole}, {incidentChannel, i.Channel}} {
 		b = appendString(b, f.num, f.text)
 	}
 	for _, f := range [...]struct {
@@ -99,7 +104,8 @@ func AppendIncident(b []byte, i *incident.Incident) []byte {
 		at  time.Time
 	}{{incidentOpenedAt, i.OpenedAt}, {incidentStartedAt, i.StartedAt}, {incidentAcknowledgedAt, i.AcknowledgedAt}, {incidentResolvedAt, i.ResolvedAt},
 		{incidentClosedAt, i.ClosedAt}, {incidentRestoredAt, i.RestoredAt}, {incidentCycleOpenedAt, i.CycleOpenedAt},
-		{incidentFlappingUntil, i.FlappingUntil}, {incidentChangedAt, i.ChangedAt}, {incidentFirstAcked, i.FirstAcknowledgedAt}} {
+		{incidentFlappingUntil, i.FlappingUntil}, {incidentChangedAt, i.ChangedAt}, {incidentFirstAcked, i.FirstAcknowledgedAt},
+		{incidentReportedAt, i.ReportedAt}} {
 		b = appendTime(b, f.num, f.at)
 	}
 	for _, f := range [...]struct {
@@ -253,6 +259,12 @@ func parseIncidentText(i *incident.Incident, f field) bool {
 		text = &i.Description
 	case incidentReporter:
 		text = &i.Reporter
+	case incidentContact:
+		text = &i.ReporterContact
+	case incidentReporterRole:
+		text = &i.ReporterRole
+	case incidentChannel:
+		text = &i.Channel
 	case incidentTimelineHash:
 		text = &i.TimelineHash
 	default:
@@ -285,6 +297,8 @@ func parseIncidentTime(i *incident.Incident, f field) bool {
 		at = &i.ChangedAt
 	case incidentFirstAcked:
 		at = &i.FirstAcknowledgedAt
+	case incidentReportedAt:
+		at = &i.ReportedAt
 	default:
 		return false
 	}

@@ -315,7 +315,7 @@ func (g *gateway) populate() known {
 	g.send(g.over(h), g.over(g.firing("Unknown", "1")))
 	// Reported by a person, and a drill.
 	for _, drill := range []bool{false, true} {
-		_, err := g.Report(ctx, router.Report{Title: "The printer burns", Reporter: "eve", Description: "it smells", Severity: "critical", Drill: drill, Service: "print"})
+		_, _, err := g.Report(ctx, router.Report{Title: "The printer burns", Reporter: "eve", Description: "it smells", Severity: "critical", Drill: drill, Service: "print"})
 		g.must(err)
 	}
 	g.must(g.PutLetter(ctx, router.Letter{ID: "letter", Source: "alertmanager", Format: "alertmanager", Reason: "no", Body: []byte("{\x00"), Count: 3, FirstAt: epoch, LastAt: epoch}))

@@ -186,7 +186,9 @@ func (c *Checker) request(input *openapi3filter.RequestValidationInput, r *http.
 	case described.Value.Content["application/json"] == nil || len(bytes.TrimSpace(sent)) == 0 && !described.Value.Required:
 		input.Options.ExcludeRequestBody = true
 	default:
-		input.Request.Header.Set("Content-Type", "application/json")
+		if media, _, err := mime.ParseMediaType(input.Request.Header.Get("Content-Type")); err != nil || described.Value.Content[media] == nil {
+			input.Request.Header.Set("Content-Type", "application/json")
+		}
 	}
 	return openapi3filter.ValidateRequest(r.Context(), input)
 }
