@@ -53,6 +53,7 @@ func (d *decoder) check(cfg *Config) {
 	c.correlate()
 	c.stability()
 	c.incidents()
+	c.heartbeats()
 	c.store()
 	c.spool()
 }
@@ -108,17 +109,17 @@ func (c *checker) distinct(path, kind string, words []string) {
 func indexPath(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
 // names records rules without a name or with one that another has.
-func (c *checker) names(path string, names []string) {
+func (c *checker) names(path, kind string, names []string) {
 	first := map[string]int{}
 	for i, name := range names {
 		at := indexPath(path, i)
 		before, taken := first[name]
 		switch {
 		case name == "":
-			c.mistake(at, "the rule has no name", "add name:, it stands in explanations")
+			c.mistake(at, "the "+kind+" has no name", "add name:, it stands in explanations")
 		case taken:
 			c.mistake(at+".name", fmt.Sprintf("the name %s is also that of %s", quote(name), indexPath(path, before)),
-				"give each rule a name of its own")
+				"give each "+kind+" a name of its own")
 		default:
 			first[name] = i
 		}

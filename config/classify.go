@@ -26,7 +26,7 @@ func (c *checker) classify() {
 		names = append(names, rule.Name)
 		c.classifyRule(indexPath(path+".rules", i), rule)
 	}
-	c.names(path+".rules", names)
+	c.names(path+".rules", "rule", names)
 }
 
 func (c *checker) severities(path string, r router.Config) {

@@ -43,9 +43,13 @@ type Config struct {
 	Classify  router.Config                  `yaml:"classify"`
 	Correlate dedupe.Config                  `yaml:"correlate"`
 	Incidents incident.Config                `yaml:"incidents"`
-	Store     store.Config                   `yaml:"store"`
-	Spool     spool.Config                   `yaml:"spool"`
-	Web       web.Config                     `yaml:"web"`
+	// Heartbeats are the messages that are expected again and again, and Ping is
+	// the one that Tocsin sends.
+	Heartbeats []router.Heartbeat `yaml:"heartbeats"`
+	Ping       PingConfig         `yaml:"ping"`
+	Store      store.Config       `yaml:"store"`
+	Spool      spool.Config       `yaml:"spool"`
+	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
 	Alertmanager *amconfig.Config `yaml:"-"`

@@ -17,7 +17,7 @@ func (c *checker) correlate() {
 		names = append(names, r.Name)
 		c.correlateRule(indexPath(path+".rules", i), r, i == len(c.c.Correlate.Rules)-1)
 	}
-	c.names(path+".rules", names)
+	c.names(path+".rules", "rule", names)
 	f := c.c.Correlate.Flapping
 	if c.counts(path+".flapping.changes", f.Changes) && f.Changes > 0 && f.Window == 0 {
 		c.mistake(path+".flapping.window", "changes are counted, but not over any time", "add window, such as 15m, or write changes: 0")

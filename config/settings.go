@@ -9,7 +9,7 @@ import (
 // Settings returns what decides about alerts and incidents.
 func (c *Config) Settings() router.Settings {
 	s := router.Settings{Classify: c.Classify, Correlate: c.Correlate, Incidents: c.Incidents,
-		Sources: make(map[string]router.SourceSettings, len(c.Sources)), Identity: c.Identity()}
+		Sources: make(map[string]router.SourceSettings, len(c.Sources)), Identity: c.Identity(), Heartbeats: c.Heartbeats}
 	for name, source := range c.Sources {
 		s.Sources[name] = router.SourceSettings{VolatileAnnotations: source.VolatileAnnotations, ResolveAfter: time.Duration(source.ResolveAfter)}
 	}

@@ -33,8 +33,8 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 		c.mistake(path, "the name "+quote(name)+" cannot be part of a URL",
 			"use a to z, 0 to 9, - and _, at most 63 of them, beginning with a letter or digit")
 	}
-	if name == ingest.SpoolSource {
-		c.mistake(path, "the name "+quote(name)+" is taken: metrics use it for what comes out of the spool", "write another one")
+	if what := ownSources[name]; what != "" {
+		c.mistake(path, "the name "+quote(name)+" is taken: metrics use it for "+what, "write another one")
 	}
 	if s.Format != "" {
 		c.oneOf(path+".format", "format", s.Format, formatNames)

@@ -65,6 +65,8 @@ type Gateway struct {
 	opts      Options
 	ingest    *ingest.Handler
 	log       *slog.Logger
+	store     store.Store
+	pings     *prometheus.CounterVec
 	readiness readiness
 	config    atomic.Pointer[config.Config]
 	draining  atomic.Bool
@@ -80,10 +82,14 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		o.Now = o.Store.Now
 	}
 	st := store.Instrument(o.Store, o.Registry)
-	g := &Gateway{opts: o, log: o.Log, Pipeline: router.New(st, o.Log, o.Registry), readiness: readiness{store: st}}
+	g := &Gateway{opts: o, log: o.Log, store: st, Pipeline: router.New(st, o.Log, o.Registry), readiness: readiness{store: st}}
 	g.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_successful", Help: "1 if the latest reload of the configuration worked."})
 	g.reloadAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_success_timestamp_seconds", Help: "When a configuration was last loaded."})
-	o.Registry.MustRegister(g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
+	g.pings = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_pings_total", Help: "Signs of life that were due, by whether they were sent or failed (also because not all was well)."}, []string{"result"})
+	for _, result := range []string{"sent", "failed"} {
+		g.pings.WithLabelValues(result)
+	}
+	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
 		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
 	}))
 	var err error
@@ -212,6 +218,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
+	group.Go(func() error { g.ping(ctx); return nil })
 	if g.opts.Spool != nil {
 		group.Go(func() error {
 			return g.opts.Spool.Run(ctx, spool.Drain{Ready: g.readiness.check, Replay: g.ingest.Replay})

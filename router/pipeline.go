@@ -85,6 +85,9 @@ func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 	for name := range s.Sources {
 		p.metrics.unknownSeverity.WithLabelValues(name)
 	}
+	if err := p.armBeats(ctx, r.heartbeats); err != nil {
+		return err
+	}
 	p.use(ctx, r)
 	return nil
 }
@@ -144,6 +147,11 @@ func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Ale
 	defer q.release()
 	if err := q.accept(ctx); err != nil {
 		return nil, err
+	}
+	if len(q.rules.heartbeats) > 0 && source != SourceHeartbeat {
+		if err := p.listen(ctx, q.rules.heartbeats, alerts); err != nil {
+			return nil, err
+		}
 	}
 	q.count(source)
 	return q.outcomes, nil
@@ -284,6 +292,9 @@ func (q *request) placeAll(ctx context.Context, todo []bool) error {
 
 // settles answers a message of which nothing is kept.
 func (q *request) settles(n int) bool {
+	if q.beat(n) {
+		return true
+	}
 	if !q.alerts[n].Settles() {
 		return false
 	}

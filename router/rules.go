@@ -18,7 +18,9 @@ type Settings struct {
 	Correlate dedupe.Config
 	Incidents incident.Config
 	Sources   map[string]SourceSettings
-	Identity  Identity
+	// Heartbeats are the messages that are expected.
+	Heartbeats []Heartbeat
+	Identity   Identity
 }
 
 // SourceSettings are those of one source.
@@ -44,6 +46,7 @@ type rules struct {
 	elders     []placer
 	policy     incident.Policy
 	policies   map[string]*dedupe.Policy
+	heartbeats []*heartbeat
 }
 
 // placer finds the place of an alert under one generation.
@@ -89,6 +92,9 @@ func newRules(s Settings, gens store.Generations) (*rules, error) {
 		return nil, err
 	}
 	r := &rules{Settings: s, epoch: gens.Epoch, own: own.id, classifier: own.classifier, policies: map[string]*dedupe.Policy{}}
+	if r.heartbeats, err = newHeartbeats(s.Heartbeats); err != nil {
+		return nil, err
+	}
 	live := make([]placer, 0, len(gens.List))
 	for _, g := range gens.List {
 		if g.ID == own.id {

@@ -132,6 +132,8 @@ func (p *Pipeline) do(ctx context.Context, l store.Lease) (again time.Time, err 
 		return p.store.Now().Add(heldPause), nil
 	case l.Kind == incident.JobExpiry && ofKey:
 		return p.expire(ctx, key)
+	case l.Kind == jobHeartbeat && ofKey:
+		return p.overdue(ctx, l.Target)
 	case l.Kind == incident.JobRetention && ofKey:
 		return p.forget(ctx, key)
 	case l.Kind == incident.JobRetention:
