@@ -48,6 +48,8 @@ var picture = []struct {
 	{"store/redisurl", nil},
 	{"store", []string{"incident", "alert", "config/secret"}},
 	{"store/...", []string{"store", "incident", "alert"}},
+	// The APIs of the tools that alerts come from.
+	{"remote", []string{"ingest", "alert", "config/secret"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
@@ -56,7 +58,7 @@ var picture = []struct {
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "router", "dedupe", "incident", "alert", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "remote", "router", "dedupe", "incident", "alert", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
@@ -76,9 +78,9 @@ var libraries = []struct {
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
-	{"net/http", []string{"ingest/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"net/http", []string{"ingest/...", "remote", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "ingest/...", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"os", []string{"config/...", "ingest/...", "remote", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 	{"log/slog", []string{"config/...", "ingest/...", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 

@@ -106,12 +106,15 @@ const (
 	// FlagUnparsed: the message could only be understood in part, or not at all.
 	// It is an alert all the same, because somebody wanted to be heard.
 	FlagUnparsed
+	// FlagReconciled: its sender did not say it; it was found when what is open here
+	// was compared with what is open there.
+	FlagReconciled
 )
 
 // Names returns the names of the flags that are set, for JSON.
 func (f Flag) Names() []string {
 	var names []string
-	for i, name := range [...]string{"invalid_utf8", "cut", "time_clamped", "unparsed"} {
+	for i, name := range [...]string{"invalid_utf8", "cut", "time_clamped", "unparsed", "reconciled"} {
 		if f&(1<<i) != 0 {
 			names = append(names, name)
 		}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,6 +54,51 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 		c.oneOf(path+".on_store_failure", "way", s.OnStoreFailure, []string{ingest.Refuse, ingest.ToSpool})
 	}
 	c.auth(path+".auth", s.Auth)
+	c.api(path+".api", completeSource(name, s))
+}
+
+// What the tools of formats can do beside sending.
+var (
+	reconcilable = []string{"alertmanager", "grafana", "icinga"}
+	writable     = []string{"icinga", "nagios"}
+)
+
+func (c *checker) api(path string, s ingest.SourceConfig) {
+	if !c.given(path) {
+		return
+	}
+	a := s.API
+	if a.URL != "" {
+		if u, err := url.Parse(a.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			c.mistake(path+".url", "the URL is none of http or https", "write one such as https://icinga.example.com:5665")
+		} else if u.User != nil {
+			c.mistake(path+".url", "there is a password in the URL, which is no secret there", "use username and password")
+		}
+	}
+	uses := a.Reconcile > 0 || a.WriteBack || a.Stream
+	switch {
+	case a.URL == "" && a.CommandFile == "":
+		c.mistake(path, "there is no URL of the tool", "add url")
+	case !uses:
+		c.mistake(path, "the API is used for nothing", "add reconcile: 5m, write_back: true or stream: true")
+	}
+	for _, use := range []struct {
+		name  string
+		on    bool
+		knows []string
+	}{{"reconcile", a.Reconcile > 0, reconcilable}, {"write_back", a.WriteBack, writable}, {"stream", a.Stream, []string{"icinga"}},
+		{"command_file", a.CommandFile != "", []string{"nagios"}}, {"receiver", a.Receiver != "", []string{"alertmanager", "grafana"}}} {
+		if use.on && !slices.Contains(use.knows, s.Format) {
+			c.mistake(path+"."+use.name, "not possible with the format "+quote(s.Format), "it is with "+strings.Join(use.knows, ", "))
+		}
+	}
+	if a.Reconcile > 0 && a.Reconcile < shortest {
+		c.mistake(path+".reconcile", a.Reconcile.String()+" is too often", "write at least "+shortest.String())
+	}
+	password := c.given(path+".password") || c.given(path+".password_file")
+	if (a.Username != "") != password {
+		c.mistake(path, "username and password go together", "add the other one")
+	}
 }
 
 func (c *checker) auth(path string, a ingest.AuthConfig) {

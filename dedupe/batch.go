@@ -188,7 +188,7 @@ func (s *stepping) entry(slot int32) working { return working{&s.writes[slot], &
 // tally gathers what a batch does to one incident, so that the timeline says it once.
 type tally struct {
 	*incident.Edit
-	joined, updated, resolved, expired, moved int
+	joined, updated, resolved, expired, moved, reconciled int
 	// changed: there is something to write. An incident that was only looked at keeps its version.
 	changed bool
 }
@@ -477,6 +477,8 @@ func (s *stepping) end(w working, was *incident.Entry, ev *Event) {
 		t.moved++
 		t.Incident.Alerts.Total-- // an episode is in one incident: from now on the one it goes to
 		return
+	case ev.Alert.Flags&alert.FlagReconciled != 0:
+		t.reconciled++
 	default:
 		t.resolved++
 		name = ev.Alert.Name()
@@ -562,12 +564,13 @@ func (t *tally) say(now time.Time) {
 		action, text string
 	}{{t.joined, "joined", " joined"}, {t.updated, "updated", " changed"}, {t.resolved, "alerts_resolved", " resolved"},
 		{t.expired, "expired", " not repeated in time, counted as resolved"},
-		{t.moved, "moved", " moved to where the current configuration puts them"}} {
+		{t.moved, "moved", " moved to where the current configuration puts them"},
+		{t.reconciled, "reconciled", " that their source does not know any more, counted as resolved"}} {
 		if kind.n > 0 {
 			t.Log(incident.System, kind.action, strconv.Itoa(kind.n)+kind.text, kind.n)
 		}
 	}
-	if t.resolved+t.expired+t.moved > 0 && t.Incident.IsOpen() && t.Incident.Alerts.Firing == 0 {
+	if t.resolved+t.expired+t.moved+t.reconciled > 0 && t.Incident.IsOpen() && t.Incident.Alerts.Firing == 0 {
 		if err := t.Resolve(incident.System, "its last alert ended"); err != nil {
 			t.Log(incident.System, "error", err.Error(), 0) // unreachable: it is open
 		}

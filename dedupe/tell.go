@@ -37,6 +37,8 @@ func (s *stepping) tell(ev *Event, w working) Outcome {
 	out := Outcome{Verdict: alert.Recorded, Incident: t.Incident.ID}
 	comment := alert.CutText(a.Comment, commentKept)
 	t.changed = true
+	t.From(a.Source)
+	defer t.From("")
 	switch a.Kind {
 	case alert.KindAcknowledgement:
 		if w.Entry.Firing { // else it is about something that we know nothing of

@@ -64,6 +64,7 @@ type Gateway struct {
 
 	opts      Options
 	ingest    *ingest.Handler
+	outside   outside
 	log       *slog.Logger
 	store     store.Store
 	pings     *prometheus.CounterVec
@@ -92,6 +93,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
 		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
 	}))
+	g.Pipeline.SetOutside(&g.outside)
 	var err error
 	g.API, err = web.New(web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
 		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits})
@@ -128,6 +130,9 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 		if err := g.opts.Spool.Prepare(); err != nil {
 			return err
 		}
+	}
+	if err := g.outside.set(c.Sources); err != nil {
+		return err
 	}
 	if err := g.Pipeline.Set(ctx, c.Settings()); err != nil {
 		return err

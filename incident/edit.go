@@ -43,6 +43,8 @@ type Edit struct {
 	policy   Policy
 	now      time.Time
 	opens    bool
+	// source is where what is being logged was said.
+	source string
 	// ownLabels and ownFiring: these maps are no longer those of the incident as it was.
 	ownLabels, ownFiring bool
 	timeline             []TimelineEntry
@@ -125,6 +127,12 @@ func (e *Edit) started(at time.Time) {
 	i.StartedAt, i.TimeClamped = at, far
 }
 
+// From notes that what is logged from now on was said at a source; "" is here.
+func (e *Edit) From(source string) { e.source = source }
+
+// Arm arms a job of the incident for now.
+func (e *Edit) Arm(kind string) { e.arm(kind, e.now) }
+
 // Log appends to the timeline what happens now.
 func (e *Edit) Log(who, action, text string, count int) {
 	e.logAt(TimelineEntry{At: e.now, Who: who, Action: action, Text: text, Count: count})
@@ -132,7 +140,7 @@ func (e *Edit) Log(who, action, text string, count int) {
 
 func (e *Edit) logAt(t TimelineEntry) {
 	i := e.Incident
-	t.Incident, t.Seq, t.RecordedAt = i.ID, i.TimelineLength+1, e.now
+	t.Incident, t.Seq, t.RecordedAt, t.Source = i.ID, i.TimelineLength+1, e.now, e.source
 	t.Hash = t.Sum(i.TimelineHash)
 	i.TimelineLength, i.TimelineHash = t.Seq, t.Hash
 	e.timeline = append(e.timeline, t)

@@ -20,6 +20,8 @@ type TimelineEntry struct {
 	Late bool `json:"late"`
 	// Who is a person, or "tocsin".
 	Who string `json:"who"`
+	// Source is where a person said it, if that was not here.
+	Source string `json:"source,omitzero"`
 	// Action is what was done, such as opened, joined, acknowledged, note.
 	Action string `json:"action"`
 	// Text says it in words.
@@ -50,6 +52,9 @@ func (e *TimelineEntry) Sum(previous string) string {
 	str(e.Action)
 	str(e.Text)
 	h = binary.AppendUvarint(h, uint64(e.Count))
+	if e.Source != "" {
+		str(e.Source)
+	}
 	sum := sha256.Sum256(h)
 	var text [2 * sha256.Size]byte
 	hex.Encode(text[:], sum[:])

@@ -30,6 +30,33 @@ type SourceConfig struct {
 	// OnStoreFailure is refuse (503, the sender repeats) or spool (202, we keep
 	// it); empty means that of the format.
 	OnStoreFailure string `yaml:"on_store_failure"`
+	// API is the tool's own, for what its messages alone cannot do.
+	API APIConfig `yaml:"api"`
+}
+
+// APIConfig says how the tool that a source belongs to is reached, and what for.
+type APIConfig struct {
+	// URL is the tool's, without the path of the API.
+	URL             string        `yaml:"url"`
+	Username        string        `yaml:"username"`
+	Password        secret.String `yaml:"password"`
+	PasswordFile    string        `yaml:"password_file"`
+	BearerToken     secret.String `yaml:"bearer_token"`
+	BearerTokenFile string        `yaml:"bearer_token_file"`
+	// CAFile holds the certificates to trust, PEM; empty means those of the system.
+	CAFile string `yaml:"ca_file"`
+	// Reconcile is how often the tool is asked what is open, so that a message that
+	// got lost does no harm; 0 is never.
+	Reconcile model.Duration `yaml:"reconcile"`
+	// Receiver is the name of the Alertmanager receiver that sends here; empty means
+	// that all alerts come here.
+	Receiver string `yaml:"receiver"`
+	// WriteBack says at the tool what people do to incidents here.
+	WriteBack bool `yaml:"write_back"`
+	// CommandFile is Nagios' external command file on this machine, for WriteBack.
+	CommandFile string `yaml:"command_file"`
+	// Stream takes Icinga's events from its API, beside or in place of notifications.
+	Stream bool `yaml:"stream"`
 }
 
 // AuthConfig are the credentials of a source.

@@ -58,6 +58,9 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 		}
 		if e.Changed() {
 			result = e.Incident
+			if rules.tells(e.Incident) {
+				e.Arm(jobWriteBack)
+			}
 			e.Into(&next)
 		}
 		return next, nil

@@ -35,23 +35,38 @@ type Pipeline struct {
 	// held, if set, says whether expiry has to wait.
 	held    func() bool
 	claimed claimed // of Run's goroutine
+	// outside are the tools that alerts come from; outsiders and outsideDone bound and
+	// await the jobs that wait for them.
+	outside     Outside
+	outsiders   chan struct{}
+	outsideDone sync.WaitGroup
 	// scanned is the list of generations for which reconcile has seen all entries.
 	scanned atomic.Uint64
 }
 
 type metrics struct {
 	unknownSeverity *prometheus.CounterVec
+	reconciled      *prometheus.CounterVec
+	writtenBack     *prometheus.CounterVec
 }
 
 // New returns a Pipeline over st. It takes nothing before Set.
 func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
-	p := &Pipeline{store: st, log: log.With("component", "router")}
+	p := &Pipeline{store: st, log: log.With("component", "router"), outsiders: make(chan struct{}, outsideAtOnce)}
 	p.scratches.New = func() any { return newScratch() }
 	p.metrics.unknownSeverity = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tocsin_alerts_unknown_severity_total",
 		Help: "Alerts whose severity word is in no table; they got the default severity.",
 	}, []string{"source"})
-	reg.MustRegister(p.metrics.unknownSeverity)
+	p.metrics.reconciled = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_alerts_reconciled_total",
+		Help: "Alerts that were found to be over, or open, when the source was asked, without it having said so.",
+	}, []string{"source", "result"})
+	p.metrics.writtenBack = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_write_backs_total",
+		Help: "Acknowledgements and notes of people that were to be said at a source.",
+	}, []string{"source", "result"})
+	reg.MustRegister(p.metrics.unknownSeverity, p.metrics.reconciled, p.metrics.writtenBack)
 	return p
 }
 
@@ -84,8 +99,17 @@ func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 	}
 	for name := range s.Sources {
 		p.metrics.unknownSeverity.WithLabelValues(name)
+		for _, result := range []string{"resolved", "opened"} {
+			p.metrics.reconciled.WithLabelValues(name, result)
+		}
+		for _, result := range []string{"done", "failed"} {
+			p.metrics.writtenBack.WithLabelValues(name, result)
+		}
 	}
 	if err := p.armBeats(ctx, r.heartbeats); err != nil {
+		return err
+	}
+	if err := p.armCompare(ctx, s.Sources); err != nil {
 		return err
 	}
 	p.use(ctx, r)

@@ -29,6 +29,11 @@ type SourceSettings struct {
 	VolatileAnnotations []string
 	// ResolveAfter ends an alert that was not repeated for so long; 0 never does.
 	ResolveAfter time.Duration
+	// Reconcile is how often what is open here is compared with what is open at the
+	// source; 0 is never.
+	Reconcile time.Duration
+	// WritesBack: what people do here is said at the source.
+	WritesBack bool
 }
 
 // rules are Settings, compiled, with the older generations that still have

@@ -40,6 +40,7 @@ func (p *Pipeline) HoldExpiry(held func() bool) { p.held = held }
 func (p *Pipeline) Run(ctx context.Context) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	defer p.outsideDone.Wait()
 	waiting := false
 	for round := 0; ; round++ {
 		select {
@@ -92,12 +93,26 @@ func (p *Pipeline) RunDue(ctx context.Context) error {
 // runJob does one job and says so to the store. A job that fails comes again,
 // later each time.
 func (p *Pipeline) runJob(ctx context.Context, l store.Lease) error {
+	if isOutside(l.Kind) {
+		p.goOutside(ctx, l)
+		return nil
+	}
+	return p.finish(ctx, l)
+}
+
+// finish does a job to its end.
+func (p *Pipeline) finish(ctx context.Context, l store.Lease) error {
 	again, err := p.do(ctx, l)
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
 		return err // the lease ends by itself
+	case err != nil && l.Kind == jobWriteBack && l.Attempts >= writeBackTries:
+		p.log.ErrorContext(ctx, "the sources of an incident are not told any more", "incident", l.Subject, "attempts", l.Attempts, "err", err)
 	case err != nil:
 		delay := min(time.Second<<min(l.Attempts, 12), time.Hour)
+		if isOutside(l.Kind) {
+			delay = retryOutside(l.Attempts)
+		}
 		p.log.ErrorContext(ctx, "job failed", "kind", l.Kind, "subject", l.Subject, "attempt", l.Attempts, "err", err)
 		return p.store.Retry(ctx, l, p.store.Now().Add(delay), err.Error())
 	case !again.IsZero():
@@ -132,6 +147,10 @@ func (p *Pipeline) do(ctx context.Context, l store.Lease) (again time.Time, err 
 		return p.store.Now().Add(heldPause), nil
 	case l.Kind == incident.JobExpiry && ofKey:
 		return p.expire(ctx, key)
+	case l.Kind == jobCompare && ofKey:
+		return p.compare(ctx, l.Target)
+	case l.Kind == jobWriteBack:
+		return time.Time{}, p.writeBack(ctx, l.Subject)
 	case l.Kind == jobHeartbeat && ofKey:
 		return p.overdue(ctx, l.Target)
 	case l.Kind == incident.JobRetention && ofKey:
@@ -284,6 +303,9 @@ func (p *Pipeline) retire(ctx context.Context, subject string) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := p.putOver(ctx, incident.Document{Type: typeWriteBack, ID: i.ID.String()}); err != nil {
 		return err
 	}
 	return p.store.Remove(ctx, i.ID)

@@ -143,8 +143,10 @@ type TimelineJSON struct {
 	RecordedAt *time.Time `json:"recorded_at"`
 	Late       bool       `json:"late"`
 	Who        string     `json:"who"`
-	Action     string     `json:"action"`
-	Text       string     `json:"text"`
+	// Source is where a person said it, empty if here.
+	Source string `json:"source"`
+	Action string `json:"action"`
+	Text   string `json:"text"`
 	// Count is how many alerts it is about, 0 if that does not apply.
 	Count int    `json:"count"`
 	Hash  string `json:"hash"`
@@ -152,7 +154,7 @@ type TimelineJSON struct {
 
 // ViewTimeline returns e as the API shows it.
 func ViewTimeline(e incident.TimelineEntry) TimelineJSON {
-	return TimelineJSON{e.Seq, stamp(e.At), stamp(e.RecordedAt), e.Late, e.Who, e.Action, e.Text, e.Count, e.Hash}
+	return TimelineJSON{e.Seq, stamp(e.At), stamp(e.RecordedAt), e.Late, e.Who, e.Source, e.Action, e.Text, e.Count, e.Hash}
 }
 
 // stamp returns t in UTC, nil if there is none. Senders say what they like: a

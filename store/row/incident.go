@@ -397,6 +397,7 @@ const (
 	timelineText       = 6
 	timelineCount      = 7
 	timelineHash       = 8
+	timelineSource     = 9
 )
 
 // AppendTimeline appends the stored form of t to b, which its place is no part of.
@@ -405,7 +406,7 @@ func AppendTimeline(b []byte, t *incident.TimelineEntry) []byte {
 	b = appendBool(b, timelineLate, t.Late)
 	b = appendString(appendString(appendString(b, timelineWho, t.Who), timelineAction, t.Action), timelineText, t.Text)
 	b = appendUint(b, timelineCount, uint64(t.Count))
-	return appendString(b, timelineHash, t.Hash)
+	return appendString(appendString(b, timelineHash, t.Hash), timelineSource, t.Source)
 }
 
 // ParseTimeline reads the entry with the given place.
@@ -429,6 +430,8 @@ func ParseTimeline(b []byte, id incident.ID, seq uint64) (incident.TimelineEntry
 			t.Count = int(f.uint)
 		case timelineHash:
 			t.Hash = string(f.bytes)
+		case timelineSource:
+			t.Source = string(f.bytes)
 		}
 		return true
 	})
