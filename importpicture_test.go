@@ -32,7 +32,7 @@ var picture = []struct {
 	// Wire format → alerts.
 	{"ingest", []string{"alert", "config/secret"}},
 	// What small formats are made of, the formats, and the list of all of them.
-	{"ingest/fields", []string{"alert"}},
+	{"ingest/fields", []string{"ingest", "alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/secret"}},
 	// Requests that wait on this machine while the store is away.

@@ -45,6 +45,9 @@ type Format struct {
 	// Configure returns the format as a source wants it; nil if there is nothing
 	// to want. It is called with what config has checked by calling it.
 	Configure func(SourceConfig) (Format, error)
+	// Volatile are annotations of the format that change from message to message
+	// without being news, besides those that the source names.
+	Volatile []string
 	// Repeats: its senders send again what was refused, or what still fires. Those
 	// of other formats do not, so their sources spool unless they say otherwise.
 	Repeats bool
@@ -125,6 +128,8 @@ type Group struct {
 	Reason string
 	// LeftOut is truncatedAlerts; it is also in each alert.
 	LeftOut int
+	// Title and Message are texts about the group, which only Grafana writes.
+	Title, Message string
 }
 
 // Rejected is an element of a body that could not be understood, while its
