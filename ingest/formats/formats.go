@@ -3,7 +3,11 @@ package formats
 
 import (
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/elastalert"
 	"github.com/tocsin-gateway/tocsin/ingest/grafana"
+	"github.com/tocsin-gateway/tocsin/ingest/kibana"
+	"github.com/tocsin-gateway/tocsin/ingest/uptimekuma"
+	"github.com/tocsin-gateway/tocsin/ingest/zabbix"
 )
 
 // All are the formats by name. Without a configuration there is an open source
@@ -12,6 +16,10 @@ var All = byName(
 	ingest.Alertmanager,
 	ingest.Prometheus,
 	grafana.Format,
+	kibana.Format,
+	elastalert.Format,
+	zabbix.Format,
+	uptimekuma.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {
