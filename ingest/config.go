@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"strings"
+
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -30,6 +32,43 @@ type SourceConfig struct {
 	// OnStoreFailure is refuse (503, the sender repeats) or spool (202, we keep
 	// it); empty means that of the format.
 	OnStoreFailure string `yaml:"on_store_failure"`
+	// SNS is for the format sns.
+	SNS SNSConfig `yaml:"sns"`
+}
+
+// SNSConfig says which messages of Amazon SNS are believed. Without any of it
+// they are taken as those of other sources are, by their credentials alone.
+type SNSConfig struct {
+	// Topics are the ARNs of the topics whose messages are taken; empty means any.
+	Topics []string `yaml:"topics"`
+	// CertificateFile holds certificates in PEM form, one of which must have signed.
+	CertificateFile string `yaml:"certificate_file"`
+	// CertificateHosts are the hosts that the certificate which a message names may
+	// be fetched from. With neither of the two no signature is checked.
+	CertificateHosts []string `yaml:"certificate_hosts"`
+	// Confirm: subscriptions are confirmed, which means that the link in the message
+	// is fetched if it leads to SNS.
+	Confirm bool `yaml:"confirm"`
+}
+
+// ConfigMistake is something wrong in a SourceConfig that only its format sees.
+type ConfigMistake struct {
+	// Path is where, within the source: mapping.alerts.
+	Path string
+	// Message says what is wrong, and Suggestion, which may be empty, what to write.
+	Message, Suggestion string
+}
+
+// ConfigMistakes is the error of Format.Configure.
+type ConfigMistakes []ConfigMistake
+
+// Error implements error.
+func (m ConfigMistakes) Error() string {
+	texts := make([]string, len(m))
+	for i, mistake := range m {
+		texts[i] = mistake.Path + ": " + mistake.Message
+	}
+	return strings.Join(texts, "; ")
 }
 
 // AuthConfig are the credentials of a source.

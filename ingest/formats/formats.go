@@ -6,6 +6,8 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/elastalert"
 	"github.com/tocsin-gateway/tocsin/ingest/grafana"
 	"github.com/tocsin-gateway/tocsin/ingest/kibana"
+	"github.com/tocsin-gateway/tocsin/ingest/monit"
+	"github.com/tocsin-gateway/tocsin/ingest/sns"
 	"github.com/tocsin-gateway/tocsin/ingest/uptimekuma"
 	"github.com/tocsin-gateway/tocsin/ingest/zabbix"
 )
@@ -20,6 +22,8 @@ var All = byName(
 	elastalert.Format,
 	zabbix.Format,
 	uptimekuma.Format,
+	monit.Format,
+	sns.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {
