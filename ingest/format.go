@@ -46,6 +46,9 @@ type Format struct {
 	// to want. It is called with what config has checked by calling it; its error is
 	// a ConfigMistakes.
 	Configure func(SourceConfig) (Format, error)
+	// NeedsConfig: without a configuration it means nothing, so that there is no
+	// built-in source of it.
+	NeedsConfig bool
 	// Volatile are annotations of the format that change from message to message
 	// without being news, besides those that the source names.
 	Volatile []string
