@@ -116,9 +116,10 @@ func (b body) flatten(prefix string, o fields.Object, depth int) {
 	}
 }
 
-func plain(name string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", ".", "", "-", "").Replace(name))
-}
+// separators are what stands between the words of a name.
+var separators = strings.NewReplacer("_", "", ".", "", "-", "")
+
+func plain(name string) string { return strings.ToLower(separators.Replace(name)) }
 
 func joined(list []any) string {
 	var out []string
