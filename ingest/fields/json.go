@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -40,6 +41,9 @@ func JSON(body []byte) (v any, flags alert.Flag, err error) {
 	}
 	in := jsontext.NewDecoder(bytes.NewBuffer(bytes.TrimPrefix(body, []byte("\ufeff"))), jsontext.AllowInvalidUTF8(true))
 	t := tree{in: in}
+	if !utf8.Valid(body) { // in that case the tokens are not as they were sent
+		t.flags = alert.FlagInvalidUTF8
+	}
 	if v, err = t.value(0); err == nil {
 		if _, err = in.ReadToken(); errors.Is(err, io.EOF) {
 			return v, t.flags, nil

@@ -3,6 +3,7 @@ package formats
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -193,4 +194,26 @@ func post(tb testing.TB, s ingest.Source, now time.Time, r *http.Request) (int, 
 	w := httptest.NewRecorder()
 	engine.ServeHTTP(w, r)
 	return w.Code, w.Body.String()
+}
+
+// TestVerifyAnswers: what SNS is told decides whether it sends a message again.
+func TestVerifyAnswers(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+		text string
+	}{
+		{nil, http.StatusOK, "accepted\n"},
+		{errors.New("TopicArn: not one of the topics"), http.StatusForbidden, "TopicArn: not one of the topics\n"},
+		{fmt.Errorf("sns: %w", ingest.ErrUnavailable), http.StatusServiceUnavailable, "it cannot be verified now, send it again\n"},
+	} {
+		f := All["sns"]
+		f.Verify = func(http.Header, ingest.Request) error { return c.err }
+		r := capture{file: captureRoot + "/aws-sns/cloudwatch/alarm.http", format: "sns"}.request(t)
+		s := ingest.Source{Name: "sns", Format: f, Auth: ingest.AuthConfig{BearerToken: secret.New("t")}}
+		r.Header.Set("Authorization", "Bearer t")
+		if code, text := post(t, s, time.Now(), r); code != c.want || text != c.text {
+			t.Errorf("%v: answered %d %q, want %d %q", c.err, code, text, c.want, c.text)
+		}
+	}
 }

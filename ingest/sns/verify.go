@@ -44,7 +44,18 @@ var (
 
 // configure implements ingest.Format.Configure.
 func configure(c ingest.SourceConfig) (ingest.Format, error) {
-	var mistakes ingest.ConfigMistakes
+	v, mistakes := newVerifier(c)
+	if len(mistakes) > 0 {
+		return plain, mistakes
+	}
+	f := plain
+	if len(c.SNS.Topics) > 0 || v.checks() || c.SNS.Confirm {
+		f.Verify = v.verify
+	}
+	return f, nil
+}
+
+func newVerifier(c ingest.SourceConfig) (_ *verifier, mistakes ingest.ConfigMistakes) {
 	for i, topic := range c.SNS.Topics {
 		if !topicARN.MatchString(topic) {
 			mistakes = append(mistakes, ingest.ConfigMistake{Path: fmt.Sprintf("sns.topics[%d]", i), Message: fmt.Sprintf("%q is not the ARN of a topic", topic),
@@ -64,14 +75,7 @@ func configure(c ingest.SourceConfig) (ingest.Format, error) {
 			mistakes = append(mistakes, ingest.ConfigMistake{Path: "sns.certificate_file", Message: err.Error(), Suggestion: "write a file with certificates in PEM form"})
 		}
 	}
-	if len(mistakes) > 0 {
-		return plain, mistakes
-	}
-	f := plain
-	if len(c.SNS.Topics) > 0 || v.checks() || c.SNS.Confirm {
-		f.Verify = v.verify
-	}
-	return f, nil
+	return v, mistakes
 }
 
 // client follows no redirect: they lead out of the hosts that are allowed.
