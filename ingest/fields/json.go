@@ -19,6 +19,9 @@ import (
 // MaxDepth is how deep JSON may be nested.
 const MaxDepth = 32
 
+// maxPlace is how much is said of where a mistake is, in bytes: it is the sender's.
+const maxPlace = 200
+
 // maxMembers bounds the members and elements of one body together.
 const maxMembers = 100_000
 
@@ -136,9 +139,18 @@ func (t *tree) explain(err error) error {
 	if !errors.As(err, &syntax) {
 		return fmt.Errorf("%w, at byte %d", err, t.in.InputOffset())
 	}
+	return Explain(err, syntax)
+}
+
+// Explain says in words what an error of jsontext means, and where it is.
+func Explain(err error, syntax *jsontext.SyntacticError) error {
 	place := ""
 	if syntax.JSONPointer != "" {
-		place = strings.ReplaceAll(strings.TrimPrefix(string(syntax.JSONPointer), "/"), "/", ".") + ": "
+		place = strings.ReplaceAll(strings.TrimPrefix(string(syntax.JSONPointer), "/"), "/", ".")
+		if len(place) > maxPlace {
+			place = alert.CutText(place, maxPlace) + "…"
+		}
+		place += ": "
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%snot JSON: it ends in the middle", place)

@@ -2,6 +2,7 @@ package fields
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -34,4 +35,17 @@ func With(ls alert.Labels, pairs ...string) alert.Labels {
 	}
 	ls.Sort()
 	return ls
+}
+
+// Key writes labels as one text that is the same for the same ones, for formats
+// whose senders change some of them, those in except, while a problem lasts.
+func Key(ls alert.Labels, except ...string) string {
+	var out []byte
+	for _, l := range ls {
+		if !slices.Contains(except, l.Name) {
+			out = append(strconv.AppendQuote(out, l.Name), '=')
+			out = append(strconv.AppendQuote(out, l.Value), ' ')
+		}
+	}
+	return string(out)
 }

@@ -4,6 +4,7 @@ package formats
 import (
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/elastalert"
+	"github.com/tocsin-gateway/tocsin/ingest/events"
 	"github.com/tocsin-gateway/tocsin/ingest/grafana"
 	"github.com/tocsin-gateway/tocsin/ingest/kibana"
 	"github.com/tocsin-gateway/tocsin/ingest/monit"
@@ -24,6 +25,7 @@ var All = byName(
 	uptimekuma.Format,
 	monit.Format,
 	sns.Format,
+	events.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {

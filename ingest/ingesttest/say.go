@@ -87,4 +87,4 @@ func (table Table) Run(t *testing.T, f ingest.Format) {
 	}
 }
 
-func excerpt(s string) string { return fmt.Sprintf("%.2000s", s) }
+func excerpt(s string) string { return fmt.Sprintf("%.300s", s) }

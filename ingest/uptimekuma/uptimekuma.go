@@ -66,15 +66,18 @@ func read(r ingest.Request) (message, error) {
 		return ofJSON(v, flags|more)
 	case formErr == nil && form["msg"] != "":
 		m := message{msg: form["msg"], flags: flags}
-		for name, to := range map[string]*any{"heartbeat": &m.heartbeat, "monitor": &m.monitor} {
-			if form[name] == "" {
+		for _, part := range []struct {
+			name string
+			to   *any
+		}{{"heartbeat", &m.heartbeat}, {"monitor", &m.monitor}} {
+			if form[part.name] == "" {
 				continue
 			}
-			v, more, err := fields.JSON([]byte(form[name]))
+			v, more, err := fields.JSON([]byte(form[part.name]))
 			if err != nil {
-				return message{}, ingest.Errorf(name, "%s", err.Error())
+				return message{}, ingest.Errorf(part.name, "%s", err.Error())
 			}
-			*to, m.flags = v, m.flags|more
+			*part.to, m.flags = v, m.flags|more
 		}
 		return m, nil
 	}

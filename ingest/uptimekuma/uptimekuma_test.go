@@ -26,6 +26,7 @@ func TestDecode(t *testing.T) {
 		"any text":            {`{"msg":"help"}`, "alert firing alertname=Uptime Kuma key=name! flags=unparsed | help\nletter: body: neither a notification of Uptime Kuma nor a text of one"},
 		"broken in a form":    {`data={`, "refused: data: not JSON: it ends in the middle"},
 		"broken in a query":   {`msg=x&monitor={`, "refused: monitor: not JSON: it ends in the middle"},
+		"both broken":         {`msg=x&monitor={&heartbeat={`, "refused: heartbeat: not JSON: it ends in the middle"},
 		"nothing":             {`{}`, `refused: msg: absent; the body must hold {{ msg }}, such as {"msg": "{{ msg }}"}`},
 		"an array":            {`[]`, "refused: the body is an array, must be an object"},
 		"empty":               {``, "foreign: not JSON: it begins like something else, or is empty"},
