@@ -7,6 +7,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/events"
 	"github.com/tocsin-gateway/tocsin/ingest/grafana"
 	"github.com/tocsin-gateway/tocsin/ingest/kibana"
+	"github.com/tocsin-gateway/tocsin/ingest/mapping"
 	"github.com/tocsin-gateway/tocsin/ingest/monit"
 	"github.com/tocsin-gateway/tocsin/ingest/sns"
 	"github.com/tocsin-gateway/tocsin/ingest/uptimekuma"
@@ -26,6 +27,7 @@ var All = byName(
 	monit.Format,
 	sns.Format,
 	events.Format,
+	mapping.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {
