@@ -25,6 +25,8 @@ var picture = []struct {
 	{"alert", nil},
 	// Secrets that do not show themselves.
 	{"config/secret", nil},
+	// What was meant by a wrong word.
+	{"config/nearest", nil},
 	// What we made of it: pure.
 	{"incident", []string{"alert"}},
 	// Is it news, and whose incident is it: pure.
@@ -32,9 +34,9 @@ var picture = []struct {
 	// Wire format → alerts.
 	{"ingest", []string{"alert", "config/secret"}},
 	// What small formats are made of, the formats, and the list of all of them.
-	{"ingest/fields", []string{"alert"}},
+	{"ingest/fields", []string{"ingest", "alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
-	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/secret"}},
+	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},
 	// The door to all state, and the backends behind it.
@@ -56,7 +58,7 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
 	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "remote", "router", "dedupe", "incident", "alert", "spool", "store"}},
 	// The same engine on a virtual clock.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/alertmanager/matcher/parse"
 	"github.com/prometheus/alertmanager/pkg/labels"
+
+	"github.com/tocsin-gateway/tocsin/config/nearest"
 )
 
 const (
@@ -87,7 +89,7 @@ func (c *checker) given(path string) bool {
 // oneOf records a word that is not among the known ones; kind says what they are.
 func (c *checker) oneOf(path, kind, word string, known []string) {
 	if !slices.Contains(known, word) {
-		c.mistake(path, "unknown "+kind+" "+quote(word), suggest(word, known))
+		c.mistake(path, "unknown "+kind+" "+quote(word), nearest.Suggest(word, known))
 	}
 }
 

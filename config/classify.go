@@ -9,6 +9,8 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/router"
+
+	"github.com/tocsin-gateway/tocsin/config/nearest"
 )
 
 // metricWord is what a severity looks like: senders' words are compared in
@@ -177,7 +179,7 @@ func (c *checker) references(path, value string, groups []string) ([]string, boo
 }
 
 func (c *checker) suggestReference(name string, groups []string) string {
-	if near := suggest(name, append([]string{"source"}, groups...)); strings.HasPrefix(near, "did") {
+	if near := nearest.Suggest(name, append([]string{"source"}, groups...)); strings.HasPrefix(near, "did") {
 		return near
 	}
 	return fmt.Sprintf("name a group of capture (?P<%s>…), or write ${label:%s}", name, name)

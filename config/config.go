@@ -21,6 +21,7 @@ import (
 	amconfig "github.com/prometheus/alertmanager/config"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/tocsin-gateway/tocsin/config/nearest"
 	"github.com/tocsin-gateway/tocsin/config/secret"
 	"github.com/tocsin-gateway/tocsin/dedupe"
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -93,6 +94,10 @@ func Load(text []byte, name string) (*Config, error) {
 		d.sections(root, c)
 		c.Alertmanager = d.alertmanager(root, string(text))
 		c.Store.TLS = d.filesOf(c.Store.TLS)
+		for name, s := range c.Sources {
+			s.SNS.CertificateFile = d.beside(s.SNS.CertificateFile)
+			c.Sources[name] = s
+		}
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {
@@ -124,7 +129,7 @@ func (d *decoder) sections(root *yaml.Node, c *Config) {
 		case later[p.name]:
 			d.wrong(placeOf(p.key), "", "this version does not have the section "+quote(p.name)+" yet", "remove it")
 		default:
-			suggestion := suggest(p.name, known)
+			suggestion := nearest.Suggest(p.name, known)
 			if suggestion == "" {
 				suggestion = "Tocsin's sections are " + strings.Join(own.names, ", ")
 			}

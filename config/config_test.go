@@ -7,6 +7,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -220,8 +221,8 @@ incidents:
   priority_matrix: {low: {low: P3}}
 correlate: {flapping: {changes: 9}}
 `)
-	if _, ok := c.Sources["prometheus"]; ok || len(c.Sources) != 2 || c.Sources["site-b"].Namespace != "shared" || c.Sources["site-b"].OnStoreFailure != "refuse" {
-		t.Errorf("sources: got %v, want alertmanager and site-b", c.Sources)
+	if _, ok := c.Sources["prometheus"]; ok || len(c.Sources) != len(Default().Sources) || c.Sources["site-b"].Namespace != "shared" || c.Sources["site-b"].OnStoreFailure != "refuse" {
+		t.Errorf("sources: got %v, want site-b in place of prometheus", c.Sources)
 	}
 	if got := c.Classify.Categories; !slices.Equal(got, []string{"power"}) {
 		t.Errorf("categories: got %v, want [power]", got)
@@ -460,8 +461,10 @@ func TestCheck(t *testing.T) {
 	if err := Check(good, &out); err != nil {
 		t.Errorf("good file: %v", err)
 	}
+	builtIn := slices.Sorted(maps.Keys(Default().Sources))
+	sources := fmt.Sprintf("%d sources (%s)", len(builtIn), strings.Join(builtIn, ", "))
 	want := good + ":1:20: classify.rules[0]: the rule does nothing: add set:, suppress: or stop: (warning)\n" +
-		good + ": good: 2 sources (alertmanager, prometheus), 1 classify rule, 0 correlate rules, 1 receiver, 2 routes\n"
+		good + ": good: " + sources + ", 1 classify rule, 0 correlate rules, 1 receiver, 2 routes\n"
 	if out.String() != want {
 		t.Errorf("good file: got\n%swant\n%s", &out, want)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/tocsin-gateway/tocsin/config/nearest"
 	"github.com/tocsin-gateway/tocsin/config/secret"
 )
 
@@ -179,7 +180,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, s slot) {
 	for _, p := range d.pairs(n, s, 0) {
 		index, known := fields.index[p.name]
 		if !known {
-			d.wrong(placeOf(p.key), s.path, "unknown key "+quote(p.name), suggest(p.name, fields.names))
+			d.wrong(placeOf(p.key), s.path, "unknown key "+quote(p.name), nearest.Suggest(p.name, fields.names))
 			continue
 		}
 		at := s.key(p.name)

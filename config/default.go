@@ -16,14 +16,18 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
-// formats are those that a source can have; each has a built-in source of its name.
+// formatNames are those that a source can have. Each has a built-in source of its
+// name, unless it means nothing without a configuration.
 var formatNames = slices.Sorted(maps.Keys(formats.All))
 
 // Default returns the configuration without a file: an open source for each
-// format, and what contract.md promises to those who configure nothing.
+// format that needs none, and what contract.md promises to those who configure nothing.
 func Default() *Config {
 	sources := map[string]ingest.SourceConfig{}
 	for _, format := range formatNames {
+		if formats.All[format].NeedsConfig {
+			continue
+		}
 		sources[format] = completeSource(format, ingest.SourceConfig{})
 	}
 	return &Config{

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"slices"
 	"time"
 
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/router"
 )
 
@@ -11,7 +13,8 @@ func (c *Config) Settings() router.Settings {
 	s := router.Settings{Classify: c.Classify, Correlate: c.Correlate, Incidents: c.Incidents,
 		Sources: make(map[string]router.SourceSettings, len(c.Sources)), Identity: c.Identity(), Heartbeats: c.Heartbeats}
 	for name, source := range c.Sources {
-		s.Sources[name] = router.SourceSettings{VolatileAnnotations: source.VolatileAnnotations, ResolveAfter: time.Duration(source.ResolveAfter),
+		volatile := slices.Concat(formats.All[source.Format].Volatile, source.VolatileAnnotations)
+		s.Sources[name] = router.SourceSettings{VolatileAnnotations: volatile, ResolveAfter: time.Duration(source.ResolveAfter),
 			Reconcile: time.Duration(source.API.Reconcile), WritesBack: source.API.WriteBack}
 	}
 	return s

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 )
 
 var (
@@ -40,7 +42,7 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 	if s.Format != "" {
 		c.oneOf(path+".format", "format", s.Format, formatNames)
 	} else if !slices.Contains(formatNames, name) {
-		c.mistake(path, "the source has no format", "add format: "+strings.Join(formatNames, " or format: "))
+		c.mistake(path, "the source has no format", "add format:, one of "+strings.Join(formatNames, ", "))
 	}
 	if len(s.Namespace) > namespaceLimit {
 		c.mistake(path+".namespace", fmt.Sprintf("the namespace is longer than %d bytes", namespaceLimit), "")
@@ -55,6 +57,33 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 	}
 	c.auth(path+".auth", s.Auth)
 	c.api(path+".api", completeSource(name, s))
+	c.options(path, completeSource(name, s))
+}
+
+// optionsOf are the sections of a source that are for one format only.
+var optionsOf = []struct{ section, format string }{{"sns", "sns"}, {"mapping", "mapping"}}
+
+// options checks what a source wants of its format, by asking the format.
+func (c *checker) options(path string, s ingest.SourceConfig) {
+	for _, o := range optionsOf {
+		if at := path + "." + o.section; c.given(at) && s.Format != o.format {
+			c.mistake(at, "this is for the format "+o.format+", and the source has the format "+quote(s.Format), "remove it, or write format: "+o.format)
+		}
+	}
+	configure := formats.All[s.Format].Configure
+	if configure == nil || s.Disabled {
+		return
+	}
+	_, err := configure(s)
+	var mistakes ingest.ConfigMistakes
+	if errors.As(err, &mistakes) {
+		for _, m := range mistakes {
+			c.mistake(path+"."+m.Path, m.Message, m.Suggestion)
+		}
+	}
+	if s.SNS.Confirm && len(s.SNS.Topics) == 0 {
+		c.warn(path+".sns.confirm", "whoever can send to this source can subscribe it to topics of theirs", "name yours in topics")
+	}
 }
 
 // What the tools of formats can do beside sending.

@@ -25,7 +25,29 @@ var alertmanagerWire = &wire{
 	list: "alerts",
 	known: fieldStatus | fieldLabels | fieldAnnotations | fieldStartsAt | fieldEndsAt |
 		fieldGeneratorURL | fieldFingerprint,
-	judge: judgeAlertmanager,
+	judge:  judgeAlertmanager,
+	absent: "this is not a webhook of Alertmanager (version 4)",
+}
+
+// Extension is what a sender that speaks Alertmanager's webhook says besides.
+type Extension struct {
+	// Absent says, for people, what a body without alerts is not.
+	Absent string
+	// Element adds to an alert what else its element says, which is a JSON object
+	// without equal names. It must not keep the element.
+	Element func(element []byte, a *alert.Alert)
+	// Group adds what is said of all alerts together. Only: it is about this one alone.
+	Group func(g Group, only bool, a *alert.Alert)
+}
+
+// Webhook returns the format of a sender that speaks Alertmanager's webhook with
+// extensions; bodies of any number of alerts are decoded part by part.
+func Webhook(name string, e Extension) Format {
+	w := *alertmanagerWire
+	w.absent, w.extend = e.Absent, e
+	f := Alertmanager
+	f.Name, f.Batches, f.Place = name, w.batches, w.place
+	return f
 }
 
 // judgeAlertmanager goes by the status of the alert; the group's says that any

@@ -34,6 +34,10 @@ type wire struct {
 	known field
 	// judge fills in what the element's status and times mean.
 	judge func(e *element, received time.Time, a *alert.Alert) *problem
+	// absent says what to think of a body without list.
+	absent string
+	// extend is what formats made with Webhook have besides; its functions may be nil.
+	extend Extension
 }
 
 // batches implements Format.Batches.
@@ -89,8 +93,13 @@ func (b *body) stream(yield func(Batch) bool) {
 // finish adds what the body says about all its alerts, which may stand after them.
 func (b *body) finish(batch Batch) Batch {
 	batch.Group = b.group
+	only := batch.First == 0 && batch.Len() == 1
 	for i := range batch.Alerts {
-		batch.Alerts[i].LeftOut = b.group.LeftOut
+		a := &batch.Alerts[i]
+		a.LeftOut = b.group.LeftOut
+		if b.extend.Group != nil {
+			b.extend.Group(b.group, only, a)
+		}
 	}
 	return batch
 }
@@ -228,7 +237,7 @@ func (b *body) object(in *jsontext.Decoder, each func(int, []byte) error) error 
 		}
 	}
 	if !seen.has(b.list) {
-		return bodyError(b.list, "absent; this is not a webhook of Alertmanager (version 4)")
+		return bodyError(b.list, "absent; %s", b.absent)
 	}
 	_, err := in.ReadToken()
 	return err
@@ -271,6 +280,10 @@ func (g *Group) set(name string, quoted []byte) {
 		g.Key = text(quoted)
 	case "notification_reason":
 		g.Reason = text(quoted)
+	case "title":
+		g.Title = text(quoted)
+	case "message":
+		g.Message = text(quoted)
 	}
 }
 

@@ -38,6 +38,8 @@ func (c *collector) element(i int, raw []byte) error {
 		a := &c.batch.Alerts[len(c.batch.Alerts)-1]
 		if p = c.fill(a); p != nil {
 			c.batch.Alerts = c.batch.Alerts[:len(c.batch.Alerts)-1]
+		} else if c.extend.Element != nil {
+			c.extend.Element(raw, a)
 		}
 	}
 	if p == nil {

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"strings"
+
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -32,6 +34,10 @@ type SourceConfig struct {
 	OnStoreFailure string `yaml:"on_store_failure"`
 	// API is the tool's own, for what its messages alone cannot do.
 	API APIConfig `yaml:"api"`
+	// SNS is for the format sns.
+	SNS SNSConfig `yaml:"sns,omitempty"`
+	// Mapping is for the format mapping, which is nothing without it.
+	Mapping MappingConfig `yaml:"mapping,omitempty"`
 }
 
 // APIConfig says how the tool that a source belongs to is reached, and what for.
@@ -57,6 +63,91 @@ type APIConfig struct {
 	CommandFile string `yaml:"command_file"`
 	// Stream takes Icinga's events from its API, beside or in place of notifications.
 	Stream bool `yaml:"stream"`
+}
+
+// MappingConfig says where in a sender's JSON or form the parts of an alert are.
+type MappingConfig struct {
+	// Alerts is the path of the list of alerts; empty means that a body is one.
+	Alerts string `yaml:"alerts,omitempty"`
+	// The parts of an alert. Only Name is required; without Status it fires.
+	Name        Expression `yaml:"name,omitempty"`
+	Host        Expression `yaml:"host,omitempty"`
+	Service     Expression `yaml:"service,omitempty"`
+	Severity    Expression `yaml:"severity,omitempty"`
+	Status      Expression `yaml:"status,omitempty"`
+	Summary     Expression `yaml:"summary,omitempty"`
+	Description Expression `yaml:"description,omitempty"`
+	Identity    Expression `yaml:"identity,omitempty"`
+	Key         Expression `yaml:"key,omitempty"`
+	StartsAt    Expression `yaml:"starts_at,omitempty"`
+	EndsAt      Expression `yaml:"ends_at,omitempty"`
+	EventAt     Expression `yaml:"event_at,omitempty"`
+	URL         Expression `yaml:"url,omitempty"`
+	// Labels and Annotations are by name.
+	Labels      map[string]Expression `yaml:"labels,omitempty"`
+	Annotations map[string]Expression `yaml:"annotations,omitempty"`
+	// TimeFormat is rfc3339, unix, unix_ms, or a layout of Go's package time; empty
+	// means rfc3339.
+	TimeFormat string `yaml:"time_format,omitempty"`
+	// Sample is a body that the sender sends. It is mapped when the file is loaded,
+	// which must give the alerts of SampleExpect, if there are any: the parts by
+	// name, as well as labels.NAME and annotations.NAME.
+	Sample       string              `yaml:"sample,omitempty"`
+	SampleExpect []map[string]string `yaml:"sample_expect,omitempty"`
+}
+
+// Expression says what a part of an alert is. Exactly one of Path, Value and
+// Template is set, or none in an expression that is not there.
+type Expression struct {
+	// Path is where the text is, such as labels.host or items[0].name. It begins in
+	// the alert; with $. before it in the body.
+	Path string `yaml:"path,omitempty"`
+	// Value is the text itself.
+	Value string `yaml:"value,omitempty"`
+	// Template is a text with {{ path }} in it.
+	Template string `yaml:"template,omitempty"`
+	// Regex has one named group, which is what is taken of the text.
+	Regex string `yaml:"regex,omitempty"`
+	// Map exchanges the whole text.
+	Map map[string]string `yaml:"map,omitempty"`
+	// Default is taken where the rest gives nothing: no such path, no match, or a
+	// text that is not in Map.
+	Default string `yaml:"default,omitempty"`
+}
+
+// SNSConfig says which messages of Amazon SNS are believed. Without any of it
+// they are taken as those of other sources are, by their credentials alone.
+type SNSConfig struct {
+	// Topics are the ARNs of the topics whose messages are taken; empty means any.
+	Topics []string `yaml:"topics"`
+	// CertificateFile holds certificates in PEM form, one of which must have signed.
+	CertificateFile string `yaml:"certificate_file"`
+	// CertificateHosts are the hosts that the certificate which a message names may
+	// be fetched from. With neither of the two no signature is checked.
+	CertificateHosts []string `yaml:"certificate_hosts"`
+	// Confirm: subscriptions are confirmed, which means that the link in the message
+	// is fetched if it leads to SNS.
+	Confirm bool `yaml:"confirm"`
+}
+
+// ConfigMistake is something wrong in a SourceConfig that only its format sees.
+type ConfigMistake struct {
+	// Path is where, within the source: mapping.alerts.
+	Path string
+	// Message says what is wrong, and Suggestion, which may be empty, what to write.
+	Message, Suggestion string
+}
+
+// ConfigMistakes is the error of Format.Configure.
+type ConfigMistakes []ConfigMistake
+
+// Error implements error.
+func (m ConfigMistakes) Error() string {
+	texts := make([]string, len(m))
+	for i, mistake := range m {
+		texts[i] = mistake.Path + ": " + mistake.Message
+	}
+	return strings.Join(texts, "; ")
 }
 
 // AuthConfig are the credentials of a source.

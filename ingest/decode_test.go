@@ -289,7 +289,7 @@ func TestGroupIsKeptAndNeverInTheWay(t *testing.T) {
 		members string
 		want    Group
 	}{
-		{`"receiver":"r","status":"firing","groupKey":"k","notification_reason":"n","truncatedAlerts":7`, Group{"r", "firing", "k", "n", 7}},
+		{`"receiver":"r","status":"firing","groupKey":"k","notification_reason":"n","truncatedAlerts":7`, Group{Receiver: "r", Status: "firing", Key: "k", Reason: "n", LeftOut: 7}},
 		{`"receiver":1,"status":null,"groupKey":{},"notification_reason":[],"truncatedAlerts":"7"`, Group{}},
 		{`"truncatedAlerts":-1`, Group{}},
 		{`"truncatedAlerts":1.5`, Group{}},

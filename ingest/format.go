@@ -37,14 +37,21 @@ type Format struct {
 	// is without them; nothing else may keep them.
 	Tokens func(Request) (tokens []string, body []byte)
 	// Verify checks a signature over the body that the format defines. Its error is
-	// for the sender, who is answered 403.
+	// for the sender, who is answered 403, or 503 if it is an ErrUnavailable.
 	Verify func(http.Header, Request) error
 	// Reply is the answer to a request with so many results, or with the reason why
 	// it is refused; without it the answer is JSON.
 	Reply func(code, results int, reason string) Reply
 	// Configure returns the format as a source wants it; nil if there is nothing
-	// to want. It is called with what config has checked by calling it.
+	// to want. It is called with what config has checked by calling it; its error is
+	// a ConfigMistakes.
 	Configure func(SourceConfig) (Format, error)
+	// NeedsConfig: without a configuration it means nothing, so that there is no
+	// built-in source of it.
+	NeedsConfig bool
+	// Volatile are annotations of the format that change from message to message
+	// without being news, besides those that the source names.
+	Volatile []string
 	// Repeats: its senders send again what was refused, or what still fires. Those
 	// of other formats do not, so their sources spool unless they say otherwise.
 	Repeats bool
@@ -125,6 +132,8 @@ type Group struct {
 	Reason string
 	// LeftOut is truncatedAlerts; it is also in each alert.
 	LeftOut int
+	// Title and Message are texts about the group, which only Grafana writes.
+	Title, Message string
 }
 
 // Rejected is an element of a body that could not be understood, while its

@@ -320,7 +320,10 @@ func (h *Handler) admitBody(r *http.Request, s *source, request *Request, refuse
 		}
 	}
 	if refused == nil && s.Format.Verify != nil {
-		if err := s.Format.Verify(r.Header, *request); err != nil {
+		switch err := s.Format.Verify(r.Header, *request); {
+		case errors.Is(err, ErrUnavailable):
+			refused = unavailable("it cannot be verified now, send it again")
+		case err != nil:
 			refused = refuse(http.StatusForbidden, err.Error())
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -17,6 +18,9 @@ import (
 
 // MaxDepth is how deep JSON may be nested.
 const MaxDepth = 32
+
+// maxPlace is how much is said of where a mistake is, in bytes: it is the sender's.
+const maxPlace = 200
 
 // maxMembers bounds the members and elements of one body together.
 const maxMembers = 100_000
@@ -40,6 +44,9 @@ func JSON(body []byte) (v any, flags alert.Flag, err error) {
 	}
 	in := jsontext.NewDecoder(bytes.NewBuffer(bytes.TrimPrefix(body, []byte("\ufeff"))), jsontext.AllowInvalidUTF8(true))
 	t := tree{in: in}
+	if !utf8.Valid(body) { // in that case the tokens are not as they were sent
+		t.flags = alert.FlagInvalidUTF8
+	}
 	if v, err = t.value(0); err == nil {
 		if _, err = in.ReadToken(); errors.Is(err, io.EOF) {
 			return v, t.flags, nil
@@ -132,9 +139,18 @@ func (t *tree) explain(err error) error {
 	if !errors.As(err, &syntax) {
 		return fmt.Errorf("%w, at byte %d", err, t.in.InputOffset())
 	}
+	return Explain(err, syntax)
+}
+
+// Explain says in words what an error of jsontext means, and where it is.
+func Explain(err error, syntax *jsontext.SyntacticError) error {
 	place := ""
 	if syntax.JSONPointer != "" {
-		place = strings.ReplaceAll(strings.TrimPrefix(string(syntax.JSONPointer), "/"), "/", ".") + ": "
+		place = strings.ReplaceAll(strings.TrimPrefix(string(syntax.JSONPointer), "/"), "/", ".")
+		if len(place) > maxPlace {
+			place = alert.CutText(place, maxPlace) + "…"
+		}
+		place += ": "
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%snot JSON: it ends in the middle", place)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,6 +44,11 @@ func TestCaptures(t *testing.T) {
 			if code != http.StatusOK {
 				t.Fatalf("answered %d %s", code, answer)
 			}
+			for _, w := range want.list() {
+				for _, name := range unsaid[path.Dir(c.name)] {
+					delete(w, name)
+				}
+			}
 			want.check(t, alerts)
 		})
 	}
@@ -53,6 +59,13 @@ var salvaged = map[string]bool{
 	// Nagios' plugin output broke the JSON around it. What can be read is an alert
 	// marked as unparsed.
 	"nagios/json-naive/022-service-problem-critical-invalid-json.http": true,
+}
+
+// unsaid are members of expectations that stand in none of the folder's bodies:
+// they were written down from what the sender knew.
+var unsaid = map[string][]string{
+	// A body of the user's own, which holds the text only.
+	"uptime-kuma/custom": {"identity", "event_at", "host"},
 }
 
 // capture is one recorded message.
@@ -165,7 +178,7 @@ type expectation struct {
 	Alerts      *[]object `json:"alerts"`
 	Results     *[]object `json:"results"`
 	AlertSample *[]object `json:"alerts_sample"`
-	object
+	object      `json:"-"`
 }
 
 // object is a JSON object of which each member may be absent.
@@ -190,16 +203,21 @@ func readExpectation(t *testing.T, file string) expectation {
 	return e
 }
 
+// list is what is said of each alert.
+func (e expectation) list() []object {
+	switch {
+	case e.Results != nil:
+		return *e.Results
+	case e.Alerts != nil:
+		return *e.Alerts
+	}
+	return []object{e.object}
+}
+
 func (e expectation) check(t *testing.T, got []alert.Alert) {
 	t.Helper()
-	list := e.Alerts
-	if e.Results != nil {
-		list = e.Results
-	}
-	if list == nil {
-		list = &[]object{e.object}
-	}
-	if len(*list) == 0 {
+	list := e.list()
+	if len(list) == 0 {
 		for i := range got {
 			if got[i].Kind == alert.KindAlert {
 				t.Errorf("got an alert %v, want none", got[i].Labels)
@@ -207,10 +225,10 @@ func (e expectation) check(t *testing.T, got []alert.Alert) {
 		}
 		return
 	}
-	if len(got) != len(*list) {
-		t.Fatalf("got %d alerts, want %d", len(got), len(*list))
+	if len(got) != len(list) {
+		t.Fatalf("got %d alerts, want %d", len(got), len(list))
 	}
-	for i, w := range *list {
+	for i, w := range list {
 		w.check(t, fmt.Sprintf("alerts[%d]", i), &got[i])
 	}
 }

@@ -1,13 +1,33 @@
 // Package formats is the list of everything that Tocsin understands.
 package formats
 
-import "github.com/tocsin-gateway/tocsin/ingest"
+import (
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/elastalert"
+	"github.com/tocsin-gateway/tocsin/ingest/events"
+	"github.com/tocsin-gateway/tocsin/ingest/grafana"
+	"github.com/tocsin-gateway/tocsin/ingest/kibana"
+	"github.com/tocsin-gateway/tocsin/ingest/mapping"
+	"github.com/tocsin-gateway/tocsin/ingest/monit"
+	"github.com/tocsin-gateway/tocsin/ingest/sns"
+	"github.com/tocsin-gateway/tocsin/ingest/uptimekuma"
+	"github.com/tocsin-gateway/tocsin/ingest/zabbix"
+)
 
 // All are the formats by name. Without a configuration there is an open source
 // for each, of the same name.
 var All = byName(
 	ingest.Alertmanager,
 	ingest.Prometheus,
+	grafana.Format,
+	kibana.Format,
+	elastalert.Format,
+	zabbix.Format,
+	uptimekuma.Format,
+	monit.Format,
+	sns.Format,
+	events.Format,
+	mapping.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {

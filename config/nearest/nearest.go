@@ -1,4 +1,5 @@
-package config
+// Package nearest finds what was probably meant by a wrong word.
+package nearest
 
 import (
 	"fmt"
@@ -6,9 +7,9 @@ import (
 	"strings"
 )
 
-// suggest names the known word nearest to a wrong one, or lists those there
-// are if none is near and they are few.
-func suggest(word string, known []string) string {
+// Suggest names the known word nearest to a wrong one, or lists those there are
+// if none is near and they are few; else it says nothing.
+func Suggest(word string, known []string) string {
 	const enough = 500 // to look at
 	known = known[:min(len(known), enough)]
 	best, distance := "", 1+max(1, len(word)/3)
