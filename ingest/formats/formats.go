@@ -12,6 +12,7 @@ var All = byName(
 	ingest.Alertmanager,
 	ingest.Prometheus,
 	nagios.Format,
+	nagios.NRDP,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {

@@ -17,10 +17,16 @@ type macros struct {
 	// values are those that are set, by the names of the manual; those of custom
 	// variables begin with an underscore.
 	values map[string]string
-	flags  alert.Flag
+	// ranks say how each was named: what people call it gives way to the manual's
+	// name, and that to the one with Nagios' own prefix, because HOSTNAME is also
+	// what a shell calls the machine that it runs on.
+	ranks map[string]int
+	flags alert.Flag
 }
 
-func newMacros(flags alert.Flag) *macros { return &macros{map[string]string{}, flags} }
+func newMacros(flags alert.Flag) *macros {
+	return &macros{map[string]string{}, map[string]int{}, flags}
+}
 
 // prefix stands before the names of macros in the environment.
 const prefix = "NAGIOS_"
@@ -54,24 +60,25 @@ var byHand = map[string]string{
 
 var withoutGaps = strings.NewReplacer("_", "", "-", "", " ", "")
 
-// set adds a macro under the name of the manual. The first of several counts,
-// and before it the one with Nagios' own prefix: HOSTNAME is also what a shell
-// calls the machine that it runs on.
+// set adds a macro under the name of the manual. Of those that are named alike the
+// first counts.
 func (m *macros) set(name, value string) {
-	name = strings.ToUpper(strings.Trim(name, "$ "))
-	name, own := strings.CutPrefix(name, prefix)
+	name, rank := strings.ToUpper(strings.Trim(name, "$ ")), 2
+	if own, ok := strings.CutPrefix(name, prefix); ok {
+		name, rank = own, 3
+	}
 	if !strings.HasPrefix(name, "_") {
 		name = withoutGaps.Replace(name)
 	}
 	if of, ok := byHand[name]; ok {
-		name = of
+		name, rank = of, 1
 	}
 	value = strings.TrimSpace(value)
 	if value == "" || value == "$" || isMacro(value) {
 		return // what is not defined comes as one of these
 	}
-	if _, twice := m.values[name]; !twice || own {
-		m.values[name] = value
+	if rank > m.ranks[name] {
+		m.values[name], m.ranks[name] = value, rank
 	}
 }
 
@@ -113,7 +120,15 @@ func (m *macros) known() bool {
 // seconds reads a macro that is a time in seconds since 1970; 0 means never.
 func (m *macros) seconds(name string) time.Time {
 	n, err := strconv.ParseInt(m.of(name), 10, 64)
-	if err != nil || n <= 0 || n > 253402300799 { // the end of the year 9999
+	if err != nil {
+		return time.Time{}
+	}
+	return unix(n)
+}
+
+// unix is the time so many seconds after 1970, if it can be written.
+func unix(n int64) time.Time {
+	if n <= 0 || n > 253402300799 { // the end of the year 9999
 		return time.Time{}
 	}
 	return time.Unix(n, 0).UTC()

@@ -72,6 +72,12 @@ func decodeJSON(body []byte) (ingest.Batch, error) {
 func single(m *macros, body []byte) (ingest.Batch, error) {
 	a, err := m.alert()
 	switch {
+	case err == nil && a.Flags&alert.FlagUnparsed != 0:
+		field, reason := "NOTIFICATIONTYPE", fmt.Sprintf("%q is no type of a notification; PROBLEM and RECOVERY are", alert.CutText(m.kind(), 100))
+		if m.kind() == "" {
+			field, reason = "SERVICESTATE", fmt.Sprintf("%q is no state; OK and CRITICAL are, or UP and DOWN of a host", alert.CutText(m.state(), 100))
+		}
+		return ingest.Batch{Alerts: []alert.Alert{a}, Unparsed: []ingest.Rejected{ingest.Reject(0, field, "", reason, body)}}, nil
 	case err == nil:
 		return ingest.Batch{Alerts: []alert.Alert{a}}, nil
 	case m.isProblem():

@@ -2,6 +2,7 @@ package nagios
 
 import (
 	"cmp"
+	"strconv"
 	"strings"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -39,7 +40,7 @@ func Notification(values map[string]string) (alert.Alert, error) {
 // alert makes an alert of the macros.
 func (m *macros) alert() (alert.Alert, *ingest.BodyError) {
 	host, service := m.values["HOSTNAME"], m.values["SERVICEDESC"]
-	state := strings.ToUpper(m.of("@STATE"))
+	state := m.state()
 	switch {
 	case !m.known():
 		return alert.Alert{}, ingest.Foreignf("not a notification of Nagios; a form with fields such as HOSTNAME, SERVICESTATE and NOTIFICATIONTYPE, JSON with such names, or lines such as NAGIOS_HOSTNAME=web-01 would be one")
@@ -56,7 +57,9 @@ func (m *macros) alert() (alert.Alert, *ingest.BodyError) {
 		EventAt:  m.seconds("TIMET"),
 	}
 	m.judge(&a, state)
+	bad := severity(state)
 	if a.Status == alert.Resolved {
+		bad = ""
 		a.EndsAt = m.since()
 		if a.EndsAt.IsZero() && a.Kind == alert.KindAlert {
 			a.EndsAt = a.EventAt
@@ -68,7 +71,7 @@ func (m *macros) alert() (alert.Alert, *ingest.BodyError) {
 		"alertname", name(service),
 		"host", host,
 		"service", service,
-		"severity", severity(state),
+		"severity", bad,
 		"hostgroups", m.values["HOSTGROUPNAMES"],
 		"servicegroups", m.values["SERVICEGROUPNAMES"],
 	}, m.custom()...)...)
@@ -85,22 +88,24 @@ func (m *macros) alert() (alert.Alert, *ingest.BodyError) {
 // real a hard state follows.
 func (m *macros) judge(a *alert.Alert, state string) {
 	a.Status = status(state)
-	kind, known := types[strings.ToUpper(withoutGaps.Replace(m.values["NOTIFICATIONTYPE"]))]
+	kind, known := types[m.kind()]
 	a.Kind = kind
 	switch {
 	case known && kind != alert.KindAlert:
-	case strings.EqualFold(m.values["NOTIFICATIONTYPE"], "PROBLEM"):
+	case m.kind() == "PROBLEM":
 		a.Status = alert.Firing
 	case known: // RECOVERY
 		a.Status = alert.Resolved
-	case m.values["NOTIFICATIONTYPE"] != "":
+	case m.kind() != "":
 		// Of a type that nobody knows: what it says of the state counts, and if that
 		// is a problem somebody looks at it.
 		if a.Flags |= alert.FlagUnparsed; a.Status != alert.Firing {
 			a.Kind = alert.KindInformation
 		}
-	case a.Status == alert.Firing && strings.EqualFold(m.of("@STATETYPE"), "SOFT"), a.Status == alert.Unknown:
+	case a.Status == alert.Firing && strings.EqualFold(m.of("@STATETYPE"), "SOFT"), state == "PENDING":
 		a.Kind = alert.KindInformation
+	case a.Status == alert.Unknown:
+		a.Status, a.Flags = alert.Firing, a.Flags|alert.FlagUnparsed
 	}
 	if a.Kind != alert.KindAlert {
 		a.Author, a.Comment = m.values["NOTIFICATIONAUTHOR"], m.values["NOTIFICATIONCOMMENT"]
@@ -115,7 +120,7 @@ func (m *macros) judge(a *alert.Alert, state string) {
 func (m *macros) describe(a *alert.Alert, state string) {
 	summary := m.of("@OUTPUT")
 	description := ""
-	if long := unescape(m.of("LONG@OUTPUT")); long != "" {
+	if long := inLines.Replace(m.of("LONG@OUTPUT")); long != "" {
 		description = strings.TrimSpace(summary + "\n" + long)
 	}
 	alias := m.values["HOSTALIAS"]
@@ -135,8 +140,21 @@ func (m *macros) describe(a *alert.Alert, state string) {
 
 // isProblem reports whether somebody is told of a problem.
 func (m *macros) isProblem() bool {
-	kind := strings.ToUpper(m.values["NOTIFICATIONTYPE"])
-	return kind == "PROBLEM" || kind == "" && status(strings.ToUpper(m.of("@STATE"))) == alert.Firing
+	return m.kind() == "PROBLEM" || m.kind() == "" && status(m.state()) == alert.Firing
+}
+
+// kind is the type of the notification, as types has it.
+func (m *macros) kind() string {
+	return strings.ToUpper(withoutGaps.Replace(m.values["NOTIFICATIONTYPE"]))
+}
+
+// state is the word for the object's state. Some write its number.
+func (m *macros) state() string {
+	state, states := strings.ToUpper(m.of("@STATE")), statesOf(m.values["SERVICEDESC"])
+	if n, err := strconv.Atoi(state); err == nil && 0 <= n && n < len(states) {
+		return states[n]
+	}
+	return state
 }
 
 // key names an object. Messages about the same one belong together by it: the ids
@@ -182,9 +200,7 @@ func link(s string) string {
 	return ""
 }
 
-// unescape makes lines of long output, which Nagios writes in one with \n between
+// inLines makes lines of long output, which Nagios writes in one with \n between
 // them. A backslash with an n that the plugin wrote has another before it, but
 // only in the environment.
-func unescape(s string) string {
-	return strings.NewReplacer(`\\n`, `\n`, `\n`, "\n").Replace(s)
-}
+var inLines = strings.NewReplacer(`\\n`, `\n`, `\n`, "\n")

@@ -86,7 +86,7 @@ func scan(body []byte) *macros {
 			}
 			value, body = rest[:end], rest[end:]
 		}
-		text, flags := fields.Clean(unquote(string(value)))
+		text, flags := fields.Clean(withoutQuoting.Replace(string(value)))
 		if m.flags |= flags; text != "null" {
 			m.set(string(name), text)
 		}
@@ -157,15 +157,15 @@ func cutText(b []byte) (value, rest []byte) {
 		if after[0] != ',' {
 			continue
 		}
-		if next := skipBlanks(after[1:]); len(next) > 0 && next[0] == '"' {
-			if _, _, ok := member(next[1:]); ok {
-				return b[:at-1], next
-			}
+		next := skipBlanks(after[1:])
+		if len(next) == 0 || next[0] == '}' {
+			return b[:at-1], nil
+		}
+		if _, _, ok := member(next[1:]); ok && next[0] == '"' {
+			return b[:at-1], next
 		}
 	}
 }
 
-// unquote takes away the backslashes that JSON wants, and leaves all others.
-func unquote(s string) string {
-	return strings.NewReplacer(`\"`, `"`, `\\`, `\`, `\/`, `/`).Replace(s)
-}
+// withoutQuoting takes away the backslashes that JSON wants, and leaves all others.
+var withoutQuoting = strings.NewReplacer(`\"`, `"`, `\\`, `\`, `\/`, `/`)
