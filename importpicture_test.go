@@ -34,6 +34,7 @@ var picture = []struct {
 	// What small formats are made of, the formats, and the list of all of them.
 	{"ingest/fields", []string{"alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
+	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/secret"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},

@@ -4,6 +4,7 @@ package formats
 import (
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/nagios"
+	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 )
 
 // All are the formats by name. Without a configuration there is an open source
@@ -13,6 +14,7 @@ var All = byName(
 	ingest.Prometheus,
 	nagios.Format,
 	nagios.NRDP,
+	nsca.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {
