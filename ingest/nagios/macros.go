@@ -166,15 +166,16 @@ func (m *macros) custom() (pairs []string) {
 		} else if v, ok := strings.CutPrefix(name, "_SERVICE"); ok {
 			kind, rest = "service_", v
 		}
-		if rest = labelName(rest); rest != "" && !isSecret(rest) {
+		if rest = labelName(rest); rest != "" && !IsSecret(rest) {
 			pairs = append(pairs, kind+rest, m.values[name])
 		}
 	}
 	return pairs
 }
 
-// isSecret reports whether a variable sounds like something to keep quiet about.
-func isSecret(name string) bool {
+// IsSecret reports whether a custom variable sounds like something to keep quiet about.
+func IsSecret(name string) bool {
+	name = strings.ToLower(name)
 	return slices.ContainsFunc([]string{"pass", "pwd", "secret", "token", "community", "cred", "auth", "key", "login", "snmp"},
 		func(word string) bool { return strings.Contains(name, word) })
 }
