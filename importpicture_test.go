@@ -36,6 +36,7 @@ var picture = []struct {
 	// What small formats are made of, the formats, and the list of all of them.
 	{"ingest/fields", []string{"ingest", "alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
+	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},
@@ -67,8 +68,10 @@ var picture = []struct {
 	{"bench", []string{"demo"}},
 	{"demo", []string{"bench"}},
 	{"e2e", []string{"web/webtest"}},
+	// It also has to know what of a notification is nobody's business.
+	{"send", []string{"ingest/nagios"}},
 	// Wiring.
-	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "router", "simulate", "spool", "store/...", "web"}},
+	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "router", "send", "simulate", "spool", "store/...", "web"}},
 }
 
 // libraries says where a library may be imported.
@@ -80,9 +83,9 @@ var libraries = []struct {
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
-	{"net/http", []string{"ingest/...", "remote", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"net/http", []string{"ingest/...", "remote", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "ingest/...", "remote", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"os", []string{"config/...", "ingest/...", "remote", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	{"log/slog", []string{"config/...", "ingest/...", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 

@@ -37,6 +37,14 @@ const (
 // errSaid is returned by a command that has said what is wrong.
 var errSaid = errors.New("said already")
 
+// codedError is an error of a command that ends with another code than 1.
+type codedError struct {
+	error
+	code int
+}
+
+func (e codedError) Unwrap() error { return e.error }
+
 // run is the whole program; it returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	app := kingpin.New("tocsin", "An alert-ingestion gateway: takes alerts from every monitoring tool, loses none, and turns them into the few incidents that matter.")
@@ -55,7 +63,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	s := streams{in, out, errOut}
 	commands := map[string]func(context.Context) error{}
 	for _, register := range []func(*kingpin.Application, streams) map[string]func(context.Context) error{
-		registerServe, registerCheck, registerExplain, registerIncident, registerToken, registerStore, registerDemo, registerBench, registerHealthcheck} {
+		registerServe, registerCheck, registerExplain, registerIncident, registerSend, registerToken, registerStore, registerDemo, registerBench, registerHealthcheck} {
 		for name, command := range register(app, s) {
 			commands[name] = command
 		}
@@ -68,11 +76,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		fmt.Fprintf(errOut, "tocsin: %v, try --help\n", err)
 		return exitUsage
 	}
-	switch err := commands[name](ctx); {
-	case err == nil:
+	coded := codedError{code: exitError}
+	if err = commands[name](ctx); err == nil {
 		return exitOK
-	case !errors.Is(err, errSaid):
+	}
+	errors.As(err, &coded)
+	if !errors.Is(err, errSaid) {
 		fmt.Fprintf(errOut, "tocsin: %v\n", err)
 	}
-	return exitError
+	return coded.code
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/kibana"
 	"github.com/tocsin-gateway/tocsin/ingest/mapping"
 	"github.com/tocsin-gateway/tocsin/ingest/monit"
+	"github.com/tocsin-gateway/tocsin/ingest/nagios"
+	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 	"github.com/tocsin-gateway/tocsin/ingest/sns"
 	"github.com/tocsin-gateway/tocsin/ingest/uptimekuma"
 	"github.com/tocsin-gateway/tocsin/ingest/zabbix"
@@ -28,6 +30,9 @@ var All = byName(
 	sns.Format,
 	events.Format,
 	mapping.Format,
+	nagios.Format,
+	nagios.NRDP,
+	nsca.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {
