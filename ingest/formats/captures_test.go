@@ -165,7 +165,7 @@ type expectation struct {
 	Alerts      *[]object `json:"alerts"`
 	Results     *[]object `json:"results"`
 	AlertSample *[]object `json:"alerts_sample"`
-	object
+	object      `json:"-"`
 }
 
 // object is a JSON object of which each member may be absent.
