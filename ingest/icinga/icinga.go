@@ -74,8 +74,24 @@ func decodeJSON(body []byte) (ingest.Batch, error) {
 		index++
 	}
 	if len(all.Alerts) == 0 && !eachLineIsJSON(all.Rejected) {
-		return ingest.Batch{}, ingest.Errorf("", "%v", err)
+		return broken(body, err)
 	}
+	return all, nil
+}
+
+// broken is a body that was to be JSON. If it still says what is how, that is an
+// alert: somebody wanted to be heard.
+func broken(body []byte, mistake error) (ingest.Batch, error) {
+	texts, flags := salvage(body)
+	n := notificationOf(texts)
+	if _, known := kinds[strings.ToUpper(n["type"])]; !known {
+		return ingest.Batch{}, ingest.Errorf("", "%v", mistake)
+	}
+	all, err := one(body, n, flags|alert.FlagUnparsed)
+	if err != nil {
+		return ingest.Batch{}, ingest.Errorf("", "%v", mistake)
+	}
+	all.Unparsed = append(all.Unparsed, ingest.Rejected{Reason: mistake.Error() + "; taken as far as it could be read", Raw: body})
 	return all, nil
 }
 
