@@ -6,6 +6,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/elastalert"
 	"github.com/tocsin-gateway/tocsin/ingest/events"
 	"github.com/tocsin-gateway/tocsin/ingest/grafana"
+	"github.com/tocsin-gateway/tocsin/ingest/icinga"
 	"github.com/tocsin-gateway/tocsin/ingest/kibana"
 	"github.com/tocsin-gateway/tocsin/ingest/mapping"
 	"github.com/tocsin-gateway/tocsin/ingest/monit"
@@ -33,6 +34,7 @@ var All = byName(
 	nagios.Format,
 	nagios.NRDP,
 	nsca.Format,
+	icinga.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {
