@@ -90,6 +90,8 @@ type results struct {
 	// most is how long text may become; entries beyond it are only counted.
 	most    int
 	n, left int
+	// verdicts counts the entries, if it is not nil.
+	verdicts map[alert.Verdict]int
 }
 
 // resultBuffers keeps what results are written to; answers share no memory with
@@ -132,6 +134,9 @@ func (r *results) addBatch(b Batch, outcomes []alert.Outcome) {
 
 func (r *results) add(o *alert.Outcome) {
 	r.n++
+	if r.verdicts != nil {
+		r.verdicts[o.Verdict]++
+	}
 	if len(r.text) > r.most {
 		r.left++
 		return

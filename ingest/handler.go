@@ -331,7 +331,7 @@ func (h *Handler) admitBody(r *http.Request, s *source, request *Request, refuse
 func (h *Handler) unread(err error, s *source) *refusal {
 	var r *refusal
 	switch {
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, ErrTooLarge):
 		r = refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than the limit of %v", s.BodyLimit))
 	case errors.Is(err, errNoBudget):
 		r = unavailable("too much is being received right now, send it again")

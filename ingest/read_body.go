@@ -58,17 +58,15 @@ type bodyReader struct {
 	control *http.ResponseController
 }
 
-// The reasons why a body was not read, besides those of net/http.
-var (
-	errNoBudget = errors.New("ingest: too many bytes in flight")
-	errTooLarge = errors.New("ingest: body over its limit")
-)
+// errNoBudget is a reason why a body was not read, besides ErrTooLarge and those
+// of net/http.
+var errNoBudget = errors.New("ingest: too many bytes in flight")
 
 // read returns the body. The caller calls release when the body, and all that
 // points into it, is not used any more.
 func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > b.limit {
-		return nil, errTooLarge
+		return nil, ErrTooLarge
 	}
 	in := http.MaxBytesReader(underlying(w), r.Body, b.limit)
 	want, size := b.limit+1, int64(firstRead)
@@ -101,7 +99,7 @@ func (b *bodyReader) read(w http.ResponseWriter, r *http.Request) ([]byte, error
 		case err == io.EOF:
 			return buffer, nil
 		case errors.As(err, &over):
-			return nil, errTooLarge
+			return nil, ErrTooLarge
 		case err != nil:
 			return nil, fmt.Errorf("ingest: body: after %d bytes: %w", len(buffer), err)
 		}
