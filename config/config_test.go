@@ -220,8 +220,8 @@ incidents:
   priority_matrix: {low: {low: P3}}
 correlate: {flapping: {changes: 9}}
 `)
-	if _, ok := c.Sources["prometheus"]; ok || len(c.Sources) != 2 || c.Sources["site-b"].Namespace != "shared" || c.Sources["site-b"].OnStoreFailure != "refuse" {
-		t.Errorf("sources: got %v, want alertmanager and site-b", c.Sources)
+	if _, ok := c.Sources["prometheus"]; ok || len(c.Sources) != len(Default().Sources) || c.Sources["site-b"].Namespace != "shared" || c.Sources["site-b"].OnStoreFailure != "refuse" {
+		t.Errorf("sources: got %v, want the built-in ones with site-b for prometheus", c.Sources)
 	}
 	if got := c.Classify.Categories; !slices.Equal(got, []string{"power"}) {
 		t.Errorf("categories: got %v, want [power]", got)
@@ -461,7 +461,7 @@ func TestCheck(t *testing.T) {
 		t.Errorf("good file: %v", err)
 	}
 	want := good + ":1:20: classify.rules[0]: the rule does nothing: add set:, suppress: or stop: (warning)\n" +
-		good + ": good: 2 sources (alertmanager, prometheus), 1 classify rule, 0 correlate rules, 1 receiver, 2 routes\n"
+		good + ": good: " + fmt.Sprint(len(formatNames)) + " sources (" + strings.Join(formatNames, ", ") + "), 1 classify rule, 0 correlate rules, 1 receiver, 2 routes\n"
 	if out.String() != want {
 		t.Errorf("good file: got\n%swant\n%s", &out, want)
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 )
 
 var (
@@ -53,6 +55,30 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 		c.oneOf(path+".on_store_failure", "way", s.OnStoreFailure, []string{ingest.Refuse, ingest.ToSpool})
 	}
 	c.auth(path+".auth", s.Auth)
+	c.options(path, completeSource(name, s))
+}
+
+// optionsOf are the sections of a source that are for one format only.
+var optionsOf = []struct{ section, format string }{{"email", "email"}}
+
+// options checks what a source wants of its format, by asking the format.
+func (c *checker) options(path string, s ingest.SourceConfig) {
+	for _, o := range optionsOf {
+		if at := path + "." + o.section; c.given(at) && s.Format != o.format {
+			c.mistake(at, "this is for the format "+o.format+", and the source has the format "+quote(s.Format), "remove it, or write format: "+o.format)
+		}
+	}
+	configure := formats.All[s.Format].Configure
+	if configure == nil || s.Disabled {
+		return
+	}
+	_, err := configure(s)
+	var mistakes ingest.ConfigMistakes
+	if errors.As(err, &mistakes) {
+		for _, m := range mistakes {
+			c.mistake(path+"."+m.Path, m.Message, m.Suggestion)
+		}
+	}
 }
 
 func (c *checker) auth(path string, a ingest.AuthConfig) {

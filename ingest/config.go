@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"strings"
+
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -30,6 +32,69 @@ type SourceConfig struct {
 	// OnStoreFailure is refuse (503, the sender repeats) or spool (202, we keep
 	// it); empty means that of the format.
 	OnStoreFailure string `yaml:"on_store_failure"`
+	// Email is for sources of the format email.
+	Email EmailConfig `yaml:"email"`
+}
+
+// EmailConfig says which mails a source takes, and how to read those that no
+// built-in parser knows.
+type EmailConfig struct {
+	// Parsers are asked in their order, and before the built-in ones.
+	Parsers []EmailParser `yaml:"parsers"`
+	// Senders are the addresses and domains that mails may come from; empty means all.
+	Senders []string `yaml:"senders"`
+	// Recipients are the addresses and domains that mails must be to; empty means all.
+	Recipients []string `yaml:"recipients"`
+	// AuthservID names the server whose Authentication-Results (RFC 8601) count:
+	// hostname of the section smtp, or the mail server in front.
+	AuthservID string `yaml:"authserv_id"`
+	// Require lists what must have passed: spf, dkim, dmarc.
+	Require []string `yaml:"require"`
+}
+
+// EmailParser reads mails of one kind.
+type EmailParser struct {
+	Name string `yaml:"name"`
+	// Match says which mails; all that is given must match.
+	Match EmailMatch `yaml:"match"`
+	// Fields are regular expressions with the groups host, service, name, severity,
+	// status, summary and key, looked for in the subject, then in the text.
+	Fields []string `yaml:"fields"`
+	// StatusMap makes firing, resolved, acknowledged or ignore of what the group
+	// status found, in any case.
+	StatusMap map[string]string `yaml:"status_map"`
+	// SeverityMap makes severities of what the group severity found, in any case.
+	SeverityMap map[string]string `yaml:"severity_map"`
+	// DefaultStatus is that of mails without a status; empty means what the
+	// subject says, else firing.
+	DefaultStatus string `yaml:"default_status"`
+}
+
+// EmailMatch are regular expressions for parts of a mail.
+type EmailMatch struct {
+	From    string `yaml:"from"`
+	Subject string `yaml:"subject"`
+	Body    string `yaml:"body"`
+}
+
+// ConfigMistake is something wrong in a SourceConfig that only its format sees.
+type ConfigMistake struct {
+	// Path is where, within the source: mapping.alerts.
+	Path string
+	// Message says what is wrong, and Suggestion, which may be empty, what to write.
+	Message, Suggestion string
+}
+
+// ConfigMistakes is the error of Format.Configure.
+type ConfigMistakes []ConfigMistake
+
+// Error implements error.
+func (m ConfigMistakes) Error() string {
+	texts := make([]string, len(m))
+	for i, mistake := range m {
+		texts[i] = mistake.Path + ": " + mistake.Message
+	}
+	return strings.Join(texts, "; ")
 }
 
 // AuthConfig are the credentials of a source.
