@@ -23,7 +23,7 @@ var alertmanager = parser{
 
 var (
 	alertmanagerSubject = regexp.MustCompile(`^\[(FIRING|RESOLVED)(?::(\d{1,9}))?\] (.*)$`)
-	alertmanagerTitle   = regexp.MustCompile(`^\[\d+\] (Firing|Resolved)$`)
+	alertmanagerTitle   = regexp.MustCompile(`^\[(\d{1,9})\] (Firing|Resolved)$`)
 	alertmanagerLink    = regexp.MustCompile(`^Source <(.*)>$`)
 	// severityWords are values by which a severity is known that has no name.
 	severityWords = words("critical warning info page error none disaster major minor")
@@ -64,7 +64,7 @@ func (m *mail) alertmanagerPage() []alert.Alert {
 	var alerts []alert.Alert
 	var labels, annotations []string
 	var in *[]string
-	status, link := alert.Unknown, ""
+	status, link, announced := alert.Unknown, "", 0
 	add := func() {
 		if len(labels) > 0 && status != alert.Unknown {
 			a := m.alert("", labels...)
@@ -76,8 +76,10 @@ func (m *mail) alertmanagerPage() []alert.Alert {
 	for _, l := range linesOf(htmlText(m.html)) {
 		if title := alertmanagerTitle.FindStringSubmatch(l); title != nil {
 			add()
+			n, _ := strconv.Atoi(title[1]) // nine digits are a number
+			announced += n
 			status = alert.Firing
-			if title[1] == "Resolved" {
+			if title[2] == "Resolved" {
 				status = alert.Resolved
 			}
 			continue
@@ -101,6 +103,9 @@ func (m *mail) alertmanagerPage() []alert.Alert {
 		}
 	}
 	add()
+	for i := range alerts { // a page may be cut
+		alerts[i].LeftOut = max(0, announced-len(alerts))
+	}
 	slices.SortStableFunc(alerts, func(a, b alert.Alert) int { return slices.CompareFunc(a.Labels, b.Labels, compareLabel) })
 	return alerts
 }

@@ -114,7 +114,7 @@ func decodeQuoted(raw []byte, limit int, word bool) (out []byte, cut bool) {
 			c = byte(hexValue(raw[i+1])<<4 | hexValue(raw[i+2]))
 			i += 2
 		default: // a soft line break, else an = that means itself
-			if end := softBreak(raw[i+1:]); end > 0 {
+			if end, ok := softBreak(raw[i+1:]); ok {
 				i += end
 				continue
 			}
@@ -124,17 +124,17 @@ func decodeQuoted(raw []byte, limit int, word bool) (out []byte, cut bool) {
 	return out, false
 }
 
-// softBreak is the length of blanks and a line break, 0 if there is none.
-func softBreak(rest []byte) int {
+// softBreak is the length of blanks and a line break, or the end of the text.
+func softBreak(rest []byte) (n int, ok bool) {
 	for i, c := range rest {
 		switch {
 		case c == '\n':
-			return i + 1
+			return i + 1, true
 		case c != ' ' && c != '\t' && c != '\r' || i > 64:
-			return 0
+			return 0, false
 		}
 	}
-	return len(rest)
+	return len(rest), true
 }
 
 func hexValue(c byte) int {

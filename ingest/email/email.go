@@ -75,8 +75,8 @@ func open(r ingest.Request) (*mail, error) {
 	return m, nil
 }
 
-// maxAttached is how many attached mails become alerts of their own.
-const maxAttached = 50
+// maxAlerts is how many alerts a mail can be.
+const maxAlerts = 50
 
 // collect adds what a mail says.
 func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
@@ -84,13 +84,19 @@ func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 		b.Alerts = append(b.Alerts, m.information(why))
 		return
 	}
-	if alerts := d.parse(m); len(alerts) > 0 {
-		b.Alerts = append(b.Alerts, alerts...)
-		return
+	forwarded := m.forwarded()
+	for _, candidate := range []*mail{forwarded, m} {
+		if candidate == nil {
+			continue
+		}
+		if alerts := d.parse(candidate); len(alerts) > 0 {
+			b.Alerts = append(b.Alerts, alerts...)
+			return
+		}
 	}
 	if len(m.inner) > 0 && depth < maxDepth {
 		for _, inner := range m.inner {
-			if len(b.Alerts) >= maxAttached {
+			if len(b.Alerts) >= maxAlerts {
 				return
 			}
 			inner.more = m.more
@@ -99,12 +105,8 @@ func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 		}
 		return
 	}
-	if inner := m.forwarded(); inner != nil {
-		if alerts := d.parse(inner); len(alerts) > 0 {
-			b.Alerts = append(b.Alerts, alerts...)
-			return
-		}
-		m = inner
+	if forwarded != nil {
+		m = forwarded
 	}
 	if m.noise() {
 		b.Alerts = append(b.Alerts, m.information("mail to a list"))

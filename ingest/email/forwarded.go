@@ -8,8 +8,12 @@ import (
 // forwardMark is the line that mail programs put above a mail that is passed on.
 var forwardMark = regexp.MustCompile(`(?i)^[->\s]*(-{2,}\s*(forwarded message|original message|weitergeleitete nachricht|ursprüngliche nachricht|message transféré|mensaje reenviado)\b.*|begin forwarded message:)\s*$`)
 
-// forwarded returns the mail that stands in the text of this one, nil if there is none.
+// forwarded returns the mail that stands in the text of this one, if a person
+// passed it on; else nil.
 func (m *mail) forwarded() *mail {
+	if !forwardedSubject.MatchString(m.subject) {
+		return nil
+	}
 	for i, l := range m.lines {
 		if len(l) < 200 && forwardMark.MatchString(l) {
 			return m.unwrap(m.lines[i+1:])

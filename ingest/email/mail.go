@@ -51,6 +51,7 @@ func (m *mail) finish() {
 	if strings.TrimSpace(m.text) == "" && m.html != "" {
 		m.text = htmlText(m.html)
 	}
+	m.text = strings.ReplaceAll(m.text, "\r\n", "\n")
 	m.lines = linesOf(m.text)
 }
 

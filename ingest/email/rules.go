@@ -15,7 +15,7 @@ import (
 // The limits of expressions that users write. They are applied to text from anybody.
 const (
 	maxPattern     = 1 << 10  // bytes of an expression
-	maxInstruction = 1000     // steps of a compiled one
+	maxInstruction = 200      // steps of a compiled one
 	maxInput       = 16 << 10 // bytes of a text it is applied to
 )
 
