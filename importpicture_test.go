@@ -32,9 +32,9 @@ var picture = []struct {
 	// Is it news, and whose incident is it: pure.
 	{"dedupe", []string{"incident", "alert"}},
 	// Wire format → alerts.
-	{"ingest", []string{"alert", "config/secret"}},
+	{"ingest", []string{"ingest/fields", "alert", "config/secret"}},
 	// What small formats are made of, the formats, and the list of all of them.
-	{"ingest/fields", []string{"ingest", "alert"}},
+	{"ingest/fields", []string{"alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
 	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},

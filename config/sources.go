@@ -61,7 +61,7 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 }
 
 // optionsOf are the sections of a source that are for one format only.
-var optionsOf = []struct{ section, format string }{{"sns", "sns"}, {"mapping", "mapping"}}
+var optionsOf = []struct{ section, format string }{{"sns", "sns"}, {"mapping", "mapping"}, {"email", "email"}}
 
 // options checks what a source wants of its format, by asking the format.
 func (c *checker) options(path string, s ingest.SourceConfig) {

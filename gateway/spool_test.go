@@ -18,6 +18,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
@@ -167,7 +168,14 @@ func TestSpoolWhileTheStoreIsAway(t *testing.T) {
 // used, and says so when it is configured.
 func TestSpoolIsReadyBeforeItIsNeeded(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
-	f := newSpooling(t, dir, "")
+	none := "sources:\n"
+	for name, format := range formats.All {
+		if !format.Repeats {
+			none += "  " + name + ": {disabled: true}\n"
+		}
+	}
+	none = strings.ReplaceAll(none, "  mapping: {disabled: true}\n", "") // it has no source unless somebody makes one
+	f := newSpooling(t, dir, none)
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("nothing spools, and there is a folder: %v", err)
 	}

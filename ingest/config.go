@@ -34,6 +34,8 @@ type SourceConfig struct {
 	OnStoreFailure string `yaml:"on_store_failure"`
 	// API is the tool's own, for what its messages alone cannot do.
 	API APIConfig `yaml:"api"`
+	// Email is for sources of the format email.
+	Email EmailConfig `yaml:"email"`
 	// SNS is for the format sns.
 	SNS SNSConfig `yaml:"sns,omitempty"`
 	// Mapping is for the format mapping, which is nothing without it.
@@ -128,6 +130,47 @@ type SNSConfig struct {
 	// Confirm: subscriptions are confirmed, which means that the link in the message
 	// is fetched if it leads to SNS.
 	Confirm bool `yaml:"confirm"`
+}
+
+// EmailConfig says which mails a source takes, and how to read those that no
+// built-in parser knows.
+type EmailConfig struct {
+	// Parsers are asked in their order, and before the built-in ones.
+	Parsers []EmailParser `yaml:"parsers"`
+	// Senders are the addresses and domains that mails may come from; empty means all.
+	Senders []string `yaml:"senders"`
+	// Recipients are the addresses and domains that mails must be to; empty means all.
+	Recipients []string `yaml:"recipients"`
+	// AuthservID names the server whose Authentication-Results (RFC 8601) count:
+	// hostname of the section smtp, or the mail server in front.
+	AuthservID string `yaml:"authserv_id"`
+	// Require lists what must have passed: spf, dkim, dmarc.
+	Require []string `yaml:"require"`
+}
+
+// EmailParser reads mails of one kind.
+type EmailParser struct {
+	Name string `yaml:"name"`
+	// Match says which mails; all that is given must match.
+	Match EmailMatch `yaml:"match"`
+	// Fields are regular expressions with the groups host, service, name, severity,
+	// status, summary and key, looked for in the subject, then in the text.
+	Fields []string `yaml:"fields"`
+	// StatusMap makes firing, resolved, acknowledged or ignore of what the group
+	// status found, in any case.
+	StatusMap map[string]string `yaml:"status_map"`
+	// SeverityMap makes severities of what the group severity found, in any case.
+	SeverityMap map[string]string `yaml:"severity_map"`
+	// DefaultStatus is that of mails without a status; empty means what the
+	// subject says, else firing.
+	DefaultStatus string `yaml:"default_status"`
+}
+
+// EmailMatch are regular expressions for parts of a mail.
+type EmailMatch struct {
+	From    string `yaml:"from"`
+	Subject string `yaml:"subject"`
+	Body    string `yaml:"body"`
 }
 
 // ConfigMistake is something wrong in a SourceConfig that only its format sees.

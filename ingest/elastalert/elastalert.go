@@ -15,7 +15,7 @@ import (
 var Format = ingest.Format{Name: "elastalert", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Tokens: func(r ingest.Request) ([]string, []byte) { return tokens(r.Body) }}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
-	o, flags, err := fields.Body(r.Body)
+	o, flags, err := ingest.Object(r.Body)
 	if err != nil {
 		return ingest.Batch{}, err
 	}

@@ -25,7 +25,7 @@ func split(body []byte) ([][]byte, error) {
 	kind := s.in.PeekKind()
 	if kind != jsontext.KindBeginArray && kind != jsontext.KindBeginObject {
 		if _, _, err := fields.JSON(body); err != nil {
-			return nil, fields.BodyError(err)
+			return nil, ingest.NotJSON(err)
 		}
 		return nil, ingest.Errorf("", `the body must be an object with an array "events", an array of events, or one event`)
 	}
@@ -45,7 +45,7 @@ func split(body []byte) ([][]byte, error) {
 	if errors.As(err, &syntax) {
 		err = fields.Explain(err, syntax)
 	}
-	return nil, fields.BodyError(err)
+	return nil, ingest.NotJSON(err)
 }
 
 type splitter struct {

@@ -2,8 +2,11 @@
 package formats
 
 import (
+	"iter"
+
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/elastalert"
+	"github.com/tocsin-gateway/tocsin/ingest/email"
 	"github.com/tocsin-gateway/tocsin/ingest/events"
 	"github.com/tocsin-gateway/tocsin/ingest/grafana"
 	"github.com/tocsin-gateway/tocsin/ingest/icinga"
@@ -35,12 +38,43 @@ var All = byName(
 	nagios.NRDP,
 	nsca.Format,
 	icinga.Format,
+	email.Format,
 )
 
 func byName(list ...ingest.Format) map[string]ingest.Format {
 	all := make(map[string]ingest.Format, len(list))
 	for _, f := range list {
-		all[f.Name] = f
+		all[f.Name] = withMail(f)
 	}
 	return all
+}
+
+// takesNoMail are formats that read mails themselves, or whose bodies may be
+// anything.
+var takesNoMail = map[string]bool{email.Name: true, "mapping": true}
+
+// withMail makes a format take the mails of its senders too: most monitoring
+// programs notify by mail as well.
+func withMail(f ingest.Format) ingest.Format {
+	if takesNoMail[f.Name] {
+		return f
+	}
+	if configure := f.Configure; configure != nil {
+		f.Configure = func(c ingest.SourceConfig) (ingest.Format, error) {
+			made, err := configure(c)
+			return orMail(made), err
+		}
+	}
+	return orMail(f)
+}
+
+func orMail(f ingest.Format) ingest.Format {
+	batches := f.Batches
+	f.Batches = func(r ingest.Request) (iter.Seq[ingest.Batch], error) {
+		if email.Sniff(r.Body) {
+			return email.Format.Batches(r)
+		}
+		return batches(r)
+	}
+	return f
 }

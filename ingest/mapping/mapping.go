@@ -171,7 +171,7 @@ func read(r ingest.Request) (any, alert.Flag, error) {
 	if begin := bytes.TrimLeft(r.Body, " \t\r\n\ufeff"); len(begin) > 0 && (begin[0] == '{' || begin[0] == '[') {
 		v, flags, err := fields.JSON(r.Body)
 		if err != nil {
-			err = fields.BodyError(err)
+			err = ingest.NotJSON(err)
 		}
 		return v, flags, err
 	}

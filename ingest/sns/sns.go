@@ -42,7 +42,7 @@ func (e envelope) text(name string) string { return fields.Text(e.Object[name]) 
 // parse reads a message. With raw message delivery the type is not there, and the
 // body is what was published.
 func parse(body []byte) (envelope, error) {
-	o, flags, err := fields.Body(body)
+	o, flags, err := ingest.Object(body)
 	if err != nil {
 		return envelope{}, err
 	}

@@ -84,7 +84,7 @@ func read(r ingest.Request) (message, error) {
 	// A quote in a monitor's name breaks the JSON of a custom body.
 	text, flags := fields.Clean(string(r.Body))
 	if text = bracketed(text); text == "" {
-		return message{}, fields.BodyError(err)
+		return message{}, ingest.NotJSON(err)
 	}
 	return message{msg: text, flags: flags | alert.FlagUnparsed}, nil
 }

@@ -17,7 +17,7 @@ import (
 var Format = ingest.Format{Name: "zabbix", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode)}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
-	o, flags, err := fields.Body(r.Body)
+	o, flags, err := ingest.Object(r.Body)
 	if err != nil {
 		return ingest.Batch{}, err
 	}

@@ -1,31 +1,11 @@
 package fields
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
-	"github.com/tocsin-gateway/tocsin/ingest"
 )
-
-func TestBody(t *testing.T) {
-	for body, want := range map[string]string{
-		"": "not JSON: it begins like something else, or is empty", "<a>": "not JSON: it begins like something else, or is empty",
-		"null": "the body is null, must be an object", "7": "the body is a number, must be an object", `"a"`: "the body is a string, must be an object",
-		"true": "the body is a boolean, must be an object", "[]": "the body is an array, must be an object", `{"a":}`: "a: not JSON: missing value after object name, at byte 5",
-	} {
-		_, _, err := Body([]byte(body))
-		var bad *ingest.BodyError
-		if !errors.As(err, &bad) || bad.Reason != want || bad.Foreign != (body == "" || body == "<a>") {
-			t.Errorf("%q: got %v, want %s", body, err, want)
-		}
-	}
-	o, flags, err := Body([]byte("\ufeff {\"a\":\"\xff\"}"))
-	if err != nil || o["a"] != "\ufffd" || flags != alert.FlagInvalidUTF8 {
-		t.Errorf("got %v, %v, %v", o, flags, err)
-	}
-}
 
 func TestTime(t *testing.T) {
 	for _, c := range []struct {

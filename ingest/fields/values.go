@@ -1,36 +1,11 @@
 package fields
 
 import (
-	"errors"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/tocsin-gateway/tocsin/alert"
-	"github.com/tocsin-gateway/tocsin/ingest"
 )
-
-// Body reads a body that must be a JSON object. The error is an *ingest.BodyError.
-func Body(body []byte) (Object, alert.Flag, error) {
-	v, flags, err := JSON(body)
-	if err != nil {
-		return nil, 0, BodyError(err)
-	}
-	o, ok := v.(Object)
-	if !ok {
-		return nil, 0, ingest.Errorf("", "the body is %s, must be an object", Kind(v))
-	}
-	return o, flags, nil
-}
-
-// BodyError makes an error of JSON the *ingest.BodyError of a whole body.
-func BodyError(err error) error {
-	if errors.Is(err, ErrNotJSON) {
-		return ingest.Foreignf("not JSON: it begins like something else, or is empty")
-	}
-	return ingest.Errorf("", "%s", err.Error())
-}
 
 // Kind names a kind of value with its article.
 func Kind(v any) string {

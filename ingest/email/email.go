@@ -1,0 +1,229 @@
+// Package email makes alerts of mails. It reads mails of any shape within fixed
+// limits, knows those of the usual programs, and lets nobody who wrote one go
+// unheard: what it does not know becomes an alert too. Mails that answer for, or
+// come from, a person open nothing.
+//
+// It does not receive mail; see package smtp.
+package email
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/fields"
+)
+
+// Name is the format's name.
+const Name = "email"
+
+// Format understands raw messages (RFC 5322), and the posts in which Mailgun,
+// SendGrid and Postmark pass mail on.
+var Format = newFormat(&decoder{})
+
+func newFormat(d *decoder) ingest.Format {
+	return ingest.Format{
+		Name:      Name,
+		BodyLimit: 32 * ingest.MiB,
+		Batches:   ingest.Whole(d.decode),
+		Repeats:   true, // mail servers, and the services, try again for days
+		Configure: func(c ingest.SourceConfig) (ingest.Format, error) {
+			d, mistakes := configure(c.Email)
+			if len(mistakes) > 0 {
+				return ingest.Format{}, mistakes
+			}
+			return newFormat(d), nil
+		},
+	}
+}
+
+// decoder is the format as a source wants it.
+type decoder struct {
+	rules      []rule
+	senders    []string
+	recipients []string
+	authserv   string
+	require    []string
+}
+
+func (d *decoder) decode(r ingest.Request) (ingest.Batch, error) {
+	m, err := open(r)
+	if err != nil {
+		return ingest.Batch{}, err
+	}
+	if err := d.admit(m); err != nil {
+		return ingest.Batch{}, err
+	}
+	var b ingest.Batch
+	d.collect(&b, m, r.Body, 0)
+	return b, nil
+}
+
+// open finds the mail in a body.
+func open(r ingest.Request) (*mail, error) {
+	if Sniff(r.Body) {
+		return read(r.Body), nil
+	}
+	m, err := provided(r)
+	if err != nil {
+		return nil, ingest.Errorf("", "%v", err)
+	}
+	if m == nil {
+		return nil, ingest.Foreignf("not a mail: expected a header that begins with fields such as From and Subject, or a post of Mailgun, SendGrid or Postmark")
+	}
+	return m, nil
+}
+
+// maxAlerts is how many alerts a mail can be.
+const maxAlerts = 50
+
+// collect adds what a mail says.
+func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
+	if why := m.noAlert(); why != "" {
+		b.Alerts = append(b.Alerts, m.information(why))
+		return
+	}
+	forwarded := m.forwarded()
+	for _, candidate := range []*mail{forwarded, m} {
+		if candidate == nil {
+			continue
+		}
+		if alerts := d.parse(candidate); len(alerts) > 0 {
+			b.Alerts = append(b.Alerts, alerts...)
+			return
+		}
+	}
+	if len(m.inner) > 0 && depth < maxDepth {
+		for _, inner := range m.inner {
+			if len(b.Alerts) >= maxAlerts {
+				return
+			}
+			inner.more = m.more
+			inner.mark(m.flags)
+			d.collect(b, inner, raw, depth+1)
+		}
+		return
+	}
+	if forwarded != nil {
+		m = forwarded
+	}
+	if m.noise() {
+		b.Alerts = append(b.Alerts, m.information("mail to a list"))
+		return
+	}
+	reason := fmt.Sprintf("no parser knows a mail from %s with the subject %q", m.from.addr, alert.CutText(m.subject, 200))
+	b.Unparsed = append(b.Unparsed, ingest.Reject(len(b.Alerts), "mail", "", reason, raw))
+	b.Alerts = append(b.Alerts, m.unknown())
+}
+
+// parse asks the source's own parsers, then those for the usual programs.
+func (d *decoder) parse(m *mail) []alert.Alert {
+	for i := range d.rules {
+		if a, ok := d.rules[i].parse(m); ok {
+			return one(a)
+		}
+	}
+	for _, p := range parsers {
+		if p.recognise(m) {
+			return p.parse(m)
+		}
+	}
+	return nil
+}
+
+// admit refuses a mail that the source does not want, and notes what is known of
+// its sender.
+func (d *decoder) admit(m *mail) error {
+	if !permits(d.senders, m.from.addr) {
+		return ingest.Errorf("from", "%s is none of the senders of this source", quoteAddress(m.from.addr))
+	}
+	if len(d.recipients) > 0 && !d.addressed(m) {
+		return ingest.Errorf("to", "the mail is to none of the recipients of this source")
+	}
+	results := d.authResults(m)
+	for _, method := range methods {
+		if results[method] != "" {
+			m.more = append(m.more, method, results[method])
+		}
+	}
+	for _, method := range d.require {
+		if got := results[method]; got != "pass" {
+			if got == "" {
+				got = "not checked"
+			}
+			return ingest.Errorf("from", "the source requires that %s passes, but it is: %s", strings.ToUpper(method), got)
+		}
+	}
+	return nil
+}
+
+func quoteAddress(addr string) string { return fmt.Sprintf("%q", alert.CutText(addr, 100)) }
+
+// addressed reports whether one of the recipients is among those of the mail.
+func (d *decoder) addressed(m *mail) bool {
+	for _, name := range []string{"To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To"} {
+		for part := range strings.SplitSeq(m.head.get(name), ",") {
+			if addr := parseAddress(part).addr; addr != "" && permits(d.recipients, addr) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// permits reports whether a list of addresses and domains holds addr; an empty
+// one holds all.
+func permits(list []string, addr string) bool {
+	if len(list) == 0 {
+		return true
+	}
+	domain := addr[strings.LastIndexByte(addr, '@')+1:]
+	for _, l := range list {
+		if l == addr || strings.TrimPrefix(l, "@") == domain && domain != addr {
+			return true
+		}
+	}
+	return false
+}
+
+// methods are the ways to check a sender whose results are kept.
+var methods = []string{"spf", "dkim", "dmarc"}
+
+// authResults reads the Authentication-Results (RFC 8601) of the server that the
+// source trusts. Those of others can be forged.
+func (d *decoder) authResults(m *mail) map[string]string {
+	results := map[string]string{}
+	if d.authserv == "" {
+		return results
+	}
+	for _, f := range m.head {
+		if !strings.EqualFold(string(f.name), "Authentication-Results") {
+			continue
+		}
+		id, rest, _ := strings.Cut(unfold(f.value), ";")
+		id, _, _ = strings.Cut(strings.TrimSpace(id), " ") // a version may follow
+		if !strings.EqualFold(id, d.authserv) {
+			continue
+		}
+		for part := range strings.SplitSeq(rest, ";") {
+			method, result, ok := strings.Cut(strings.TrimSpace(part), "=")
+			result, _, _ = strings.Cut(result, " ")
+			method, result = strings.ToLower(strings.TrimSpace(method)), strings.ToLower(result)
+			// Of several signatures one that is good is enough.
+			if ok && isMethod(method) && (results[method] == "" || result == "pass") {
+				results[method], _ = fields.Clean(result)
+			}
+		}
+	}
+	return results
+}
+
+func isMethod(name string) bool {
+	for _, m := range methods {
+		if m == name {
+			return true
+		}
+	}
+	return false
+}
