@@ -167,7 +167,11 @@ func TestSpoolWhileTheStoreIsAway(t *testing.T) {
 // used, and says so when it is configured.
 func TestSpoolIsReadyBeforeItIsNeeded(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
-	f := newSpooling(t, dir, "")
+	refusing := "sources:\n"
+	for name := range config.Default().Sources {
+		refusing += "  " + name + ": {on_store_failure: refuse}\n"
+	}
+	f := newSpooling(t, dir, refusing)
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("nothing spools, and there is a folder: %v", err)
 	}

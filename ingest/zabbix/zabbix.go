@@ -80,7 +80,8 @@ func (m message) local(date, clock string) string {
 	return strings.TrimSpace(strings.ReplaceAll(m.text(date), ".", "-") + " " + m.text(clock))
 }
 
-// stamp reads a time in seconds since 1970, which Zabbix 7.0 and later can send.
+// stamp reads a time in seconds since 1970, which newer versions of
+// Zabbix have macros for.
 func (m message) stamp(name string) time.Time {
 	s, n := m.text(name), int64(0)
 	if len(s) > 12 {
