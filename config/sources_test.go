@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,5 +76,14 @@ func TestDocumentedMapping(t *testing.T) {
 	wrong := strings.Replace(example, "severity: high}", "severity: low}", 1)
 	if got := mistakesOf(t, wrong, "t.yml"); len(got) != 1 || got[0].Path != "sources.mytool.mapping.sample_expect[0]" {
 		t.Errorf("got %v, want the sample's mistake", got)
+	}
+}
+
+func TestVolatileAnnotations(t *testing.T) {
+	c := mustLoad(t, "sources: {g: {format: grafana, volatile_annotations: [mine]}, prometheus: {volatile_annotations: [mine]}}")
+	for source, want := range map[string][]string{"g": append(slices.Clone(formats.All["grafana"].Volatile), "mine"), "prometheus": {"mine"}} {
+		if got := c.Settings().Sources[source].VolatileAnnotations; !slices.Equal(got, want) || len(got) == 0 {
+			t.Errorf("%s: got %q, want %q", source, got, want)
+		}
 	}
 }

@@ -12,7 +12,9 @@ import (
 )
 
 // Format is what https://elastalert2.readthedocs.io/en/latest/alerts.html describes.
-var Format = ingest.Format{Name: "elastalert", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Tokens: func(r ingest.Request) ([]string, []byte) { return tokens(r.Body) }}
+var Format = ingest.Format{Name: "elastalert", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode),
+	Volatile: []string{"document", "index", "hits", "matches"},
+	Tokens:   func(r ingest.Request) ([]string, []byte) { return tokens(r.Body) }}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
 	o, flags, err := fields.Body(r.Body)

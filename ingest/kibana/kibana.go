@@ -16,7 +16,7 @@ import (
 // Format is a body made of the variables of rule actions, or of the context of a watch:
 // https://www.elastic.co/guide/en/kibana/current/rule-action-variables.html
 // https://www.elastic.co/guide/en/elasticsearch/reference/current/actions-webhook.html
-var Format = ingest.Format{Name: "kibana", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode)}
+var Format = ingest.Format{Name: "kibana", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Volatile: []string{"hits"}}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
 	o, flags, err := fields.Body(r.Body)

@@ -154,7 +154,7 @@ func TestSignatures(t *testing.T) {
 	if err := os.WriteFile(wrongFile, other.pem, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const notSigned = "Signature: not one of this message by SNS"
+	const notSigned = "the Signature is not one of this message by SNS"
 	for _, version := range []string{"1", "2"} {
 		note, noSubject, confirm := signedMessages(t, good, version)
 		for name, c := range map[string]struct {
@@ -172,7 +172,7 @@ func TestSignatures(t *testing.T) {
 			"version exchanged":    {note.with("SignatureVersion", map[string]string{"1": "2", "2": "1"}[version]), notSigned},
 			"version to come":      {note.with("SignatureVersion", "3"), "SignatureVersion: neither 1 nor 2"},
 			"no signature":         {note.with("Signature", ""), notSigned},
-			"signature not base64": {note.with("Signature", "*"), "Signature: not base64"},
+			"signature not base64": {note.with("Signature", "*"), "the Signature is not base64"},
 			"raw delivery":         {message{"AlarmName": "a", "NewStateValue": "ALARM"}, "SignatureVersion: neither 1 nor 2"},
 		} {
 			for where, config := range map[string]ingest.SNSConfig{"file": {CertificateFile: file}, "host": {CertificateHosts: []string{host}},

@@ -15,7 +15,8 @@ import (
 
 // Format is what https://github.com/louislam/uptime-kuma/blob/master/server/notification-providers/webhook.js
 // sends; https://github.com/louislam/uptime-kuma/wiki/Notification-Methods
-var Format = ingest.Format{Name: "uptime-kuma", BodyLimit: 4 * ingest.MiB, Query: true, Batches: ingest.Whole(decode)}
+var Format = ingest.Format{Name: "uptime-kuma", BodyLimit: 4 * ingest.MiB, Query: true, Batches: ingest.Whole(decode),
+	Volatile: []string{"ping_ms"}}
 
 // The states of a heartbeat.
 const (

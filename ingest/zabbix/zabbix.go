@@ -14,7 +14,8 @@ import (
 // Format has the names of the macros as names of its members, in lower case and
 // with _ for the dot: https://www.zabbix.com/documentation/current/en/manual/appendix/macros/supported_by_location
 // It is described in https://www.zabbix.com/documentation/current/en/manual/config/notifications/media/webhook
-var Format = ingest.Format{Name: "zabbix", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode)}
+var Format = ingest.Format{Name: "zabbix", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode),
+	Volatile: []string{"opdata", "item_value"}}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
 	o, flags, err := fields.Body(r.Body)
