@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,5 +58,32 @@ func TestSNSMistakes(t *testing.T) {
 	c := mustLoad(t, "sources: {a: {format: sns, sns: {confirm: true}}}")
 	if len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0].String(), "topics of theirs") {
 		t.Errorf("got warnings %v, want one about topics", c.Warnings)
+	}
+}
+
+// TestDocumentedMapping loads the example in docs/sources.md.
+func TestDocumentedMapping(t *testing.T) {
+	text, err := os.ReadFile("../docs/sources.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## mapping\n")
+	_, section, _ = strings.Cut(section, "```yaml\n")
+	example, _, found := strings.Cut(section, "```")
+	if c := mustLoad(t, example); !found || c.Sources["mytool"].Format != "mapping" {
+		t.Errorf("got %+v of %q", c.Sources["mytool"], example)
+	}
+	wrong := strings.Replace(example, "severity: high}", "severity: low}", 1)
+	if got := mistakesOf(t, wrong, "t.yml"); len(got) != 1 || got[0].Path != "sources.mytool.mapping.sample_expect[0]" {
+		t.Errorf("got %v, want the sample's mistake", got)
+	}
+}
+
+func TestVolatileAnnotations(t *testing.T) {
+	c := mustLoad(t, "sources: {g: {format: grafana, volatile_annotations: [mine]}, prometheus: {volatile_annotations: [mine]}}")
+	for source, want := range map[string][]string{"g": append(slices.Clone(formats.All["grafana"].Volatile), "mine"), "prometheus": {"mine"}} {
+		if got := c.Settings().Sources[source].VolatileAnnotations; !slices.Equal(got, want) || len(got) == 0 {
+			t.Errorf("%s: got %q, want %q", source, got, want)
+		}
 	}
 }

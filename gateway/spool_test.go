@@ -18,7 +18,6 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/ingest"
-	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
@@ -168,14 +167,11 @@ func TestSpoolWhileTheStoreIsAway(t *testing.T) {
 // used, and says so when it is configured.
 func TestSpoolIsReadyBeforeItIsNeeded(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spool")
-	none := "sources:\n"
-	for name, format := range formats.All {
-		if !format.Repeats {
-			none += "  " + name + ": {disabled: true}\n"
-		}
+	refusing := "sources:\n"
+	for name := range config.Default().Sources {
+		refusing += "  " + name + ": {on_store_failure: refuse}\n"
 	}
-	none = strings.ReplaceAll(none, "  mapping: {disabled: true}\n", "") // it has no source unless somebody makes one
-	f := newSpooling(t, dir, none)
+	f := newSpooling(t, dir, refusing)
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("nothing spools, and there is a folder: %v", err)
 	}

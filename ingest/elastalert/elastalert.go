@@ -4,6 +4,7 @@
 package elastalert
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -12,7 +13,9 @@ import (
 )
 
 // Format is what https://elastalert2.readthedocs.io/en/latest/alerts.html describes.
-var Format = ingest.Format{Name: "elastalert", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Tokens: func(r ingest.Request) ([]string, []byte) { return tokens(r.Body) }}
+var Format = ingest.Format{Name: "elastalert", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode),
+	Volatile: []string{"document", "index", "hits", "matches"},
+	Tokens:   func(r ingest.Request) ([]string, []byte) { return tokens(r.Body) }}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
 	o, flags, err := ingest.Object(r.Body)
@@ -50,8 +53,8 @@ func match(o fields.Object) alert.Alert {
 func alerta(o fields.Object) alert.Alert {
 	shown := document{o}
 	text := shown.first("rawData")
-	name := fields.First(fields.Line(text), shown.first("event"))
-	return read(text).alert(name, fields.First(shown.first("resource"), read(text).host()), shown.first("severity"), text)
+	name := cmp.Or(fields.Line(text), shown.first("event"))
+	return read(text).alert(name, cmp.Or(shown.first("resource"), read(text).host()), shown.first("severity"), text)
 }
 
 // pagerduty is an event of https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
@@ -79,9 +82,9 @@ func slack(o fields.Object) alert.Alert {
 	if list, ok := o["attachments"].([]any); ok && len(list) > 0 {
 		shown.v = list[0]
 	}
-	text := fields.First(shown.first("text"), shown.first("fallback"), document{o}.first("text"))
+	text := cmp.Or(shown.first("text"), shown.first("fallback"), document{o}.first("text"))
 	d := read(text)
-	return d.alert(fields.First(shown.first("title"), fields.Line(text)), d.host(), "", text)
+	return d.alert(cmp.Or(shown.first("title"), fields.Line(text)), d.host(), "", text)
 }
 
 // document is the document that a rule found.
@@ -114,7 +117,7 @@ func (d document) alert(name, host, severity, text string) alert.Alert {
 		Kind:   alert.KindAlert,
 		Status: alert.Firing,
 		Labels: fields.Labels("alertname", name, "host", host, "service", service, "severity", strings.ToLower(severity)),
-		Annotations: fields.Labels("summary", fields.Line(fields.First(d.first("message"), text)), "description", text,
+		Annotations: fields.Labels("summary", fields.Line(cmp.Or(d.first("message"), text)), "description", text,
 			"document", d.first("_id"), "index", d.first("_index"), "hits", d.first("num_hits"), "matches", d.first("num_matches")),
 		GeneratorURL: fields.Link(d.first("kibana_url", "kibana_discover_url", "url_kibana")),
 	}

@@ -24,16 +24,6 @@ func Kind(v any) string {
 	return "null"
 }
 
-// First returns the first text that is not empty.
-func First(texts ...string) string {
-	for _, s := range texts {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
-}
-
 // Line returns the first line of a text, without blanks around it.
 func Line(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")

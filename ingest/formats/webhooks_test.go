@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -217,5 +218,31 @@ func TestVerifyAnswers(t *testing.T) {
 		if code, text := post(t, s, time.Now(), r); code != c.want || text != c.text {
 			t.Errorf("%v: answered %d %q, want %d %q", c.err, code, text, c.want, c.text)
 		}
+	}
+}
+
+// TestDocumentedBodies: what docs/sources.md shows under the name of a format is
+// understood by it.
+func TestDocumentedBodies(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sources.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for section := range strings.SplitSeq(string(text), "\n## ") {
+		name, content, _ := strings.Cut(section, "\n")
+		for block := range strings.SplitSeq(content, "```json\n") {
+			body, _, closed := strings.Cut(block, "\n```")
+			if format, known := All[name]; known && closed && strings.HasPrefix(body, "{") {
+				found++
+				got, err := format.Decode(ingest.Request{Body: []byte(body)})
+				if err != nil || len(got.Rejected) > 0 || len(got.Alerts) == 0 {
+					t.Errorf("%s: %v, rejected %v, of %s", name, err, got.Rejected, body)
+				}
+			}
+		}
+	}
+	if found < 2 {
+		t.Errorf("found %d bodies, the search must be wrong", found)
 	}
 }

@@ -4,6 +4,7 @@
 package kibana
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 // Format is a body made of the variables of rule actions, or of the context of a watch:
 // https://www.elastic.co/guide/en/kibana/current/rule-action-variables.html
 // https://www.elastic.co/guide/en/elasticsearch/reference/current/actions-webhook.html
-var Format = ingest.Format{Name: "kibana", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode)}
+var Format = ingest.Format{Name: "kibana", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Volatile: []string{"hits"}}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
 	o, flags, err := ingest.Object(r.Body)
@@ -27,7 +28,7 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 	b.flatten("", o, 0)
 	rule := b.get("rule.name", "alert.name", "rule")
 	watch := b.get("watch.id", "watch")
-	name := fields.First(rule, watch, b.get("alertname", "name", "rule.id"))
+	name := cmp.Or(rule, watch, b.get("alertname", "name", "rule.id"))
 	if name == "" {
 		return ingest.Batch{}, ingest.Errorf("rule_name", `absent; write "rule_name": "{{rule.name}}" into the body of the action, or "watch_id": "{{ctx.watch_id}}"`)
 	}
@@ -38,8 +39,8 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 	if host == "" && isHost(id) {
 		host = id
 	}
-	a.Identity = fields.First(b.get("alert.uuid"), id)
-	a.Key = strings.Join([]string{b.get("space", "space.id", "rule.space.id"), fields.First(b.get("rule.id"), name), fields.First(id, host)}, "!")
+	a.Identity = cmp.Or(b.get("alert.uuid"), id)
+	a.Key = strings.Join([]string{b.get("space", "space.id", "rule.space.id"), cmp.Or(b.get("rule.id"), name), cmp.Or(id, host)}, "!")
 	a.Labels = fields.Labels("alertname", name, "host", host,
 		"service", b.get("service", "service.name", "context.service.name"),
 		"severity", strings.ToLower(b.get("severity", "context.severity")),

@@ -5,6 +5,7 @@ package mapping
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -149,10 +150,10 @@ func (m *mapping) decode(r ingest.Request) (ingest.Batch, error) {
 		elements, place = list, func(i int) string { return m.alerts.text + "[" + strconv.Itoa(i) + "]" }
 	}
 	var batch ingest.Batch
-	reading := &reading{body: body, left: 16*len(r.Body) + 1<<20}
+	made := &reading{body: body, left: 16*len(r.Body) + 1<<20}
 	for i, element := range elements {
-		a, p := m.alert(reading, element)
-		if reading.left < 0 {
+		a, p := m.alert(made, element)
+		if made.left < 0 {
 			return ingest.Batch{}, ingest.Errorf(place(i), "the mapping repeats too much of the body in each alert")
 		}
 		if p != nil {
@@ -218,7 +219,7 @@ func (m *mapping) alert(r *reading, element any) (alert.Alert, *problem) {
 		}
 		var ok bool
 		if *t.to, ok = m.time(text); !ok {
-			return alert.Alert{}, &problem{t.name, fmt.Sprintf("%q is not a time as time_format says: %s", alert.CutText(text, 64), fields.First(m.layout, "rfc3339"))}
+			return alert.Alert{}, &problem{t.name, fmt.Sprintf("%q is not a time as time_format says: %s", alert.CutText(text, 64), cmp.Or(m.layout, "rfc3339"))}
 		}
 	}
 	if a.Status == alert.Firing {
@@ -242,7 +243,7 @@ func (m *mapping) alert(r *reading, element any) (alert.Alert, *problem) {
 
 // wanted says what an expression looks for.
 func (e *expression) wanted() string {
-	text := "the source's mapping takes it from " + fields.First(e.Path, e.Template, "a value")
+	text := "the source's mapping takes it from " + cmp.Or(e.Path, e.Template, "a value")
 	if e.regex != nil {
 		text += " with the regular expression " + e.Regex
 	}

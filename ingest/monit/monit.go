@@ -3,6 +3,7 @@
 package monit
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -87,10 +88,10 @@ func (e event) alert(r *report) (alert.Alert, bool) {
 	if e["id"] == instance || e["id"] == action {
 		a.Kind, a.Status, a.EndsAt = alert.KindInformation, alert.Unknown, time.Time{}
 	}
-	kind := fields.First(kinds[e["id"]], e["id"])
+	kind := cmp.Or(kinds[e["id"]], e["id"])
 	// One service can have several problems at a time.
 	a.Key = r.host + "!" + e["service"] + "!" + kind
-	a.Identity = fields.First(r.id, r.host) + "/" + e["service"] + "/" + e["id"]
+	a.Identity = cmp.Or(r.id, r.host) + "/" + e["service"] + "/" + e["id"]
 	a.Labels = fields.Labels("alertname", e["service"], "host", r.host, "service", e["service"], "event", kind, "platform", r.platform)
 	text := e["message"]
 	a.Annotations = fields.Labels("summary", fields.Line(text), "description", text, "monit_version", r.version)

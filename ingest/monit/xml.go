@@ -2,6 +2,7 @@ package monit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/ingest"
-	"github.com/tocsin-gateway/tocsin/ingest/fields"
 )
 
 const (
@@ -159,7 +159,7 @@ func (p *parser) end() {
 	case 2:
 		// Before version 5 of Monit it is no attribute.
 		if p.path[1] == "id" {
-			p.id = fields.First(p.id, text)
+			p.id = cmp.Or(p.id, text)
 		}
 	case 3:
 		switch {
@@ -171,7 +171,7 @@ func (p *parser) end() {
 		case p.path[1] == "server" && p.path[2] == "localhostname":
 			p.host = text
 		case p.path[1] == "server" && p.path[2] == "id":
-			p.id = fields.First(p.id, text)
+			p.id = cmp.Or(p.id, text)
 		case p.path[1] == "platform" && p.path[2] == "name":
 			p.platform = text
 		}

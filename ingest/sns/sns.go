@@ -4,6 +4,7 @@
 package sns
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -89,8 +90,8 @@ func (e envelope) alert() alert.Alert {
 func (e envelope) information() alert.Alert {
 	topic, text := e.text("TopicArn"), e.text("Message")
 	a := alert.Alert{Kind: alert.KindInformation, Identity: e.text("MessageId")}
-	a.Labels = fields.Labels("alertname", fields.First(topic[strings.LastIndexByte(topic, ':')+1:], "SNS"), "topic", topic)
-	summary := fields.First(e.text("Subject"), fields.Line(text))
+	a.Labels = fields.Labels("alertname", cmp.Or(topic[strings.LastIndexByte(topic, ':')+1:], "SNS"), "topic", topic)
+	summary := cmp.Or(e.text("Subject"), fields.Line(text))
 	link := ""
 	switch e.text("Type") {
 	case confirmation:
@@ -118,7 +119,7 @@ func alarm(v any) alert.Alert {
 	text := func(path ...string) string { return fields.Text(fields.At(v, path...)) }
 	name, arn := text("AlarmName"), text("AlarmArn")
 	a := alert.Alert{Kind: alert.KindAlert, Identity: arn}
-	a.Key = fields.First(arn, text("AWSAccountId")+"!"+text("Region")+"!"+name)
+	a.Key = cmp.Or(arn, text("AWSAccountId")+"!"+text("Region")+"!"+name)
 	changed, _ := fields.Time(text("StateChangeTime"), cloudWatchTime)
 	switch text("NewStateValue") {
 	case "ALARM":
@@ -138,7 +139,7 @@ func alarm(v any) alert.Alert {
 		for _, d := range list[:min(len(list), alert.MaxLabels)] {
 			dimension, value := fields.Text(fields.At(d, "name")), fields.Text(fields.At(d, "value"))
 			pairs = append(pairs, dimension, value)
-			resource = fields.First(resource, value)
+			resource = cmp.Or(resource, value)
 			if dimension == "InstanceId" {
 				pairs = append(pairs, "host", value)
 			}
@@ -146,7 +147,7 @@ func alarm(v any) alert.Alert {
 	}
 	a.Labels = fields.Labels(pairs...)
 	reason := text("NewStateReason")
-	a.Annotations = fields.Labels("summary", fields.First(fields.Line(text("AlarmDescription")), fields.Line(reason)), "description", reason,
+	a.Annotations = fields.Labels("summary", cmp.Or(fields.Line(text("AlarmDescription")), fields.Line(reason)), "description", reason,
 		"alarm_description", text("AlarmDescription"), "state", text("NewStateValue"), "old_state", text("OldStateValue"), "state_changed", text("StateChangeTime"),
 		"resource", resource, "metric", strings.TrimSpace(text("Trigger", "Namespace")+" "+text("Trigger", "MetricName")),
 		"threshold", strings.TrimSpace(text("Trigger", "ComparisonOperator")+" "+text("Trigger", "Threshold")))

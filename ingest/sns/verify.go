@@ -192,7 +192,7 @@ func (v *verifier) signed(e envelope, now time.Time) error {
 	}
 	signature, err := base64.StdEncoding.DecodeString(e.text("Signature"))
 	if err != nil {
-		return errors.New("Signature: not base64")
+		return errors.New("the Signature is not base64")
 	}
 	h := hash.New()
 	h.Write(canonical(e))
@@ -213,7 +213,7 @@ func (v *verifier) signed(e envelope, now time.Time) error {
 			return nil
 		}
 	}
-	return errors.New("Signature: not one of this message by SNS")
+	return errors.New("the Signature is not one of this message by SNS")
 }
 
 // certificate returns the one at an address, which the message names.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -154,7 +155,7 @@ func TestSignatures(t *testing.T) {
 	if err := os.WriteFile(wrongFile, other.pem, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const notSigned = "Signature: not one of this message by SNS"
+	const notSigned = "the Signature is not one of this message by SNS"
 	for _, version := range []string{"1", "2"} {
 		note, noSubject, confirm := signedMessages(t, good, version)
 		for name, c := range map[string]struct {
@@ -172,7 +173,7 @@ func TestSignatures(t *testing.T) {
 			"version exchanged":    {note.with("SignatureVersion", map[string]string{"1": "2", "2": "1"}[version]), notSigned},
 			"version to come":      {note.with("SignatureVersion", "3"), "SignatureVersion: neither 1 nor 2"},
 			"no signature":         {note.with("Signature", ""), notSigned},
-			"signature not base64": {note.with("Signature", "*"), "Signature: not base64"},
+			"signature not base64": {note.with("Signature", "*"), "the Signature is not base64"},
 			"raw delivery":         {message{"AlarmName": "a", "NewStateValue": "ALARM"}, "SignatureVersion: neither 1 nor 2"},
 		} {
 			for where, config := range map[string]ingest.SNSConfig{"file": {CertificateFile: file}, "host": {CertificateHosts: []string{host}},
@@ -215,11 +216,16 @@ func TestCertificatesAreKept(t *testing.T) {
 	note, _, _ := signedMessages(t, s, "2")
 	fake := &fakeSNS{code: 200, body: s.pem}
 	v := verifierOf(t, ingest.SNSConfig{CertificateHosts: []string{host}}, fake)
-	for range 3 {
-		if got := says(v.verify(nil, note.request(t))); got != "good" {
-			t.Fatal(got)
-		}
+	r := note.request(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if got := says(v.verify(nil, r)); got != "good" {
+				t.Error(got)
+			}
+		})
 	}
+	all.Wait()
 	if len(fake.asked) != 1 {
 		t.Errorf("asked %d times, want once", len(fake.asked))
 	}

@@ -3,8 +3,8 @@
 package uptimekuma
 
 import (
+	"cmp"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +15,8 @@ import (
 
 // Format is what https://github.com/louislam/uptime-kuma/blob/master/server/notification-providers/webhook.js
 // sends; https://github.com/louislam/uptime-kuma/wiki/Notification-Methods
-var Format = ingest.Format{Name: "uptime-kuma", BodyLimit: 4 * ingest.MiB, Query: true, Batches: ingest.Whole(decode)}
+var Format = ingest.Format{Name: "uptime-kuma", BodyLimit: 4 * ingest.MiB, Query: true, Batches: ingest.Whole(decode),
+	Volatile: []string{"ping_ms"}}
 
 // The states of a heartbeat.
 const (
@@ -145,7 +146,7 @@ func (m message) alert() (alert.Alert, bool) {
 	if a.Key == "" {
 		a.Key = "name!" + name
 	}
-	a.Labels = fields.Labels("alertname", fields.First(name, "Uptime Kuma"))
+	a.Labels = fields.Labels("alertname", cmp.Or(name, "Uptime Kuma"))
 	return a, true
 }
 
@@ -175,11 +176,11 @@ func (m message) full() alert.Alert {
 		}
 	}
 	a.Labels = fields.Labels(pairs...)
-	a.Key = "id!" + fields.First(a.Identity, a.Name())
-	a.Annotations = fields.Labels("summary", fields.Line(fields.First(m.msg, of(m.heartbeat, "msg"))), "description", fields.First(m.msg, of(m.heartbeat, "msg")),
+	a.Key = "id!" + cmp.Or(a.Identity, a.Name())
+	a.Annotations = fields.Labels("summary", fields.Line(cmp.Or(m.msg, of(m.heartbeat, "msg"))), "description", cmp.Or(m.msg, of(m.heartbeat, "msg")),
 		"monitor_description", of(m.monitor, "description"), "url", monitored(of(m.monitor, "url")), "path", of(m.monitor, "pathName"), "ping_ms", of(m.heartbeat, "ping"))
 	a.EventAt, _ = fields.Time(of(m.heartbeat, "time"), time.DateTime)
-	changed := of(m.heartbeat, "important") == strconv.FormatBool(true)
+	changed := of(m.heartbeat, "important") == "true"
 	switch of(m.heartbeat, "status") {
 	case down:
 		a.Kind, a.Status = alert.KindAlert, alert.Firing

@@ -3,6 +3,7 @@
 package zabbix
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 // Format has the names of the macros as names of its members, in lower case and
 // with _ for the dot: https://www.zabbix.com/documentation/current/en/manual/appendix/macros/supported_by_location
 // It is described in https://www.zabbix.com/documentation/current/en/manual/config/notifications/media/webhook
-var Format = ingest.Format{Name: "zabbix", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode)}
+var Format = ingest.Format{Name: "zabbix", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode),
+	Volatile: []string{"opdata", "item_value"}}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
 	o, flags, err := ingest.Object(r.Body)
@@ -22,7 +24,7 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 		return ingest.Batch{}, err
 	}
 	m := message{o}
-	name := fields.First(m.text("event_name"), m.text("trigger_name"))
+	name := cmp.Or(m.text("event_name"), m.text("trigger_name"))
 	if name == "" {
 		return ingest.Batch{}, ingest.Errorf("event_name", "absent; the media type must send its parameters, event_name = {EVENT.NAME} among them, as one JSON object")
 	}
@@ -33,20 +35,20 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 	a.Kind, a.Status = m.meaning()
 	a.Labels = m.labels(name)
 	text := m.text("alert_message")
-	a.Annotations = fields.Labels("summary", fields.First(fields.Line(m.text("alert_subject")), name), "description", strings.ReplaceAll(text, "\r\n", "\n"),
+	a.Annotations = fields.Labels("summary", cmp.Or(fields.Line(m.text("alert_subject")), name), "description", strings.ReplaceAll(text, "\r\n", "\n"),
 		"started_local", m.local("event_date", "event_time"), "recovered_local", m.local("event_recovery_date", "event_recovery_time"),
 		"updated_local", m.local("event_update_date", "event_update_time"), "update_action", m.text("event_update_action"),
 		"opdata", m.text("event_opdata"), "tags", m.text("event_tags"), "trigger_description", m.text("trigger_description"),
 		"host_name", m.text("host_name"), "host_ip", m.text("host_ip"), "trigger_id", m.text("trigger_id"),
-		"item_name", m.text("item_name"), "item_value", fields.First(m.text("item_value"), m.text("item_lastvalue")))
-	a.GeneratorURL = fields.First(fields.Link(m.text("event_url")), fields.Link(m.text("trigger_url")))
+		"item_name", m.text("item_name"), "item_value", cmp.Or(m.text("item_value"), m.text("item_lastvalue")))
+	a.GeneratorURL = cmp.Or(fields.Link(m.text("event_url")), fields.Link(m.text("trigger_url")))
 	a.StartsAt = m.stamp("event_timestamp")
 	if a.Status == alert.Resolved {
 		a.EndsAt = m.stamp("event_recovery_timestamp")
 	}
 	if m.updated() {
 		a.EventAt = m.stamp("event_update_timestamp")
-		a.Author, a.Comment = fields.First(m.text("user"), m.text("user_fullname")), m.text("event_update_message")
+		a.Author, a.Comment = cmp.Or(m.text("user"), m.text("user_fullname")), m.text("event_update_message")
 	}
 	return ingest.Batch{Alerts: []alert.Alert{a}}, nil
 }
@@ -80,7 +82,8 @@ func (m message) local(date, clock string) string {
 	return strings.TrimSpace(strings.ReplaceAll(m.text(date), ".", "-") + " " + m.text(clock))
 }
 
-// stamp reads a time in seconds since 1970, which Zabbix 7.0 and later can send.
+// stamp reads a time in seconds since 1970, which newer versions of
+// Zabbix have macros for.
 func (m message) stamp(name string) time.Time {
 	s, n := m.text(name), int64(0)
 	if len(s) > 12 {
@@ -123,9 +126,9 @@ func isOver(word string) bool {
 // labels are the name, the host and the tags. A tag can have several values; the
 // first is taken, and all of them are in an annotation.
 func (m message) labels(name string) alert.Labels {
-	pairs := []string{"alertname", name, "host", fields.First(m.text("host"), m.text("host_host"), m.text("host_name")),
-		"severity", strings.ToLower(fields.First(m.text("event_severity"), m.text("trigger_severity"))),
-		"nseverity", fields.First(m.text("event_nseverity"), m.text("trigger_nseverity")), "host_group", m.text("host_group")}
+	pairs := []string{"alertname", name, "host", cmp.Or(m.text("host"), m.text("host_host"), m.text("host_name")),
+		"severity", strings.ToLower(cmp.Or(m.text("event_severity"), m.text("trigger_severity"))),
+		"nseverity", cmp.Or(m.text("event_nseverity"), m.text("trigger_nseverity")), "host_group", m.text("host_group")}
 	v, _, err := fields.JSON([]byte(m.text("event_tags_json")))
 	if list, ok := v.([]any); err == nil && ok {
 		for _, tag := range list[:min(len(list), alert.MaxLabels)] {
