@@ -44,7 +44,7 @@ const (
 	suffix   = ".msg"
 	part     = ".part-"
 	rejected = "rejected"
-	damaged  = "damaged"
+	unread   = "unread"
 )
 
 // add makes a message durable and returns its name.
@@ -160,9 +160,10 @@ func (q queue) again() error {
 }
 
 // lock makes this process the one that delivers, until the file is closed. A
-// process that is killed lets go of it.
+// process that is killed lets go of it. It is the folder itself that is locked: a
+// file of somebody else's, made while trying something, could not be opened.
 func (q queue) lock() (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(q.dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.Open(q.dir)
 	if err != nil {
 		return nil, err
 	}

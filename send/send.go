@@ -158,13 +158,11 @@ func (s *Sender) deliverAll(ctx context.Context, q queue, own string) (result Re
 // deliver sends one message that waits. The error says that it still does.
 func (s *Sender) deliver(ctx context.Context, q queue, name string) (Result, error) {
 	m, err := q.read(name)
-	if errors.Is(err, errDamaged) {
-		s.Warn("%s/%s is damaged, and set aside in %s", q.dir, name, damaged)
-		return Failed, q.setAside(name, damaged)
+	if err != nil { // nobody else would get past it either
+		s.Warn("%s/%s: %v; it is set aside in %s", q.dir, name, err, unread)
+		return Failed, q.setAside(name, unread)
 	}
-	if err == nil {
-		err = s.retry(ctx, m, 2)
-	}
+	err = s.retry(ctx, m, 2)
 	switch {
 	case err == nil:
 		return Delivered, q.remove(name)

@@ -259,8 +259,8 @@ func TestDamaged(t *testing.T) {
 	}
 	g.answers(200)
 	s.want(t, "d", Delivered)
-	if got := g.received(); !slices.Equal(got, []string{"c", "d"}) || len(waiting(t, s.Spool, damaged)) != 2 || !strings.Contains(warned.String(), names[0]+" is damaged") {
-		t.Errorf("received %q, %q are set aside; warned %q", got, waiting(t, s.Spool, damaged), warned)
+	if got := g.received(); !slices.Equal(got, []string{"c", "d"}) || len(waiting(t, s.Spool, unread)) != 2 || !strings.Contains(warned.String(), names[0]+": damaged") {
+		t.Errorf("received %q, %q are set aside; warned %q", got, waiting(t, s.Spool, unread), warned)
 	}
 }
 

@@ -32,7 +32,7 @@ func salvage(body []byte, cause error) (ingest.Batch, error) {
 
 // unparsed makes an alert of a text that says nothing but that there is trouble.
 func unparsed(reason string, body []byte) ingest.Batch {
-	// One byte more than is shown, so that a character is not cut in the middle.
+	// A few bytes more than are shown, so that no character is cut in the middle.
 	text, flags := fields.Clean(alert.CutText(string(body[:min(len(body), maxRaw+4)]), maxRaw))
 	summary, _, _ := strings.Cut(text, "\n")
 	a := alert.Alert{

@@ -1,14 +1,16 @@
 package nsca
 
+//lint:file-ignore SA1019 These ciphers are what the protocol has; nothing is promised of them.
+
 import (
 	"crypto/aes"
-	"crypto/des" // what the protocol has; nothing is promised of it
+	"crypto/des"
 	"fmt"
 
-	"golang.org/x/crypto/blowfish" //nolint:staticcheck // as above
-	"golang.org/x/crypto/cast5"    //nolint:staticcheck
-	"golang.org/x/crypto/twofish"  //nolint:staticcheck
-	"golang.org/x/crypto/xtea"     //nolint:staticcheck
+	"golang.org/x/crypto/blowfish"
+	"golang.org/x/crypto/cast5"
+	"golang.org/x/crypto/twofish"
+	"golang.org/x/crypto/xtea"
 )
 
 // blockCipher is a cipher in one direction.

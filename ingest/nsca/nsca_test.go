@@ -98,8 +98,8 @@ func (p *pipes) dial(t *testing.T) (net.Conn, []byte) {
 	return client, hello
 }
 
-// running starts a server in a synctest bubble; stop ends it and waits.
-func running(t *testing.T, s Server) (p *pipes, stop func()) {
+// start starts a server in a synctest bubble; stop ends it and waits.
+func start(t *testing.T, s Server) (p *pipes, stop func()) {
 	p = newPipes()
 	s.Source = "nsca"
 	s.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -141,7 +141,7 @@ func exchange(t *testing.T, method int, password, base string) (all []alert.Aler
 	synctest.Test(t, func(t *testing.T) {
 		taken := &taker{}
 		at := time.Unix(int64(binary.BigEndian.Uint32(hello[ivSize:])), 0)
-		p, stop := running(t, Server{Method: method, Password: secret.New(password), Taker: taken, random: bytes.NewReader(hello), Now: func() time.Time { return at }})
+		p, stop := start(t, Server{Method: method, Password: secret.New(password), Taker: taken, random: bytes.NewReader(hello), Now: func() time.Time { return at }})
 		client, got := p.dial(t)
 		if !bytes.Equal(got, hello) {
 			t.Fatalf("the server says %x, want %x", got, hello)
@@ -317,6 +317,12 @@ func TestConnections(t *testing.T) {
 		{"an old packet", func(t *testing.T, c net.Conn, at time.Time) {
 			write(t, c, packet(at.Add(-31*time.Second), "a", "s", 2, "bad", packetSize))
 		}, nil},
+		{"the time it was told, long ago", func(t *testing.T, c net.Conn, at time.Time) {
+			for _, host := range []string{"a", "b", "c", "d", "e", "f"} {
+				write(t, c, packet(at, host, "s", 2, "bad", packetSize))
+				time.Sleep(9 * time.Second)
+			}
+		}, []string{"a", "b", "c", "d", "e", "f"}},
 		{"a packet of tomorrow", func(t *testing.T, c net.Conn, at time.Time) {
 			write(t, c, packet(at.Add(24*time.Hour), "a", "s", 2, "bad", packetSize))
 		}, nil},
@@ -327,7 +333,7 @@ func TestConnections(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				taken := &taker{}
-				p, stop := running(t, Server{Taker: taken})
+				p, stop := start(t, Server{Taker: taken})
 				client, hello := p.dial(t)
 				c.send(t, client, time.Unix(int64(binary.BigEndian.Uint32(hello[ivSize:])), 0))
 				_ = client.Close()
@@ -349,6 +355,42 @@ func write(t *testing.T, c net.Conn, b []byte) {
 	t.Helper()
 	if _, err := c.Write(b); err != nil {
 		t.Fatal(err)
+	}
+}
+
+var _ Taker = (*ingest.Handler)(nil)
+
+// TestOverTCP: on a real socket, and a listener that fails ends the server.
+func TestOverTCP(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := &taker{}
+	done := make(chan error)
+	go func() {
+		done <- Server{Taker: taken, Log: slog.New(slog.DiscardHandler)}.Serve(t.Context(), l)
+	}()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, make([]byte, ivSize+4)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, c, slices.Concat(packet(time.Now(), "a", "s", 2, "bad", packetSize), packet(time.Now(), "b", "", 0, "fine", shortSize)))
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err != io.EOF { // it closes when all is taken
+		t.Errorf("got %v, want the end", err)
+	}
+	if got := taken.alerts(t); len(got) != 2 {
+		t.Errorf("got %v, want two", got)
+	}
+	_ = l.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: got %v, want that the listener is closed", err)
 	}
 }
 
@@ -376,7 +418,7 @@ func TestNotTaken(t *testing.T) {
 				taken := &taker{fail: c.fail}
 				var lost error
 				var body []byte
-				p, stop := running(t, Server{Taker: taken, Lost: func(r ingest.Request, err error) { lost, body = err, r.Body }})
+				p, stop := start(t, Server{Taker: taken, Lost: func(r ingest.Request, err error) { lost, body = err, r.Body }})
 				client, _ := p.dial(t)
 				write(t, client, packet(time.Now(), "a", "s", 2, "bad", packetSize))
 				_ = client.Close()
@@ -396,7 +438,7 @@ func TestNotTaken(t *testing.T) {
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		taken := &taker{}
-		p, stop := running(t, Server{Taker: taken})
+		p, stop := start(t, Server{Taker: taken})
 		quick, _ := p.dial(t)
 		slow, _ := p.dial(t)
 		whole := packet(time.Now(), "quick", "s", 2, "bad", packetSize)
@@ -424,7 +466,7 @@ func TestStop(t *testing.T) {
 func TestOneAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		taken := &taker{}
-		p, stop := running(t, Server{Taker: taken, MaxConnections: 1})
+		p, stop := start(t, Server{Taker: taken, MaxConnections: 1})
 		first, _ := p.dial(t)
 		var turn bool
 		go func() {

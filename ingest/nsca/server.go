@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -44,8 +45,8 @@ type Server struct {
 	// Lost gets what was not taken, and why; nil logs it. What could not be
 	// understood has a dead letter and does not come here.
 	Lost func(r ingest.Request, err error)
-	// MaxAge is how old the time in a packet may be, which is when the connection
-	// began; 0 means 30 s.
+	// MaxAge is how far the time in a packet may be off, from now or from what the
+	// client was told, which it repeats; 0 means 30 s.
 	MaxAge time.Duration
 	// Patience is how long a packet may take to come, and for how long it is
 	// tried to hand it over; 0 means 10 s.
@@ -63,8 +64,7 @@ type Server struct {
 
 // Serve takes connections of l until ctx ends, and closes it. Then those that have
 // begun have a second for what they were sending, and it returns when that is
-// taken.
-// The error says what is wrong with the configuration, or with l.
+// taken. The error says what is wrong with the configuration, or with l.
 func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	if s.MaxAge == 0 {
 		s.MaxAge = 30 * time.Second
@@ -86,8 +86,9 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // ends Accept
 	defer func() { _ = l.Close() }()
-	var running sync.WaitGroup
-	defer running.Wait()
+	r := &running{Server: s}
+	var clients sync.WaitGroup
+	defer clients.Wait()
 	free := make(chan struct{}, s.MaxConnections)
 	for {
 		select {
@@ -114,12 +115,23 @@ func (s Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			continue
 		}
-		running.Go(func() {
+		clients.Go(func() {
 			defer func() { <-free }()
-			s.serve(ctx, conn)
+			r.serve(ctx, conn)
 		})
 	}
 }
+
+// running is a Server at work.
+type running struct {
+	Server
+	// warned is when a client was last in the log, in seconds since 1970.
+	warned atomic.Int64
+}
+
+// warningPause is how long after a line in the log about a client there is no
+// other, in seconds: one with a wrong password comes for each result.
+const warningPause = 10
 
 // closing is how long a client that is in the middle of something is heard when
 // the server stops.
@@ -127,10 +139,12 @@ const closing = time.Second
 
 // connection is one client.
 type connection struct {
-	*Server
+	*running
 	net.Conn
 	in     *bufio.Reader
 	cipher decrypter
+	// told is the time that the client was told.
+	told time.Time
 
 	mu sync.Mutex
 	// stopping: the deadline is the last one.
@@ -154,16 +168,17 @@ func (c *connection) stop() {
 	_ = c.SetReadDeadline(time.Now().Add(closing)) // as above
 }
 
-func (s *Server) serve(ctx context.Context, conn net.Conn) {
+func (s *running) serve(ctx context.Context, conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	var hello [ivSize + 4]byte
 	_, _ = io.ReadFull(s.random, hello[:ivSize]) // it never fails
-	binary.BigEndian.PutUint32(hello[ivSize:], uint32(s.Now().Unix()))
+	now := s.Now()
+	binary.BigEndian.PutUint32(hello[ivSize:], uint32(now.Unix()))
 	cipher, err := newDecrypter(s.Method, s.Password.Reveal(), hello[:ivSize])
 	if err != nil {
 		return // unreachable: Serve has tried it
 	}
-	c := &connection{Server: s, Conn: conn, in: bufio.NewReaderSize(conn, 16*packetSize), cipher: cipher}
+	c := &connection{running: s, Conn: conn, told: now, in: bufio.NewReaderSize(conn, 16*packetSize), cipher: cipher}
 	_ = conn.SetDeadline(time.Now().Add(s.Patience)) // then the write fails
 	if _, err := conn.Write(hello[:]); err != nil {
 		return
@@ -176,7 +191,8 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 			s.take(context.WithoutCancel(ctx), results)
 		}
 		if err != nil {
-			if !errors.Is(err, io.EOF) {
+			if at := s.Now().Unix(); !errors.Is(err, io.EOF) && at-s.warned.Load() >= warningPause {
+				s.warned.Store(at)
 				s.Log.WarnContext(ctx, "a client of NSCA is not understood", "alert_source", s.Source, "client", conn.RemoteAddr().String(), "err", err)
 			}
 			return
@@ -184,9 +200,10 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) {
 	}
 }
 
-// results reads a packet, and those that have come behind it.
+// results reads a packet, and those that have come behind it: none is waited for
+// while there is something to hand over.
 func (c *connection) results() (results []nagios.Result, err error) {
-	for len(results) == 0 || len(results) < most && c.in.Buffered() >= shortSize {
+	for len(results) == 0 || len(results) < most && c.in.Buffered() >= packetSize {
 		r, err := c.result()
 		if err != nil {
 			return results, err
@@ -224,14 +241,15 @@ func (c *connection) result() (r nagios.Result, err error) {
 			return r, err
 		}
 	}
-	if age := c.Now().Sub(packetTime(p)); age > c.MaxAge || age < -c.MaxAge {
-		return r, fmt.Errorf("the time in the packet is off by %v, more than %v", age, c.MaxAge)
+	at := packetTime(p)
+	if off := min(c.Now().Sub(at).Abs(), c.told.Sub(at).Abs()); off > c.MaxAge {
+		return r, fmt.Errorf("the time in the packet is off by %v, more than %v", off, c.MaxAge)
 	}
 	return parsePacket(p), nil
 }
 
 // take hands results over.
-func (s *Server) take(ctx context.Context, results []nagios.Result) {
+func (s *running) take(ctx context.Context, results []nagios.Result) {
 	r := ingest.Request{Body: encode(results), ContentType: "application/json", Path: "nsca", ReceivedAt: s.Now()}
 	var notUnderstood *ingest.BodyError
 	pause := 50 * time.Millisecond
