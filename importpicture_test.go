@@ -34,6 +34,9 @@ var picture = []struct {
 	// What small formats are made of, the formats, and the list of all of them.
 	{"ingest/fields", []string{"alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
+	// A real Icinga for everybody's tests, and the events that one has to say.
+	{"ingest/icinga/icingatest", nil},
+	{"ingest/icinga/stream", []string{"config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/secret"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},
@@ -62,7 +65,7 @@ var picture = []struct {
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
 	{"bench", []string{"demo"}},
 	{"demo", []string{"bench"}},
-	{"e2e", []string{"web/webtest"}},
+	{"e2e", []string{"ingest/icinga/icingatest", "web/webtest"}},
 	// Wiring.
 	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "router", "simulate", "spool", "store/...", "web"}},
 }
