@@ -36,6 +36,9 @@ var picture = []struct {
 	// What small formats are made of, the formats, and the list of all of them.
 	{"ingest/fields", []string{"alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
+	// A real Icinga for everybody's tests, and the events that one has to say.
+	{"ingest/icinga/icingatest", nil},
+	{"ingest/icinga/stream", []string{"config/secret"}},
 	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
 	// Requests that wait on this machine while the store is away.
@@ -67,7 +70,7 @@ var picture = []struct {
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
 	{"bench", []string{"demo"}},
 	{"demo", []string{"bench"}},
-	{"e2e", []string{"web/webtest"}},
+	{"e2e", []string{"ingest/icinga/icingatest", "web/webtest"}},
 	// It also has to know what of a notification is nobody's business.
 	{"send", []string{"ingest/nagios"}},
 	// Wiring.
