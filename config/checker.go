@@ -55,6 +55,7 @@ func (d *decoder) check(cfg *Config) {
 	c.incidents()
 	c.store()
 	c.spool()
+	c.smtp()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

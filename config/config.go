@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -45,6 +46,7 @@ type Config struct {
 	Incidents incident.Config                `yaml:"incidents"`
 	Store     store.Config                   `yaml:"store"`
 	Spool     spool.Config                   `yaml:"spool"`
+	SMTP      smtp.Config                    `yaml:"smtp"`
 	Web       web.Config                     `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
@@ -89,6 +91,7 @@ func Load(text []byte, name string) (*Config, error) {
 		d.sections(root, c)
 		c.Alertmanager = d.alertmanager(root, string(text))
 		c.Store.TLS = d.filesOf(c.Store.TLS)
+		c.SMTP.TLS.CertFile, c.SMTP.TLS.KeyFile = d.beside(c.SMTP.TLS.CertFile), d.beside(c.SMTP.TLS.KeyFile)
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {
