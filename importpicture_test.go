@@ -79,7 +79,7 @@ var libraries = []struct {
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/emersion/go-smtp", []string{"ingest/smtp"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
-	{"github.com/prometheus/client_golang", []string{"ingest", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
+	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
 	{"os", []string{"config/...", "ingest/...", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},

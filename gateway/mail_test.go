@@ -28,7 +28,7 @@ func mailTo(tb testing.TB, g *gateway.Gateway) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := smtp.New(smtp.Options{Config: c, Taker: g, Log: slog.New(slog.DiscardHandler)})
+	server := smtp.New(smtp.Options{Config: c, Taker: g, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	tb.Cleanup(func() {

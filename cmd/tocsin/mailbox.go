@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 )
@@ -33,9 +35,9 @@ func listenMail(c smtp.Config) (*mailbox, error) {
 }
 
 // receive says where mails go.
-func (m *mailbox) receive(c smtp.Config, g *gateway.Gateway, log *slog.Logger) {
+func (m *mailbox) receive(c smtp.Config, g *gateway.Gateway, log *slog.Logger, registry *prometheus.Registry) {
 	if m.listener != nil {
-		m.server = smtp.New(smtp.Options{Config: c, Taker: g, Log: log})
+		m.server = smtp.New(smtp.Options{Config: c, Taker: g, Log: log, Registerer: registry})
 	}
 }
 

@@ -128,7 +128,7 @@ func (v *server) run(ctx context.Context) (err error) {
 	if err := v.mayListen(l.Addr(), protected || g.API.Authenticated()); err != nil {
 		return err
 	}
-	mail.receive(c.SMTP, g, log)
+	mail.receive(c.SMTP, g, log, registry)
 	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail)
 	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, log)
 }

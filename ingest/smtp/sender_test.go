@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-msgauth/dkim"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/email"
@@ -105,7 +106,7 @@ func TestCheckSenders(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := &sink{}
-			_, addr := serve(t, New(Options{Config: c, Taker: s, Resolver: records, Log: slog.New(slog.DiscardHandler)}))
+			_, addr := serve(t, New(Options{Config: c, Taker: s, Resolver: records, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}))
 			conn := greeted(t, addr)
 			conn.want(250, "MAIL FROM:<%s>", test.from)
 			conn.want(250, "RCPT TO:<alerts@gw.example.org>")
@@ -130,7 +131,7 @@ func TestResultsAreNotContinued(t *testing.T) {
 	c := testConfig()
 	c.CheckSenders = true
 	s := &sink{}
-	_, addr := serve(t, New(Options{Config: c, Taker: s, Resolver: zone{}, Log: slog.New(slog.DiscardHandler)}))
+	_, addr := serve(t, New(Options{Config: c, Taker: s, Resolver: zone{}, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}))
 	conn := greeted(t, addr)
 	conn.want(250, "MAIL FROM:<a@example.com>")
 	conn.want(250, "RCPT TO:<alerts@gw.example.org>")
@@ -157,7 +158,7 @@ func FuzzEnvelope(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	server := New(Options{Config: testConfig(), Log: slog.New(slog.DiscardHandler)})
+	server := New(Options{Config: testConfig(), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	f.Fuzz(func(t *testing.T, from string, raw []byte) {
 		s := &session{s: server, from: from, to: []recipient{{"alerts@gw.example.org", "email"}}}
 		got := s.envelope(raw, "email")
