@@ -40,6 +40,8 @@ var picture = []struct {
 	{"ingest/icinga/icingatest", nil},
 	{"ingest/icinga/stream", []string{"config/secret"}},
 	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
+	// Mail in, over SMTP. What it means is said by the format.
+	{"ingest/smtp", []string{"ingest", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},
@@ -62,7 +64,7 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
 	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "remote", "router", "dedupe", "incident", "alert", "spool", "store"}},
 	// The same engine on a virtual clock.
@@ -85,7 +87,9 @@ var libraries = []struct {
 	{"github.com/gin-gonic/gin", []string{"cmd/...", "ingest", "web/...", "gateway", "simulate", "bench"}},
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
-	{"github.com/prometheus/client_golang", []string{"ingest", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
+	{"github.com/emersion/go-smtp", []string{"ingest/smtp"}},
+	{"github.com/emersion/go-message", []string{"ingest/email"}},
+	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "remote", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
 	{"os", []string{"config/...", "ingest/...", "remote", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},

@@ -58,6 +58,7 @@ func (d *decoder) check(cfg *Config) {
 	c.heartbeats()
 	c.store()
 	c.spool()
+	c.smtp()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

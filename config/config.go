@@ -27,6 +27,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -50,6 +51,7 @@ type Config struct {
 	Ping       PingConfig         `yaml:"ping"`
 	Store      store.Config       `yaml:"store"`
 	Spool      spool.Config       `yaml:"spool"`
+	SMTP       smtp.Config        `yaml:"smtp"`
 	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
@@ -95,9 +97,10 @@ func Load(text []byte, name string) (*Config, error) {
 		c.Alertmanager = d.alertmanager(root, string(text))
 		c.Store.TLS = d.filesOf(c.Store.TLS)
 		for name, s := range c.Sources {
-			s.SNS.CertificateFile = d.beside(s.SNS.CertificateFile)
+			s.SNS.CertificateFile, s.API.CAFile = d.beside(s.SNS.CertificateFile), d.beside(s.API.CAFile)
 			c.Sources[name] = s
 		}
+		c.SMTP.TLS.CertFile, c.SMTP.TLS.KeyFile = d.beside(c.SMTP.TLS.CertFile), d.beside(c.SMTP.TLS.KeyFile)
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {

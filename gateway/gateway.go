@@ -211,6 +211,11 @@ func (g *Gateway) reload(c *gin.Context) {
 	c.JSON(http.StatusOK, gin.H{"reloaded": true})
 }
 
+// Take takes a request that came another way than over HTTP; see ingest.Handler.
+func (g *Gateway) Take(ctx context.Context, source string, r ingest.Request) (ingest.Taken, error) {
+	return g.ingest.Take(ctx, source, r)
+}
+
 // Drain refuses requests that begin from now on.
 func (g *Gateway) Drain() {
 	g.draining.Store(true)

@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
@@ -58,6 +59,7 @@ func families(t *testing.T) []*dto.MetricFamily {
 	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Config: c, Log: log, Registry: registry}); err != nil {
 		t.Fatal(err)
 	}
+	smtp.New(smtp.Options{Config: smtp.DefaultConfig(), Log: log, Registerer: registry})
 	all, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -93,6 +93,11 @@ func (v *server) run(ctx context.Context) (err error) {
 		return fmt.Errorf("listen on %s: %w", v.listen, err)
 	}
 	defer func() { _ = l.Close() }() // the server has closed it, unless it never ran
+	mail, err := listenMail(c.SMTP)
+	if err != nil {
+		return err
+	}
+	defer mail.close()
 	settings, err := v.store.settings(c.Store)
 	if err != nil {
 		return err
@@ -123,8 +128,9 @@ func (v *server) run(ctx context.Context) (err error) {
 	if err := v.mayListen(l.Addr(), protected || g.API.Authenticated()); err != nil {
 		return err
 	}
-	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()))
-	return v.serve(ctx, netutil.LimitListener(l, connections), g, log)
+	mail.receive(c.SMTP, g, log, registry)
+	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail)
+	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, log)
 }
 
 // backer is a store that can write a copy of itself while it works. Redis is
@@ -182,7 +188,7 @@ func (v *server) mayListen(addr net.Addr, protected bool) error {
 		"or create a token with `tocsin token create --role admin`, or listen on 127.0.0.1, or, if the network itself is safe, --web.allow-unauthenticated", addr)
 }
 
-func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, log *slog.Logger) error {
+func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, log *slog.Logger) error {
 	server := &http.Server{Handler: g.Engine, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -197,8 +203,10 @@ func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, 
 		return err
 	})
 	group.Go(func() error { return v.reloads(ctx, g) })
+	group.Go(mail.serve)
 	group.Go(func() error {
 		<-ctx.Done()
+		mail.drain(context.WithoutCancel(ctx)) // first: it hands over to what drains next
 		g.Drain()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()

@@ -85,14 +85,9 @@ func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 		return
 	}
 	forwarded := m.forwarded()
-	for _, candidate := range []*mail{forwarded, m} {
-		if candidate == nil {
-			continue
-		}
-		if alerts := d.parse(candidate); len(alerts) > 0 {
-			b.Alerts = append(b.Alerts, alerts...)
-			return
-		}
+	if alerts := d.understand(m, forwarded); len(alerts) > 0 {
+		b.Alerts = append(b.Alerts, alerts...)
+		return
 	}
 	if len(m.inner) > 0 && depth < maxDepth {
 		for _, inner := range m.inner {
@@ -115,6 +110,23 @@ func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 	reason := fmt.Sprintf("no parser knows a mail from %s with the subject %q", m.from.addr, alert.CutText(m.subject, 200))
 	b.Unparsed = append(b.Unparsed, ingest.Reject(len(b.Alerts), "mail", "", reason, raw))
 	b.Alerts = append(b.Alerts, m.unknown())
+}
+
+// understand makes alerts of the mail that was forwarded in m, if there is one, else
+// of m itself, or of what its page says.
+func (d *decoder) understand(m, forwarded *mail) []alert.Alert {
+	if forwarded != nil {
+		if alerts := d.parse(forwarded); len(alerts) > 0 {
+			return alerts
+		}
+	}
+	if alerts := d.parse(m); len(alerts) > 0 {
+		return alerts
+	}
+	if page := m.page(); page != nil {
+		return d.parse(page)
+	}
+	return nil
 }
 
 // parse asks the source's own parsers, then those for the usual programs.

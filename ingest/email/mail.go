@@ -20,8 +20,9 @@ type mail struct {
 	date    time.Time
 	// text is what people read: the plain text, or what the page says.
 	text string
-	// html is the page, if there is one.
-	html string
+	// html is the page, if there is one, and fromPage says that text is made of it.
+	html     string
+	fromPage bool
 	// lines are those of text, without blanks at their ends.
 	lines []string
 	// inner are the messages that are attached.
@@ -49,10 +50,22 @@ func (m *mail) finish() {
 	m.mark(f)
 	m.date = parseDate(m.head.get("Date"))
 	if strings.TrimSpace(m.text) == "" && m.html != "" {
-		m.text = htmlText(m.html)
+		m.text, m.fromPage = htmlText(m.html), true
 	}
 	m.text = strings.ReplaceAll(m.text, "\r\n", "\n")
 	m.lines = linesOf(m.text)
+}
+
+// page is the mail with what its page says in place of the plain text, which may
+// be no more than a remark; nil if there are not both.
+func (m *mail) page() *mail {
+	if m.html == "" || m.fromPage {
+		return nil
+	}
+	p := *m
+	p.text, p.fromPage = htmlText(m.html), true
+	p.lines = linesOf(p.text)
+	return &p
 }
 
 func linesOf(text string) []string {

@@ -302,6 +302,15 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
+// TestPageSaysMore: where the plain text is but a remark, the page counts.
+func TestPageSaysMore(t *testing.T) {
+	const page = "<table><tr><td>Notification Type:</td><td>PROBLEM</td></tr><tr><td>Host:</td><td>web-01</td></tr><tr><td>State:</td><td>DOWN</td></tr></table>"
+	a := decodeOne(t, letter("alert", "--b\r\n\r\nYour program shows no pages.\r\n--b\r\nContent-Type: text/html\r\n\r\n"+page+"\r\n--b--\r\n", "Content-Type: multipart/alternative; boundary=b\r\n"))
+	if a.Key != "web-01" || a.Flags != 0 {
+		t.Errorf("got key %q, flags %v", a.Key, a.Flags.Names())
+	}
+}
+
 // TestDigest: each of several attached mails is an alert.
 func TestDigest(t *testing.T) {
 	part := func(host string) string {

@@ -20,7 +20,8 @@ const (
 // door lets connections in, as many as there may be.
 type door struct {
 	net.Listener
-	config Config
+	config  Config
+	metrics *metrics
 
 	mu       sync.Mutex
 	open     map[*conn]struct{}
@@ -29,8 +30,8 @@ type door struct {
 	empty    chan struct{} // closed when the last one has gone while draining
 }
 
-func newDoor(c Config) *door {
-	return &door{config: c, open: map[*conn]struct{}{}, byClient: map[netip.Addr]int{}, empty: make(chan struct{})}
+func newDoor(c Config, m *metrics) *door {
+	return &door{config: c, metrics: m, open: map[*conn]struct{}{}, byClient: map[netip.Addr]int{}, empty: make(chan struct{})}
 }
 
 // Accept returns the next connection that may come in. The others hear why not.
@@ -56,14 +57,18 @@ func (d *door) admit(raw net.Conn) (c *conn, why string) {
 	defer d.mu.Unlock()
 	switch {
 	case d.draining:
+		d.metrics.refuse(refusedDraining)
 		return nil, "shutting down"
 	case len(d.open) >= d.config.MaxConnections:
+		d.metrics.refuse(refusedConnections)
 		return nil, "too many connections"
 	case client.IsValid() && d.byClient[client] >= d.config.MaxConnectionsPerClient:
+		d.metrics.refuse(refusedClient)
 		return nil, "too many connections of yours"
 	}
 	c = &conn{Conn: raw, door: d, client: client, most: maxCommand}
 	d.open[c] = struct{}{}
+	d.metrics.open.Inc()
 	if client.IsValid() {
 		d.byClient[client]++
 	}
@@ -77,6 +82,7 @@ func (d *door) leave(c *conn) {
 		return
 	}
 	delete(d.open, c)
+	d.metrics.open.Dec()
 	if d.byClient[c.client]--; d.byClient[c.client] <= 0 {
 		delete(d.byClient, c.client)
 	}

@@ -37,6 +37,9 @@ func oneLine(s string) string {
 // writeWithout writes a mail without the Authentication-Results that a server of
 // our name has made (RFC 8601, section 5).
 func writeWithout(b *bytes.Buffer, raw []byte, hostname string) {
+	if len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') {
+		b.WriteString("X-First-Line:") // or it would continue what we have written
+	}
 	for len(raw) > 0 && raw[0] != '\r' && raw[0] != '\n' {
 		end := fieldEnd(raw)
 		if !isOurs(raw[:end], hostname) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
 )
@@ -31,8 +32,9 @@ type Options struct {
 	Taker Taker
 	// Resolver looks up names to check senders; nil means the system's.
 	Resolver Resolver
-	// Log is required.
-	Log *slog.Logger
+	// Log is required, and so is Registerer.
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
 }
 
 // maxRecipients is how many recipients a mail may have.
@@ -50,6 +52,7 @@ type Server struct {
 	limits     *limiter
 	smtp       *gosmtp.Server
 	door       *door
+	metrics    *metrics
 	inFlight   atomic.Int64
 	// failing: the last mail could not be made durable; it is there so that an
 	// outage is two lines in the log.
@@ -67,7 +70,8 @@ func New(o Options) *Server {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
-	s := &Server{Options: o, recipients: newRecipients(o.Recipients), senders: lower(o.Senders), users: newUsers(o.Users)}
+	s := &Server{Options: o, recipients: newRecipients(o.Recipients), senders: lower(o.Senders), users: newUsers(o.Users),
+		metrics: newMetrics(o.Registerer)}
 	s.limits = newLimiter(o.MessagesPerMinute, time.Now)
 	s.smtp = gosmtp.NewServer(gosmtp.BackendFunc(s.session))
 	s.smtp.LMTP, s.smtp.Domain = o.LMTP, o.Hostname
@@ -80,7 +84,7 @@ func New(o Options) *Server {
 	if o.TLS.CertFile != "" {
 		s.smtp.TLSConfig = &tls.Config{GetCertificate: o.TLS.certificate, MinVersion: tls.VersionTLS12}
 	}
-	s.door = newDoor(o.Config)
+	s.door = newDoor(o.Config, s.metrics)
 	return s
 }
 
@@ -117,19 +121,22 @@ func (s *Server) take(source string, mail []byte) error {
 		if s.failing.Load() && s.failing.Swap(false) {
 			s.Log.Info("mail is accepted again", "alert_source", source)
 		}
+		s.metrics.accepted.Inc()
 		return nil
 	case errors.Is(err, ingest.ErrTooLarge):
+		s.metrics.refuse(refusedSize)
 		return gosmtp.ErrDataTooLarge
 	}
 	if !s.failing.Swap(true) {
 		s.Log.Error("mail is not accepted", "alert_source", source, "err", err)
 	}
-	return temporary(451, gosmtp.EnhancedCode{4, 3, 0}, "not stored, send it again")
+	s.metrics.refuse(refusedNotDurable)
+	return answer(451, gosmtp.EnhancedCode{4, 3, 0}, "not stored, send it again")
 }
 
 // takeTimeout is how long the store may take for a mail.
 const takeTimeout = time.Minute
 
-func temporary(code int, enhanced gosmtp.EnhancedCode, text string) error {
+func answer(code int, enhanced gosmtp.EnhancedCode, text string) error {
 	return &gosmtp.SMTPError{Code: code, EnhancedCode: enhanced, Message: text}
 }

@@ -43,11 +43,12 @@ func (s *Server) session(c *gosmtp.Conn) (gosmtp.Session, error) {
 }
 
 // refuse answers, and ends the connection of a client that is refused too often.
-func (s *session) refuse(code int, enhanced gosmtp.EnhancedCode, text string) error {
+func (s *session) refuse(reason string, code int, enhanced gosmtp.EnhancedCode, text string) error {
+	s.s.metrics.refuse(reason)
 	if s.refusals++; s.refusals >= maxRefusals {
 		s.conn.end()
 	}
-	return temporary(code, enhanced, text)
+	return answer(code, enhanced, text)
 }
 
 // Mail implements gosmtp.Session.
@@ -56,15 +57,17 @@ func (s *session) Mail(from string, _ *gosmtp.MailOptions) error {
 	switch {
 	case s.s.door.isDraining():
 		s.conn.end()
-		return temporary(421, gosmtp.EnhancedCode{4, 3, 2}, "shutting down, try again later")
+		s.s.metrics.refuse(refusedDraining)
+		return answer(421, gosmtp.EnhancedCode{4, 3, 2}, "shutting down, try again later")
 	case s.s.TLS.Required && !encrypted:
-		return s.refuse(530, gosmtp.EnhancedCode{5, 7, 0}, "use STARTTLS first")
+		return s.refuse(refusedTLS, 530, gosmtp.EnhancedCode{5, 7, 0}, "use STARTTLS first")
 	case len(s.s.users) > 0 && s.user == "":
-		return s.refuse(530, gosmtp.EnhancedCode{5, 7, 0}, "authenticate first")
+		return s.refuse(refusedUser, 530, gosmtp.EnhancedCode{5, 7, 0}, "authenticate first")
 	case !permits(s.s.senders, from):
-		return s.refuse(550, gosmtp.EnhancedCode{5, 7, 1}, "this sender may not send here")
+		return s.refuse(refusedSender, 550, gosmtp.EnhancedCode{5, 7, 1}, "this sender may not send here")
 	case !s.s.limits.take(s.conn.client):
-		return temporary(450, gosmtp.EnhancedCode{4, 7, 1}, "too many messages, try again later")
+		s.s.metrics.refuse(refusedRate)
+		return answer(450, gosmtp.EnhancedCode{4, 7, 1}, "too many messages, try again later")
 	}
 	s.from, s.to = from, nil
 	return nil
@@ -74,7 +77,7 @@ func (s *session) Mail(from string, _ *gosmtp.MailOptions) error {
 func (s *session) Rcpt(to string, _ *gosmtp.RcptOptions) error {
 	source, ok := s.s.recipients.find(to)
 	if !ok {
-		return s.refuse(550, gosmtp.EnhancedCode{5, 1, 1}, "there is no such recipient here")
+		return s.refuse(refusedRecipient, 550, gosmtp.EnhancedCode{5, 1, 1}, "there is no such recipient here")
 	}
 	s.to = append(s.to, recipient{to, source})
 	return nil
@@ -130,7 +133,8 @@ func (s *session) receive(r io.Reader) (raw []byte, release func(), err error) {
 		if grown := int64(cap(raw)); grown > taken {
 			if s.s.inFlight.Add(grown-taken) > budget {
 				taken = grown
-				return nil, release, temporary(451, gosmtp.EnhancedCode{4, 3, 1}, "too much is being received, try again later")
+				s.s.metrics.refuse(refusedMemory)
+				return nil, release, answer(451, gosmtp.EnhancedCode{4, 3, 1}, "too much is being received, try again later")
 			}
 			taken = grown
 		}
@@ -139,9 +143,11 @@ func (s *session) receive(r io.Reader) (raw []byte, release func(), err error) {
 		case errors.Is(err, io.EOF):
 			return raw, release, nil
 		case errors.Is(err, gosmtp.ErrDataTooLarge):
+			s.s.metrics.refuse(refusedSize)
 			return nil, release, gosmtp.ErrDataTooLarge
 		case err != nil: // it was cut off, so nothing was promised
-			return nil, release, temporary(451, gosmtp.EnhancedCode{4, 4, 2}, "the message did not come to its end")
+			s.s.metrics.refuse(refusedBrokenOff)
+			return nil, release, answer(451, gosmtp.EnhancedCode{4, 4, 2}, "the message did not come to its end")
 		}
 		if len(raw) == cap(raw) {
 			raw = slices.Grow(raw, min(cap(raw), 4<<20))
@@ -173,7 +179,7 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 	}
 	return sasl.NewPlainServer(func(identity, username, password string) error {
 		if identity != "" && identity != username || !s.s.users.match(username, password) {
-			return s.refuse(535, gosmtp.EnhancedCode{5, 7, 8}, "wrong user or password")
+			return s.refuse(refusedUser, 535, gosmtp.EnhancedCode{5, 7, 8}, "wrong user or password")
 		}
 		s.user = username
 		return nil

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -64,7 +66,7 @@ func testConfig() Config {
 // start serves until the test ends.
 func start(tb testing.TB, c Config, s *sink) (*Server, string) {
 	tb.Helper()
-	return serve(tb, New(Options{Config: c, Taker: s, Log: slog.New(slog.DiscardHandler)}))
+	return serve(tb, New(Options{Config: c, Taker: s, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}))
 }
 
 func serve(tb testing.TB, server *Server) (*Server, string) {
@@ -224,8 +226,7 @@ func TestLMTP(t *testing.T) {
 // TestNoRelay: mail for somewhere else is refused, however it is addressed.
 func TestNoRelay(t *testing.T) {
 	s := &sink{}
-	c := testConfig()
-	_, addr := start(t, c, s)
+	server, addr := start(t, testConfig(), s)
 	for i, to := range []string{
 		"<victim@example.net>",
 		"<victim%example.net@gw.example.org>",
@@ -265,6 +266,9 @@ func TestNoRelay(t *testing.T) {
 	}
 	if got := s.all(); len(got) > 0 {
 		t.Errorf("got %q", got)
+	}
+	if got := testutil.ToFloat64(server.metrics.refused.WithLabelValues(refusedRecipient)); got < 10 {
+		t.Errorf("%v recipients are counted as refused", got)
 	}
 }
 
@@ -531,7 +535,7 @@ func TestConnectionLimits(t *testing.T) {
 }
 
 func TestTotalLimit(t *testing.T) {
-	d := newDoor(Config{MaxConnections: 3, MaxConnectionsPerClient: 2})
+	d := newDoor(Config{MaxConnections: 3, MaxConnectionsPerClient: 2}, newMetrics(prometheus.NewRegistry()))
 	var open []*conn
 	for i, want := range []bool{true, true, false, true, false} {
 		raw, other := net.Pipe()
