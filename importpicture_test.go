@@ -64,7 +64,7 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
 	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "remote", "router", "dedupe", "incident", "alert", "spool", "store"}},
 	// The same engine on a virtual clock.

@@ -56,6 +56,7 @@ func (d *decoder) check(cfg *Config) {
 	c.stability()
 	c.incidents()
 	c.heartbeats()
+	c.nsca()
 	c.store()
 	c.spool()
 	c.smtp()

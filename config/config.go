@@ -27,6 +27,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -52,6 +53,7 @@ type Config struct {
 	Store      store.Config       `yaml:"store"`
 	Spool      spool.Config       `yaml:"spool"`
 	SMTP       smtp.Config        `yaml:"smtp"`
+	NSCA       nsca.Config        `yaml:"nsca"`
 	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.

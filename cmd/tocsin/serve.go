@@ -98,6 +98,11 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer mail.close()
+	checks, err := listenPassive(ctx, c.NSCA)
+	if err != nil {
+		return err
+	}
+	defer checks.close()
 	settings, err := v.store.settings(c.Store)
 	if err != nil {
 		return err
@@ -129,8 +134,9 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	mail.receive(c.SMTP, g, log, registry)
-	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail)
-	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, log)
+	checks.receive(c.NSCA, g, log)
+	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail, checks)
+	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, checks, log)
 }
 
 // backer is a store that can write a copy of itself while it works. Redis is
@@ -188,7 +194,7 @@ func (v *server) mayListen(addr net.Addr, protected bool) error {
 		"or create a token with `tocsin token create --role admin`, or listen on 127.0.0.1, or, if the network itself is safe, --web.allow-unauthenticated", addr)
 }
 
-func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, log *slog.Logger) error {
+func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, checks *passive, log *slog.Logger) error {
 	server := &http.Server{Handler: g.Engine, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -204,9 +210,11 @@ func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, 
 	})
 	group.Go(func() error { return v.reloads(ctx, g) })
 	group.Go(mail.serve)
+	group.Go(checks.serve)
 	group.Go(func() error {
 		<-ctx.Done()
-		mail.drain(context.WithoutCancel(ctx)) // first: it hands over to what drains next
+		mail.drain(context.WithoutCancel(ctx)) // first: they hand over to what drains next
+		checks.drain()
 		g.Drain()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
