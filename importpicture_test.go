@@ -38,6 +38,8 @@ var picture = []struct {
 	{"ingest/icinga/icingatest", nil},
 	{"ingest/icinga/stream", []string{"config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/secret"}},
+	// What people did here, told to the tool that the alert came from.
+	{"writeback", []string{"config/secret"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},
 	// The door to all state, and the backends behind it.
@@ -79,9 +81,9 @@ var libraries = []struct {
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
-	{"net/http", []string{"ingest/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"net/http", []string{"ingest/...", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "ingest/...", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"os", []string{"config/...", "ingest/...", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 	{"log/slog", []string{"config/...", "ingest/...", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 
