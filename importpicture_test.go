@@ -38,11 +38,13 @@ var picture = []struct {
 	{"ingest/formats", []string{"ingest/...", "alert"}},
 	// A real Icinga for everybody's tests, and the events that one has to say.
 	{"ingest/icinga/icingatest", nil},
-	{"ingest/icinga/stream", []string{"config/secret"}},
+	{"ingest/icinga/stream", []string{"config/secret", "remote"}},
 	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
 	// Mail in, over SMTP. What it means is said by the format.
 	{"ingest/smtp", []string{"ingest", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
+	// What people did here, told to the tool that the alert came from.
+	{"writeback", []string{"config/secret", "remote"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},
 	// The door to all state, and the backends behind it.
@@ -57,7 +59,7 @@ var picture = []struct {
 	{"store", []string{"incident", "alert", "config/secret"}},
 	{"store/...", []string{"store", "incident", "alert"}},
 	// The APIs of the tools that alerts come from.
-	{"remote", []string{"ingest", "alert", "config/secret"}},
+	{"remote", []string{"ingest", "alert"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
@@ -66,7 +68,7 @@ var picture = []struct {
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "remote", "router", "dedupe", "incident", "alert", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "alert", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
@@ -90,9 +92,9 @@ var libraries = []struct {
 	{"github.com/emersion/go-smtp", []string{"ingest/smtp"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
-	{"net/http", []string{"ingest/...", "remote", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"net/http", []string{"ingest/...", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "ingest/...", "remote", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"os", []string{"config/...", "ingest/...", "remote", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	{"log/slog", []string{"config/...", "ingest/...", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 

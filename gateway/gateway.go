@@ -65,6 +65,7 @@ type Gateway struct {
 	opts      Options
 	ingest    *ingest.Handler
 	outside   outside
+	streams   streams
 	log       *slog.Logger
 	store     store.Store
 	pings     *prometheus.CounterVec
@@ -93,6 +94,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
 		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
 	}))
+	g.outside.log = o.Log
 	g.Pipeline.SetOutside(&g.outside)
 	var err error
 	g.API, err = web.New(web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
@@ -139,6 +141,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	}
 	g.ingest.Set(sources)
 	g.config.Store(c)
+	g.restartStreams(c)
 	g.reloadOK.Set(1)
 	g.reloadAt.Set(float64(g.opts.Now().Unix()))
 	for _, w := range c.Warnings {
@@ -229,6 +232,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
 	group.Go(func() error { g.ping(ctx); return nil })
+	group.Go(func() error { g.runStreams(ctx); return nil })
 	if g.opts.Spool != nil {
 		group.Go(func() error {
 			return g.opts.Spool.Run(ctx, spool.Drain{Ready: g.readiness.check, Replay: g.ingest.Replay})

@@ -28,7 +28,7 @@ func serve(t *testing.T, handler http.HandlerFunc) ingest.APIConfig {
 
 func client(t *testing.T, c ingest.APIConfig) *http.Client {
 	t.Helper()
-	out, err := NewClient(c)
+	out, err := Client(c.CAFile, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			t.Errorf("%s: got %d alerts and %v, want %q", name, len(got), err, c.want)
 		}
 	}
-	if _, err := NewClient(ingest.APIConfig{CAFile: "alertmanager.go"}); err == nil || !strings.Contains(err.Error(), "no certificate") {
+	if _, err := Client("alertmanager.go", ""); err == nil || !strings.Contains(err.Error(), "no certificate") {
 		t.Errorf("a file without a certificate: got %v", err)
 	}
 }
