@@ -34,8 +34,9 @@ var picture = []struct {
 	// What small formats are made of, the formats, and the list of all of them.
 	{"ingest/fields", []string{"alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
-	// Mail in, over SMTP. What it means is said by the format.
+	// Mail in, over SMTP and out of mailboxes. What it means is said by the format.
 	{"ingest/smtp", []string{"ingest", "config/secret"}},
+	{"ingest/imap", []string{"ingest", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/secret"}},
 	// Requests that wait on this machine while the store is away.
 	{"spool", []string{"ingest"}},
@@ -56,7 +57,7 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/secret"}},
 	// All of it put together, on any store.
 	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "router", "dedupe", "incident", "alert", "spool", "store"}},
 	// The same engine on a virtual clock.
@@ -78,6 +79,7 @@ var libraries = []struct {
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/emersion/go-smtp", []string{"ingest/smtp"}},
+	{"github.com/emersion/go-imap", []string{"ingest/imap"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},

@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/ingest/imap"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -47,6 +48,7 @@ type Config struct {
 	Store     store.Config                   `yaml:"store"`
 	Spool     spool.Config                   `yaml:"spool"`
 	SMTP      smtp.Config                    `yaml:"smtp"`
+	IMAP      []imap.Config                  `yaml:"imap"`
 	Web       web.Config                     `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
@@ -92,6 +94,9 @@ func Load(text []byte, name string) (*Config, error) {
 		c.Alertmanager = d.alertmanager(root, string(text))
 		c.Store.TLS = d.filesOf(c.Store.TLS)
 		c.SMTP.TLS.CertFile, c.SMTP.TLS.KeyFile = d.beside(c.SMTP.TLS.CertFile), d.beside(c.SMTP.TLS.KeyFile)
+		for i := range c.IMAP {
+			c.IMAP[i].CAFile = d.beside(c.IMAP[i].CAFile)
+		}
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {
