@@ -40,7 +40,8 @@ var picture = []struct {
 	{"ingest/icinga/icingatest", nil},
 	{"ingest/icinga/stream", []string{"config/secret", "remote"}},
 	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
-	// Mail in, over SMTP. What it means is said by the format.
+	// Mail in, over SMTP and out of mailboxes. What it means is said by the format.
+	{"ingest/imap", []string{"ingest", "config/secret"}},
 	{"ingest/smtp", []string{"ingest", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
 	// What people did here, told to the tool that the alert came from.
@@ -66,7 +67,7 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
 	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "alert", "spool", "store"}},
 	// The same engine on a virtual clock.
@@ -90,6 +91,7 @@ var libraries = []struct {
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/emersion/go-smtp", []string{"ingest/smtp"}},
+	{"github.com/emersion/go-imap", []string{"ingest/imap"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},

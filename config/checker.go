@@ -60,6 +60,7 @@ func (d *decoder) check(cfg *Config) {
 	c.store()
 	c.spool()
 	c.smtp()
+	c.imap()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

@@ -27,6 +27,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/ingest/imap"
 	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 	"github.com/tocsin-gateway/tocsin/router"
@@ -53,6 +54,7 @@ type Config struct {
 	Store      store.Config       `yaml:"store"`
 	Spool      spool.Config       `yaml:"spool"`
 	SMTP       smtp.Config        `yaml:"smtp"`
+	IMAP       []imap.Config      `yaml:"imap"`
 	NSCA       nsca.Config        `yaml:"nsca"`
 	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
@@ -103,6 +105,9 @@ func Load(text []byte, name string) (*Config, error) {
 			c.Sources[name] = s
 		}
 		c.SMTP.TLS.CertFile, c.SMTP.TLS.KeyFile = d.beside(c.SMTP.TLS.CertFile), d.beside(c.SMTP.TLS.KeyFile)
+		for i := range c.IMAP {
+			c.IMAP[i].CAFile = d.beside(c.IMAP[i].CAFile)
+		}
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {

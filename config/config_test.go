@@ -278,6 +278,7 @@ sources:
   b: {format: prometheus, auth: {bearer_token_file: token}}
 web: {admin_token: `+planted+`-admin}
 smtp: {listen: '127.0.0.1:2525', recipients: {a@example.com: email}, users: [{username: u, password: `+planted+`-mail}]}
+imap: [{server: 'imap.example.com:993', username: u, password: `+planted+`-imap}]
 store: {url: 'redis-sentinel://tocsin:`+planted+`@h/m?sentinel_password=`+planted+`'}
 global: {slack_api_url: 'https://hooks.example.com/`+planted+`'}
 route: {receiver: r}

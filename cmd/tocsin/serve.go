@@ -133,7 +133,7 @@ func (v *server) run(ctx context.Context) (err error) {
 	if err := v.mayListen(l.Addr(), protected || g.API.Authenticated()); err != nil {
 		return err
 	}
-	mail.receive(c.SMTP, g, log, registry)
+	mail.receive(c, g, log, registry)
 	checks.receive(c.NSCA, g, log)
 	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail, checks)
 	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, checks, log)
@@ -211,6 +211,9 @@ func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, 
 	group.Go(func() error { return v.reloads(ctx, g) })
 	group.Go(mail.serve)
 	group.Go(checks.serve)
+	for _, p := range mail.pollers {
+		group.Go(func() error { return p.Run(ctx) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
 		mail.drain(context.WithoutCancel(ctx)) // first: they hand over to what drains next
