@@ -125,19 +125,26 @@ func (c capture) request(tb testing.TB) *http.Request {
 	return out
 }
 
-func (c capture) send(tb testing.TB, received time.Time) (int, string, []alert.Alert) {
+// newHandler takes requests of one source, on a clock that stands still.
+func newHandler(tb testing.TB, s *sink, now time.Time, name string) *ingest.Handler {
 	tb.Helper()
-	sink := &sink{}
-	h, err := ingest.New(ingest.Options{Sink: sink, Formats: All, Open: func(string) bool { return true }, Now: func() time.Time { return received },
+	h, err := ingest.New(ingest.Options{Sink: s, Formats: All, Open: func(string) bool { return true }, Now: func() time.Time { return now },
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	format, ok := All[c.format]
+	format, ok := All[name]
 	if !ok {
-		tb.Fatalf("no format %s", c.format)
+		tb.Fatalf("no format %s", name)
 	}
-	h.Set([]ingest.Source{{Name: c.format, Format: format, BodyLimit: format.BodyLimit}})
+	h.Set([]ingest.Source{{Name: name, Format: format, BodyLimit: format.BodyLimit}})
+	return h
+}
+
+func (c capture) send(tb testing.TB, received time.Time) (int, string, []alert.Alert) {
+	tb.Helper()
+	sink := &sink{}
+	h := newHandler(tb, sink, received, c.format)
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	h.Register(engine)
