@@ -35,8 +35,12 @@ var picture = []struct {
 	{"ingest/fields", []string{"alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/secret"}},
+	// Folders that one process uses at a time.
+	{"folder", nil},
 	// Requests that wait on this machine while the store is away.
-	{"spool", []string{"ingest"}},
+	{"spool", []string{"folder", "ingest"}},
+	// Requests that are kept on this machine for people to look at.
+	{"recorder", []string{"folder", "ingest"}},
 	// The door to all state, and the backends behind it.
 	{"store/failpoint", nil},
 	{"store/embedded", []string{"store", "store/transfer", "store/row", "store/repeats", "incident", "alert"}},
@@ -54,9 +58,9 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "router", "dedupe", "incident", "recorder", "spool", "store", "store/redisurl", "web", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "router", "dedupe", "incident", "alert", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "router", "dedupe", "incident", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
@@ -64,7 +68,7 @@ var picture = []struct {
 	{"demo", []string{"bench"}},
 	{"e2e", []string{"web/webtest"}},
 	// Wiring.
-	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "router", "simulate", "spool", "store/...", "web"}},
+	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "recorder", "router", "simulate", "spool", "store/...", "web"}},
 }
 
 // libraries says where a library may be imported.
@@ -75,11 +79,12 @@ var libraries = []struct {
 	{"github.com/gin-gonic/gin", []string{"cmd/...", "ingest", "web/...", "gateway", "simulate", "bench"}},
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
-	{"github.com/prometheus/client_golang", []string{"ingest", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
+	{"github.com/klauspost/compress", []string{"recorder"}},
+	{"github.com/prometheus/client_golang", []string{"ingest", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "ingest/...", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
-	{"log/slog", []string{"config/...", "ingest/...", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"os", []string{"config/...", "folder", "ingest/...", "recorder", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"log/slog", []string{"config/...", "ingest/...", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 
 // fits reports whether the pattern covers the package.
