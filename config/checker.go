@@ -56,6 +56,7 @@ func (d *decoder) check(cfg *Config) {
 	c.heartbeats()
 	c.store()
 	c.spool()
+	c.recorder()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

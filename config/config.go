@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -49,6 +50,7 @@ type Config struct {
 	Ping       PingConfig         `yaml:"ping"`
 	Store      store.Config       `yaml:"store"`
 	Spool      spool.Config       `yaml:"spool"`
+	Recorder   recorder.Config    `yaml:"recorder"`
 	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.

@@ -11,6 +11,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -45,7 +46,7 @@ func Default() *Config {
 			},
 		},
 		Store: store.Config{URL: "file:data", Timeout: model.Duration(2 * time.Second), MaxInFlight: 2048, Durability: "local", Replicas: 1},
-		Spool: spool.DefaultConfig(),
+		Spool: spool.DefaultConfig(), Recorder: recorder.DefaultConfig(),
 	}
 }
 

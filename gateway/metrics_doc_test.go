@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
@@ -55,7 +56,16 @@ func families(t *testing.T) []*dto.MetricFamily {
 			t.Error(err)
 		}
 	})
-	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Config: c, Log: log, Registry: registry}); err != nil {
+	recording, err := recorder.Open(recorder.Options{Config: recorder.Config{Dir: t.TempDir(), MaxSize: ingest.GiB}, Log: log, Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := recording.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Recorder: recording, Config: c, Log: log, Registry: registry}); err != nil {
 		t.Fatal(err)
 	}
 	all, err := registry.Gather()

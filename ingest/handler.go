@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -316,7 +317,8 @@ func WithoutToken(query string) string {
 	kept := strings.Split(query, "&")
 	kept = slices.DeleteFunc(kept, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
-		return name == "token"
+		name, err := url.QueryUnescape(name) // as it was read when we looked for it
+		return err == nil && name == "token"
 	})
 	return strings.Join(kept, "&")
 }
