@@ -74,7 +74,7 @@ func TestFilters(t *testing.T) {
 			c.q.Limit = limit
 			var got []string
 			for _, body := range g.bodies(g.list(c.q)) {
-				got = append(got, strings.Trim(body, `{"n":}`))
+				got = append(got, strings.TrimSuffix(strings.TrimPrefix(body, `{"n":`), "}"))
 			}
 			if strings.Join(got, " ") != c.want {
 				t.Errorf("%s, %d a page: got %v, want %s", name, limit, got, c.want)
