@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -82,7 +83,7 @@ type listing struct {
 // segment adds what is in a segment to the page.
 func (l *listing) segment(ctx context.Context, v view) error {
 	if l.left <= 0 {
-		l.next = formatNumber(min(l.before, v.past))
+		l.next = formatNumber(v.past)
 		return nil
 	}
 	return l.open(v, func(rd *reader, blocks []block) error {
@@ -136,15 +137,7 @@ func (r *Recorder) Get(ctx context.Context, id string) (Recording, error) {
 		return Recording{}, err
 	}
 	views := r.views()
-	i, exact := slices.BinarySearchFunc(views, number, func(v view, n uint64) int {
-		switch {
-		case v.number < n:
-			return -1
-		case v.number > n:
-			return 1
-		}
-		return 0
-	})
+	i, exact := slices.BinarySearchFunc(views, number, func(v view, n uint64) int { return cmp.Compare(v.number, n) })
 	if !exact {
 		i--
 	}
