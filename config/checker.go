@@ -61,6 +61,7 @@ func (d *decoder) check(cfg *Config) {
 	c.spool()
 	c.smtp()
 	c.imap()
+	c.recorder()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

@@ -29,8 +29,8 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/spool"
-	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/failpoint"
 )
 
@@ -122,11 +122,20 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, waiting.Close()) }()
+	var recording *recorder.Recorder
+	if c.Recorder.Dir != "" {
+		recording, err = recorder.Open(recorder.Options{Config: c.Recorder, Log: log, Registerer: registry})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, recording.Close()) }()
+	}
 	protected, err := v.webProtected()
 	if err != nil {
 		return err
 	}
-	g, err := v.gateway(ctx, c, withOutage(st), waiting, registry, admin, protected, log)
+	g, err := v.gateway(ctx, gateway.Options{Store: withOutage(st), Spool: waiting, Recorder: recording, Config: c, Log: log, Registry: registry, AdminToken: admin,
+		AnyHost: v.allowUnauthenticated || protected})
 	if err != nil {
 		return err
 	}
@@ -145,11 +154,11 @@ type backer interface {
 	Backup(ctx context.Context, w io.Writer) error
 }
 
-func (v *server) gateway(ctx context.Context, c *config.Config, st store.Store, waiting *spool.Spool, registry *prometheus.Registry, admin string, protected bool, log *slog.Logger) (*gateway.Gateway, error) {
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("tocsin"))
-	o := gateway.Options{Store: st, Spool: waiting, Config: c, Log: log, Registry: registry, Version: firstOf(version.Version, "development"), AdminToken: admin,
-		AnyHost: v.allowUnauthenticated || protected}
-	if st, ok := st.(backer); ok {
+// gateway makes a gateway with what else a process has to say of itself.
+func (v *server) gateway(ctx context.Context, o gateway.Options) (*gateway.Gateway, error) {
+	o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("tocsin"))
+	o.Version = firstOf(version.Version, "development")
+	if st, ok := o.Store.(backer); ok {
 		o.Backup = st.Backup
 	}
 	if v.configFile != "" {
