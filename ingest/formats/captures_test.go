@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -401,5 +403,32 @@ func checkWellFormed(t testing.TB, a *alert.Alert, source string, received time.
 	}
 	if a.Status == alert.Firing && !a.EndsAt.IsZero() {
 		t.Errorf("a firing alert that ended at %v", a.EndsAt)
+	}
+}
+
+// TestBodiesAlone: what explain is given is a body, or a query, and nothing that
+// says what is in it. It means the same.
+func TestBodiesAlone(t *testing.T) {
+	for _, c := range listCaptures(t) {
+		t.Run(c.name, func(t *testing.T) {
+			received := readExpectation(t, c.expect).ReceivedAt
+			code, _, want := c.send(t, received)
+			r := c.request(t)
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Method == http.MethodGet {
+				body = []byte(r.URL.RawQuery)
+			}
+			request := ingest.Request{Source: c.format, Body: body, ReceivedAt: received}
+			if tokens := All[c.format].Tokens; tokens != nil {
+				_, request.Body = tokens(request)
+			}
+			got, err := All[c.format].Decode(request)
+			if (err == nil) != (code == http.StatusOK) || err == nil && !reflect.DeepEqual(got.Alerts, want) {
+				t.Errorf("got %+v (%v), want %+v (answered %d)", got.Alerts, err, want, code)
+			}
+		})
 	}
 }
