@@ -1,6 +1,6 @@
 // Package imap fetches mail from mailboxes and hands it to ingest. It is for mail
-// that can be delivered in no other way: a mail is seen with the next poll and not
-// when it comes. What a mail means is the business of package email.
+// that can be delivered in no other way. What a mail means is the business of
+// package email.
 package imap
 
 import (
@@ -123,75 +123,167 @@ func New(c Config, taker Taker, log *slog.Logger) *Poller {
 	return &Poller{config: c, taker: taker, log: log.With("mailbox", c.Username+"@"+c.Server+"/"+c.Mailbox)}
 }
 
-// Run polls until ctx ends. A failure is logged when it begins and when it ends.
+// Run looks into the mailbox until ctx ends: as soon as something is new where the
+// server can say so (IDLE, RFC 2177), and at each interval in any case. A failure
+// is logged when it begins and when it ends.
 func (p *Poller) Run(ctx context.Context) error {
 	failing := false
-	for {
-		err := p.Poll(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil && !failing:
-			p.log.ErrorContext(ctx, "mail is not fetched", "err", err)
-		case err == nil && failing:
+	looked := func() {
+		if failing {
 			p.log.InfoContext(ctx, "mail is fetched again")
-		}
-		failing = err != nil
-		interval := time.Duration(p.config.Interval)
-		wait := time.NewTimer(interval - interval/20 + rand.N(interval/10+1)) // not all at once
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return nil
-		case <-wait.C:
+			failing = false
 		}
 	}
+	for {
+		err := p.session(ctx, looked)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !failing {
+			p.log.ErrorContext(ctx, "mail is not fetched", "err", err)
+			failing = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(p.pause()):
+		}
+	}
+}
+
+// pause is about an interval: not all mailboxes are looked into at once.
+func (p *Poller) pause() time.Duration {
+	interval := time.Duration(p.config.Interval)
+	return interval - interval/20 + rand.N(interval/10+1)
 }
 
 // Poll takes the mails that are there. A mail is marked when it is durable, so one
 // that was not marked for a failure comes again, which is harmless.
 func (p *Poller) Poll(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pollTime)
+	c, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if err := p.look(ctx, c); err != nil {
+		return err
+	}
+	return c.Logout().Wait()
+}
+
+// session looks into the mailbox again and again as long as the server tells of
+// news; looked is called each time that it worked.
+func (p *Poller) session(ctx context.Context, looked func()) error {
+	c, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for {
+		if err := p.look(ctx, c); err != nil {
+			return err
+		}
+		looked()
+		if !c.Caps().Has(imap.CapIdle) {
+			return c.Logout().Wait()
+		}
+		if err := p.idle(ctx, c); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// idle waits until something is new, or an interval has passed.
+func (p *Poller) idle(ctx context.Context, c *connection) error {
+	waiting, err := c.Idle()
+	if err != nil {
+		return fmt.Errorf("imap: idle: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-c.news:
+	case <-c.Closed():
+	case <-time.After(p.pause()):
+	}
+	if err := errors.Join(waiting.Close(), waiting.Wait()); err != nil {
+		return fmt.Errorf("imap: idle: %w", err)
+	}
+	return nil
+}
+
+// connection is one to the server, with the mailbox selected.
+type connection struct {
+	*imapclient.Client
+	conn net.Conn
+	// news has something in it when the server said that the mailbox has changed.
+	news chan struct{}
+	stop func() bool
+}
+
+func (c *connection) close() {
+	c.stop()
+	_ = c.Close() // the server has hung up after the logout
+}
+
+func (p *Poller) connect(ctx context.Context) (*connection, error) {
+	// The client sets deadlines of its own: closing the connection is what ends it.
+	begun, cancel := context.WithTimeout(ctx, pollTime)
 	defer cancel()
 	dialer := &net.Dialer{Timeout: 30 * time.Second}
-	conn, err := dialer.DialContext(ctx, "tcp", p.config.Server)
+	conn, err := dialer.DialContext(begun, "tcp", p.config.Server)
 	if err != nil {
-		return fmt.Errorf("imap: %w", err)
+		return nil, fmt.Errorf("imap: %w", err)
 	}
-	// The client sets deadlines of its own: this is what ends it.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	client, err := p.greet(conn)
+	late := context.AfterFunc(begun, func() { _ = conn.Close() })
+	c := &connection{conn: conn, news: make(chan struct{}, 1)}
+	if c.Client, err = p.greet(c); err != nil {
+		return nil, fmt.Errorf("imap: %w", errors.Join(err, conn.Close()))
+	}
+	if err = c.Login(p.config.Username, p.config.Password.Reveal()).Wait(); err != nil {
+		err = fmt.Errorf("imap: log in: %w", err)
+	} else if _, err = c.Select(p.config.Mailbox, nil).Wait(); err != nil {
+		err = fmt.Errorf("imap: select %q: %w", p.config.Mailbox, err)
+	}
+	if !late() && err == nil {
+		err = fmt.Errorf("imap: %w", context.Cause(begun))
+	}
 	if err != nil {
-		return fmt.Errorf("imap: %w", errors.Join(err, conn.Close()))
+		_ = c.Close() // err says what is wrong
+		return nil, err
 	}
-	defer func() { _ = client.Close() }() // the server has hung up after the logout
-	if err := client.Login(p.config.Username, p.config.Password.Reveal()).Wait(); err != nil {
-		return fmt.Errorf("imap: log in: %w", err)
-	}
-	if _, err := client.Select(p.config.Mailbox, nil).Wait(); err != nil {
-		return fmt.Errorf("imap: select %q: %w", p.config.Mailbox, err)
+	c.stop = context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now().Add(time.Second)) }) // for a logout
+	return c, nil
+}
+
+// look takes the mails that are there, the oldest first.
+func (p *Poller) look(ctx context.Context, c *connection) error {
+	ctx, cancel := context.WithTimeout(ctx, pollTime)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { _ = c.conn.Close() })()
+	select {
+	case <-c.news: // what was new until now is looked at
+	default:
 	}
 	criteria := &imap.SearchCriteria{NotFlag: []imap.Flag{imap.FlagDeleted}}
 	if p.config.Afterwards == MarkSeen {
 		criteria.NotFlag = append(criteria.NotFlag, imap.FlagSeen)
 	}
-	found, err := client.UIDSearch(criteria, nil).Wait()
+	found, err := c.UIDSearch(criteria, nil).Wait()
 	if err != nil {
 		return fmt.Errorf("imap: search: %w", err)
 	}
 	uids := found.AllUIDs()
-	slices.Sort(uids) // the oldest first
+	slices.Sort(uids)
 	for _, uid := range uids[:min(len(uids), maxMails)] {
-		if err := p.take(ctx, client, uid); err != nil {
+		if err := p.take(ctx, c.Client, uid); err != nil {
 			return err
 		}
 	}
-	return client.Logout().Wait()
+	return nil
 }
 
 // greet begins to speak, encrypted as it should be.
-func (p *Poller) greet(conn net.Conn) (*imapclient.Client, error) {
+func (p *Poller) greet(c *connection) (*imapclient.Client, error) {
 	host, _, err := net.SplitHostPort(p.config.Server)
 	if err != nil {
 		return nil, err
@@ -201,13 +293,21 @@ func (p *Poller) greet(conn net.Conn) (*imapclient.Client, error) {
 		return nil, err
 	}
 	settings := &tls.Config{ServerName: host, RootCAs: roots, MinVersion: tls.VersionTLS12}
+	options := &imapclient.Options{TLSConfig: settings, UnilateralDataHandler: &imapclient.UnilateralDataHandler{
+		Mailbox: func(*imapclient.UnilateralDataMailbox) {
+			select {
+			case c.news <- struct{}{}:
+			default: // somebody is on the way already
+			}
+		}}}
+	conn := c.conn
 	switch p.config.Encryption {
 	case StartTLS:
-		return imapclient.NewStartTLS(conn, &imapclient.Options{TLSConfig: settings})
+		return imapclient.NewStartTLS(conn, options)
 	case TLS:
 		conn = tls.Client(conn, settings)
 	}
-	client := imapclient.New(conn, nil)
+	client := imapclient.New(conn, options)
 	return client, client.WaitGreeting()
 }
 

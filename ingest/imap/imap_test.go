@@ -68,7 +68,7 @@ type mailbox struct {
 	caFile  string
 }
 
-func newMailbox(t *testing.T, encryption string) *mailbox {
+func newMailbox(t *testing.T, encryption string, more ...imap.Cap) *mailbox {
 	t.Helper()
 	m := &mailbox{user: imapmemserver.NewUser("alerts", password), caFile: filepath.Join(t.TempDir(), "ca.pem")}
 	if err := m.user.Create("INBOX", nil); err != nil {
@@ -85,6 +85,9 @@ func newMailbox(t *testing.T, encryption string) *mailbox {
 		InsecureAuth: encryption == Plain,
 		TLSConfig:    settings,
 		Logger:       slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
+	}
+	for _, c := range more {
+		options.Caps[c] = struct{}{}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -247,5 +250,28 @@ func TestRun(t *testing.T) {
 	}
 	if text := log.String(); strings.Count(text, "mail is not fetched") != 1 || strings.Count(text, "mail is fetched again") != 1 || strings.Contains(text, password) {
 		t.Errorf("log: %s", text)
+	}
+}
+
+// TestIdle: a server that says when something is new is not asked every hour.
+func TestIdle(t *testing.T) {
+	m, s := newMailbox(t, TLS, imap.CapIdle), &sink{}
+	c := m.config(TLS, MarkSeen)
+	c.Interval = model.Duration(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	m.deliver(t, "first")
+	go func() { done <- New(c, s, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	// The server of the tests does not tell of what came in the moment before IDLE
+	// began, as real ones do, but of the next. So there is always a next.
+	for deadline := time.Now().Add(10 * time.Second); s.count() < 5; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("only %d mails are taken", s.count())
+		}
+		m.deliver(t, "more")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
