@@ -79,7 +79,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"refused":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, "answered 401"},
 		"a page":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "JSON"},
 		"cut":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(listed[:200])) }, "JSON"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, "answered 302"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) }, "answered 302"},
 	} {
 		api := serve(t, c.answer)
 		got, err := Alertmanager(t.Context(), client(t, api), api)
