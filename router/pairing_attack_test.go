@@ -222,15 +222,15 @@ func TestAttackSwallowed(t *testing.T) {
 		bodies []string
 		want   int
 	}{
-		"kuma: a problem that ends in Testing":    {"uptime-kuma", []string{`{"msg":"[shop] [🔴 Down] keyword not found: A/B Testing"}`}, 1},
-		"events: an empty status":                 {"events", []string{`{"name":"Disk","status":""}`}, 1},
-		"elastalert: two dedup keys":              {"elastalert", []string{pd("db-1", "Disk full", "trigger"), pd("db-2", "Disk full", "trigger")}, 2},
-		"elastalert: resolve by the dedup key":    {"elastalert", []string{pd("db-1", "Disk full", "trigger"), pd("db-1", "Disk ok", "resolve")}, 0},
-		"elastalert: PagerDuty v1, two rules":     {"elastalert", []string{v1("Disk full", "a"), v1("Login attack", "b")}, 2},
-		"nagios: cries of two hosts":              {"nagios", []string{`PROBLEM web-01 disk is CRITICAL`, `PROBLEM db-01 raid is CRITICAL`}, 2},
-		"nrdp: an exit status of 127":             {"nrdp", []string{`cmd=submitcheck&JSONDATA={"checkresults":[{"checkresult":{"type":"service"},"hostname":"web","servicename":"Disk","state":"127","output":"CRITICAL"}]}`}, 1},
-		"sns: an alarm by EventBridge":            {"sns", []string{`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:eu-central-1:123456789012:a","Message":"{\"detail-type\":\"CloudWatch Alarm State Change\",\"detail\":{\"alarmName\":\"CPU\",\"state\":{\"value\":\"ALARM\"}}}"}`}, 1},
-		"host!service and service!service":        {"nrdp", []string{`cmd=submitcheck&JSONDATA={"checkresults":[{"hostname":"a!b","servicename":"c","state":"2","output":"x"}]}`, `cmd=submitcheck&JSONDATA={"checkresults":[{"hostname":"a","servicename":"b!c","state":"0","output":"x"}]}`}, 1},
+		"kuma: a problem that ends in Testing": {"uptime-kuma", []string{`{"msg":"[shop] [🔴 Down] keyword not found: A/B Testing"}`}, 1},
+		"events: an empty status":              {"events", []string{`{"name":"Disk","status":""}`}, 1},
+		"elastalert: two dedup keys":           {"elastalert", []string{pd("db-1", "Disk full", "trigger"), pd("db-2", "Disk full", "trigger")}, 2},
+		"elastalert: resolve by the dedup key": {"elastalert", []string{pd("db-1", "Disk full", "trigger"), pd("db-1", "Disk ok", "resolve")}, 0},
+		"elastalert: PagerDuty v1, two rules":  {"elastalert", []string{v1("Disk full", "a"), v1("Login attack", "b")}, 2},
+		"nagios: cries of two hosts":           {"nagios", []string{`PROBLEM web-01 disk is CRITICAL`, `PROBLEM db-01 raid is CRITICAL`}, 2},
+		"nrdp: an exit status of 127":          {"nrdp", []string{`cmd=submitcheck&JSONDATA={"checkresults":[{"checkresult":{"type":"service"},"hostname":"web","servicename":"Disk","state":"127","output":"CRITICAL"}]}`}, 1},
+		"sns: an alarm by EventBridge":         {"sns", []string{`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:eu-central-1:123456789012:a","Message":"{\"detail-type\":\"CloudWatch Alarm State Change\",\"detail\":{\"alarmName\":\"CPU\",\"state\":{\"value\":\"ALARM\"}}}"}`}, 1},
+		"host!service and service!service":     {"nrdp", []string{`cmd=submitcheck&JSONDATA={"checkresults":[{"hostname":"a!b","servicename":"c","state":"2","output":"x"}]}`, `cmd=submitcheck&JSONDATA={"checkresults":[{"hostname":"a","servicename":"b!c","state":"0","output":"x"}]}`}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t)
