@@ -282,3 +282,14 @@ func TestAttackReportOfAnotherHost(t *testing.T) {
 		g.clock.add(time.Minute)
 	}
 }
+
+// A word of one's own for the type: its problem opens, its end is information.
+func TestAttackOwnWords(t *testing.T) {
+	g := newGateway(t)
+	v1 := g.say("nagios", "HOSTNAME=web&SERVICEDESC=Disk&NOTIFICATIONTYPE=ALERT&SERVICESTATE=CRITICAL")
+	g.clock.add(time.Minute)
+	v2 := g.say("nagios", "HOSTNAME=web&SERVICEDESC=Disk&NOTIFICATIONTYPE=RESOLVED&SERVICESTATE=OK")
+	if n := g.openOnes(); n != 0 {
+		t.Errorf("%v, %v: stays open", v1, v2)
+	}
+}
