@@ -21,12 +21,12 @@ func attackMail(head, text string) ingest.Batch {
 // Information is not kept at all, so these problems are lost without a trace.
 func TestAttackSwallowedMails(t *testing.T) {
 	for name, m := range map[string][2]string{
-		"to a list, in other words":   {"From: mon@x.example\nList-Id: <alerts.x.example>\nSubject: Disk space low on db-1", "5% left"},
-		"bulk, in other words":        {"From: mon@x.example\nPrecedence: bulk\nSubject: Certificate of shop.example expires in 1 day", "x"},
-		"bulk, in German":             {"From: mon@x.example\nPrecedence: bulk\nSubject: Server db-1 nicht erreichbar", "x"},
-		"about a queue of mail":       {"From: mon@x.example\nSubject: Undelivered mail queue on mx-1 is CRITICAL", "5000 mails"},
-		"about mail, by Nagios":       {"From: nagios@x.example\nSubject: Mail delivery failure on mx-1", "Notification Type: PROBLEM\nService: Queue\nHost: mx-1\nState: CRITICAL"},
-		"in a thread, with > in it":   {"From: zabbix@x.example\nIn-Reply-To: <7.0123456789abcdef0123456789abcdef.web@x>\nSubject: Problem: CPU\n", "Problem started at 02:00:00 on 2026.11.21\nProblem name: CPU\nHost: web\nSeverity: High\n> 90% for 5 min\n> 95% now\nOriginal problem ID: 7"},
+		"to a list, in other words": {"From: mon@x.example\nList-Id: <alerts.x.example>\nSubject: Disk space low on db-1", "5% left"},
+		"bulk, in other words":      {"From: mon@x.example\nPrecedence: bulk\nSubject: Certificate of shop.example expires in 1 day", "x"},
+		"bulk, in German":           {"From: mon@x.example\nPrecedence: bulk\nSubject: Server db-1 nicht erreichbar", "x"},
+		"about a queue of mail":     {"From: mon@x.example\nSubject: Undelivered mail queue on mx-1 is CRITICAL", "5000 mails"},
+		"about mail, by Nagios":     {"From: nagios@x.example\nSubject: Mail delivery failure on mx-1", "Notification Type: PROBLEM\nService: Queue\nHost: mx-1\nState: CRITICAL"},
+		"in a thread, with > in it": {"From: zabbix@x.example\nIn-Reply-To: <7.0123456789abcdef0123456789abcdef.web@x>\nSubject: Problem: CPU\n", "Problem started at 02:00:00 on 2026.11.21\nProblem name: CPU\nHost: web\nSeverity: High\n> 90% for 5 min\n> 95% now\nOriginal problem ID: 7"},
 	} {
 		b := attackMail(m[0], m[1])
 		if a := b.Alerts[0]; a.Kind == alert.KindInformation {
