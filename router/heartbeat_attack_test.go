@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
 )
 
 // The comparison with the API of Alertmanager must not stand in for the messages
@@ -35,4 +37,46 @@ func TestAttackHeartbeatSwallowsAll(t *testing.T) {
 	if v := g.say("nagios", "HOSTNAME=web&NOTIFICATIONTYPE=PROBLEM&HOSTSTATE=DOWN"); v[0] == alert.Suppressed {
 		t.Errorf("got %v", v)
 	}
+}
+
+// slowBeats is a store that is slow with the documents of heartbeats.
+type slowBeats struct {
+	store.Store
+	hold chan struct{}
+	in   chan struct{}
+}
+
+func (s *slowBeats) Document(ctx context.Context, typ, id string) (incident.Document, error) {
+	if typ == typeHeartbeat {
+		select {
+		case s.in <- struct{}{}:
+		default:
+		}
+		<-s.hold
+	}
+	return s.Store.Document(ctx, typ, id)
+}
+
+// While one request waits for the store, all others with a sign of life wait behind
+// it, also those whose senders have gone.
+func TestAttackHeartbeatMutex(t *testing.T) {
+	g := newGateway(t, heartbeats(Heartbeat{Name: "any", Source: "alertmanager", Every: model.Duration(4 * time.Minute)}))
+	slow := &slowBeats{g.st, make(chan struct{}), make(chan struct{}, 1)}
+	g.Pipeline.store = slow
+	g.clock.add(2 * time.Minute)
+	a, b := g.firing("A", "1"), g.firing("B", "1")
+	first, second := make(chan struct{}), make(chan struct{})
+	go func() { defer close(first); _, _ = g.Accept(context.Background(), "alertmanager", []alert.Alert{a}) }()
+	<-slow.in
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	go func() { defer close(second); _, _ = g.Accept(ctx, "alertmanager", []alert.Alert{b}) }()
+	select {
+	case <-second:
+	case <-time.After(2 * time.Second):
+		t.Error("a request whose context has ended 2 s ago still waits for the mutex of the heartbeat")
+	}
+	close(slow.hold)
+	<-first
+	<-second
 }
