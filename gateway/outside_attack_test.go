@@ -1,0 +1,37 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/router"
+)
+
+// What the configuration promises without a word, and nobody does.
+func TestAttackPromises(t *testing.T) {
+	c, err := config.Load([]byte(`sources:
+  icinga:
+    format: icinga
+    api: {url: "https://icinga.example.com:5665", username: u, password: p, reconcile: 5m, write_back: true, stream: true}
+  nagios:
+    format: nagios
+    api: {command_file: /var/lib/nagios/rw/nagios.cmd, write_back: true}
+`), "attack.yml")
+	if err != nil {
+		t.Skip(err)
+	}
+	var o outside
+	if err := o.set(c.Sources); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Open(context.Background(), "icinga"); errors.Is(err, errNoAPI) {
+		t.Error("icinga, reconcile: the job fails for ever: ", err)
+	}
+	for _, s := range []string{"icinga", "nagios"} {
+		if err := o.WriteBack(context.Background(), s, router.WriteBack{}); errors.Is(err, errNoAPI) {
+			t.Error(s, ", write_back: the job fails for ever: ", err)
+		}
+	}
+}
