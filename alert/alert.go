@@ -109,12 +109,15 @@ const (
 	// FlagReconciled: its sender did not say it; it was found when what is open here
 	// was compared with what is open there.
 	FlagReconciled
+	// FlagAccompanies: another message of the sender says the same, as the comment
+	// does that comes with an acknowledgement.
+	FlagAccompanies
 )
 
 // Names returns the names of the flags that are set, for JSON.
 func (f Flag) Names() []string {
 	var names []string
-	for i, name := range [...]string{"invalid_utf8", "cut", "time_clamped", "unparsed", "reconciled"} {
+	for i, name := range [...]string{"invalid_utf8", "cut", "time_clamped", "unparsed", "reconciled", "accompanies"} {
 		if f&(1<<i) != 0 {
 			names = append(names, name)
 		}
@@ -163,6 +166,11 @@ type Alert struct {
 	// that say more than one thing about the same problem, such as that it became
 	// worse, have the problem's name here, made by the decoder of the format.
 	Key string
+	// Group, if set, is what its sender gathers alerts under, by a name that never
+	// changes, such as the number of a rule. Unless a rule of ours says otherwise,
+	// it is what they are gathered by here too: labels may change, and the end of a
+	// problem often has fewer of them.
+	Group string
 	// PerHost: its sender thinks in hosts. Unless a rule says otherwise, what it
 	// reports of one host belongs together.
 	PerHost bool

@@ -30,6 +30,8 @@ func Limit(a *Alert) {
 	a.Labels = limitLabels(a.Labels, MaxLabelValue)
 	a.Annotations = limitLabels(a.Annotations, MaxText)
 	a.Identity = CutText(a.Identity, MaxLabelValue)
+	a.Key = CutText(a.Key, MaxLabelValue)
+	a.Group = CutText(a.Group, MaxLabelValue)
 	a.GeneratorURL = CutText(a.GeneratorURL, MaxText)
 	a.Author = CutText(a.Author, MaxLabelValue)
 	a.Comment = CutText(a.Comment, MaxText)
@@ -38,7 +40,7 @@ func Limit(a *Alert) {
 // WithinLimits reports whether Limit leaves a as it is.
 func WithinLimits(a *Alert) bool {
 	return labelsWithin(a.Labels, MaxLabelValue) && labelsWithin(a.Annotations, MaxText) &&
-		len(a.Identity) <= MaxLabelValue && len(a.GeneratorURL) <= MaxText &&
+		len(a.Identity) <= MaxLabelValue && len(a.Key) <= MaxLabelValue && len(a.Group) <= MaxLabelValue && len(a.GeneratorURL) <= MaxText &&
 		len(a.Author) <= MaxLabelValue && len(a.Comment) <= MaxText
 }
 

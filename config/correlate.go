@@ -2,6 +2,9 @@ package config
 
 import (
 	"fmt"
+	"slices"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/tocsin-gateway/tocsin/dedupe"
 )
@@ -25,7 +28,7 @@ func (c *checker) correlate() {
 }
 
 func (c *checker) correlateRule(path string, r dedupe.Rule, last bool) {
-	if r.Name == dedupe.DefaultRule || r.Name == dedupe.HostRule {
+	if r.Name == dedupe.DefaultRule || r.Name == dedupe.HostRule || r.Name == dedupe.GroupRule {
 		c.mistake(path+".name", quote(r.Name)+" is the name of a built-in rule", "choose another name")
 	}
 	c.matchers(path+".matchers", r.Matchers)
@@ -36,6 +39,7 @@ func (c *checker) correlateRule(path string, r dedupe.Rule, last bool) {
 		c.mistake(path, "the rule does not say by which labels", "add by:, or by: [] to put all that it matches into one incident")
 	}
 	c.distinct(path+".by", "label", r.By)
+	c.severityInKey(path, r)
 	c.threshold(path+".threshold", r.Threshold)
 }
 
@@ -63,4 +67,22 @@ func (c *checker) counts(path string, n int) bool {
 		return false
 	}
 	return true
+}
+
+// severityInKey says that a rule which looks at the severity is not for senders
+// that say with the same problem how bad it has become.
+func (c *checker) severityInKey(path string, r dedupe.Rule) {
+	uses := slices.Contains(r.By, "severity")
+	for _, text := range r.Matchers {
+		uses = uses || slices.ContainsFunc(parseQuietly(text), func(m *labels.Matcher) bool { return m.Name == "severity" })
+	}
+	if !uses {
+		return
+	}
+	for _, name := range c.enabled {
+		if s := completeSource(name, c.c.Sources[name]); keyed[s.Format] && c.given(keyPath("sources", name)) {
+			c.warn(path, "the rule looks at the severity, which changes while a problem of the source "+quote(name)+" lasts, so it is passed over for that source", "match on something that stays, such as the host")
+			return
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/prometheus/alertmanager/pkg/labels"
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -61,6 +62,13 @@ func (c *checker) heartbeat(path string, h router.Heartbeat) {
 		c.oneOf(path+".source", "source", h.Source, c.enabled)
 	}
 	c.matchers(path+".matchers", h.Matchers)
+	var ms labels.Matchers
+	for _, text := range h.Matchers {
+		ms = append(ms, parseQuietly(text)...)
+	}
+	if h.Source == "" && len(ms) > 0 && router.MatchesAll(ms) {
+		c.mistake(path+".matchers", "every alert without these labels would be taken for a sign of life, and open no incident", `add source:, or a matcher such as 'alertname="Watchdog"'`)
+	}
 	switch {
 	case h.Every == 0 && !c.given(path+".every"):
 		c.mistake(path, "the heartbeat does not say how often it is expected", "add every:, such as 5m")

@@ -63,12 +63,18 @@ func (c *checker) source(name string, s ingest.SourceConfig) {
 // optionsOf are the sections of a source that are for one format only.
 var optionsOf = []struct{ section, format string }{{"sns", "sns"}, {"mapping", "mapping"}, {"email", "email"}}
 
+// keyed are the formats whose alerts have keys of their own.
+var keyed = map[string]bool{"nagios": true, "nrdp": true, "nsca": true, "icinga": true, "monit": true, "zabbix": true, "uptime-kuma": true, "kibana": true, "sns": true, "email": true}
+
 // options checks what a source wants of its format, by asking the format.
 func (c *checker) options(path string, s ingest.SourceConfig) {
 	for _, o := range optionsOf {
 		if at := path + "." + o.section; c.given(at) && s.Format != o.format {
 			c.mistake(at, "this is for the format "+o.format+", and the source has the format "+quote(s.Format), "remove it, or write format: "+o.format)
 		}
+	}
+	if len(s.IgnoreLabels) > 0 && keyed[s.Format] {
+		c.warn(path+".ignore_labels", "alerts of the format "+s.Format+" are told apart by the sender's own names and not by labels, so this has no effect on that", "remove it")
 	}
 	configure := formats.All[s.Format].Configure
 	if configure == nil || s.Disabled {
@@ -80,6 +86,12 @@ func (c *checker) options(path string, s ingest.SourceConfig) {
 		for _, m := range mistakes {
 			c.mistake(path+"."+m.Path, m.Message, m.Suggestion)
 		}
+	}
+	if len(s.SNS.CertificateHosts) > 0 && len(s.SNS.Topics) == 0 {
+		c.warn(path+".sns.certificate_hosts", "everybody with an account at Amazon can sign such messages", "name your topics in topics")
+	}
+	if e := s.Email; len(e.Require) > 0 && !slices.Contains(e.Require, "dmarc") && !slices.Contains(e.Require, "spf") {
+		c.warn(path+".email.require", "a mail may carry the signature of any domain", "add dmarc, which compares it with the sender's")
 	}
 	if s.SNS.Confirm && len(s.SNS.Topics) == 0 {
 		c.warn(path+".sns.confirm", "whoever can send to this source can subscribe it to topics of theirs", "name yours in topics")

@@ -95,7 +95,7 @@ func (p *Policy) fire(j *judging, ev *Event) {
 	case !e.Firing:
 		j.Verdict, j.Write = alert.Opened, true
 		if start.IsZero() {
-			start = a.ReceivedAt
+			start = saidAt(a)
 		}
 		if !e.Expired || e.Start.IsZero() || start.After(e.End) {
 			e.Start = start
@@ -164,6 +164,14 @@ func before(e *incident.Entry, a *alert.Alert) bool {
 	return a.StartsAt.Before(e.Start) && !a.StartsAt.After(e.End)
 }
 
+// saidAt is when a message was made: as its sender says, but not after it came.
+func saidAt(a *alert.Alert) time.Time {
+	if a.EventAt.IsZero() || a.EventAt.After(a.ReceivedAt) {
+		return a.ReceivedAt
+	}
+	return a.EventAt
+}
+
 // happened is the moment that a time of a sender stands for when messages are
 // put in order: nothing has happened after its message arrived. Without this a
 // sender whose clock ran ahead, by seconds or until the year 9999, could say
@@ -179,7 +187,7 @@ func (p *Policy) resolve(j *judging, ev *Event) {
 	a, e := ev.Alert, j.e
 	end := happened(a.EndsAt, a)
 	if end.IsZero() {
-		end = a.ReceivedAt
+		end = saidAt(a)
 	}
 	if start := happened(a.StartsAt, a); start.After(end) {
 		// The sender's times are at odds; that this episode ended is what it means.

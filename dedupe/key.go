@@ -3,6 +3,7 @@ package dedupe
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,13 +20,18 @@ const (
 	DefaultRule = "default"
 	// HostRule is the one for senders that think in hosts.
 	HostRule = "host"
+	// GroupRule is the one for senders that gather alerts by names of their own.
+	GroupRule = "group"
 )
 
 // The built-in rules.
 var (
 	defaultRule = compiledRule{name: DefaultRule, by: []string{"alertname", "service", "cluster", "environment"}}
 	hostRule    = compiledRule{name: HostRule, by: []string{"host"}}
+	groupRule   = compiledRule{name: GroupRule}
 )
+
+const severityLabel = "severity"
 
 // Correlator finds the key of an alert.
 type Correlator struct{ rules []compiledRule }
@@ -34,6 +40,9 @@ type compiledRule struct {
 	name     string
 	matchers labels.Matchers
 	by       []string
+	// moves: it looks at the severity, which for an alert with a key of its own is
+	// not the same during its life.
+	moves bool
 }
 
 // NewCorrelator compiles the rules of c; the built-in ones come last.
@@ -48,6 +57,8 @@ func NewCorrelator(c Config) (*Correlator, error) {
 			}
 			compiled.matchers = append(compiled.matchers, ms...)
 		}
+		compiled.moves = slices.Contains(r.By, severityLabel) ||
+			slices.ContainsFunc(compiled.matchers, func(m *labels.Matcher) bool { return m.Name == severityLabel })
 		k.rules = append(k.rules, compiled)
 	}
 	return k, nil
@@ -77,6 +88,9 @@ func (p Place) Rule() string { return p.rule.name }
 func (k *Correlator) Key(h *Hasher, a *alert.Alert, c *incident.Classification, fp alert.Fingerprint) Place {
 	rule := k.match(a, c)
 	h.buf = appendText(h.buf[:0], rule.name)
+	if rule == &groupRule {
+		h.buf = appendText(appendText(h.buf, a.Source), a.Group)
+	}
 	named := rule.name != DefaultRule
 	for _, name := range rule.by {
 		value := view(a, c, name)
@@ -85,7 +99,7 @@ func (k *Correlator) Key(h *Hasher, a *alert.Alert, c *incident.Classification, 
 		}
 		h.buf = appendText(h.buf, value)
 	}
-	if !named {
+	if !named && rule.name == DefaultRule {
 		h.buf = append(h.buf, fp[:]...)
 	}
 	sum := sha256.Sum256(h.buf)
@@ -95,6 +109,9 @@ func (k *Correlator) Key(h *Hasher, a *alert.Alert, c *incident.Classification, 
 func (k *Correlator) match(a *alert.Alert, c *incident.Classification) *compiledRule {
 next:
 	for i := range k.rules {
+		if a.Key != "" && k.rules[i].moves {
+			continue // its end would not find it
+		}
 		for _, m := range k.rules[i].matchers {
 			if !m.Matches(view(a, c, m.Name)) {
 				continue next
@@ -102,8 +119,11 @@ next:
 		}
 		return &k.rules[i]
 	}
-	if a.PerHost && a.Host() != "" {
+	switch {
+	case a.PerHost && a.Host() != "":
 		return &hostRule
+	case a.Group != "":
+		return &groupRule
 	}
 	return &defaultRule
 }

@@ -34,7 +34,7 @@ func (r *Report) Step(st incident.State) (incident.Next, error) {
 		key = *st.Key
 	}
 	cur := st.Incident
-	told := incident.Told{At: st.Now, Message: messageOf(r.Title, r.Reporter, r.Text)}
+	told := incident.Told{At: st.Now, Message: messageOf(r.Title, r.Reporter, r.Text, r.Alert.Host(), r.Alert.Service())}
 	if cur != nil && cur.IsOpen() && known(&key, told, r.Policy.LateWindow) {
 		r.Incident, r.Verdict = cur, alert.Duplicate // the form was sent twice
 		return next, nil
@@ -45,6 +45,7 @@ func (r *Report) Step(st incident.State) (incident.Next, error) {
 		e = r.Policy.Change(cur, st.Now)
 		r.Verdict = alert.Joined
 		if !cur.IsOpen() {
+			known(&key, told, 0)
 			if err := e.Reopen(r.By, "reported again"); err != nil {
 				return next, err // unreachable: it is resolved
 			}

@@ -14,7 +14,7 @@ import (
 const (
 	// toldKept is how many messages of a key, other than alerts, are remembered so
 	// that a copy of one is recognised.
-	toldKept = 16
+	toldKept = 64
 	// commentKept bounds what the timeline keeps of a comment, in bytes.
 	commentKept = 4096
 	// flapsAtMost is how long an alert counts as flapping if nobody says that it ended.
@@ -27,7 +27,7 @@ const (
 func (s *stepping) tell(ev *Event, w working) Outcome {
 	a := ev.Alert
 	t := s.about(w)
-	if !s.next.Want.IsZero() || t == nil || !t.Incident.IsOpen() || s.toldBefore(ev) {
+	if !s.next.Want.IsZero() || t == nil || !t.Incident.IsOpen() || a.Flags&alert.FlagAccompanies != 0 || s.toldBefore(ev) {
 		return Outcome{Verdict: alert.Recorded}
 	}
 	who := a.Author
@@ -36,29 +36,30 @@ func (s *stepping) tell(ev *Event, w working) Outcome {
 	}
 	out := Outcome{Verdict: alert.Recorded, Incident: t.Incident.ID}
 	comment := alert.CutText(a.Comment, commentKept)
-	t.changed = true
 	t.From(a.Source)
-	defer t.From("")
+	defer func() {
+		t.From("")
+		t.changed = t.changed || t.Changed()
+	}()
 	switch a.Kind {
 	case alert.KindAcknowledgement:
 		if w.Entry.Firing { // else it is about something that we know nothing of
 			out.Verdict = alert.Acknowledged
-			if t.Incident.State == incident.Open {
-				_ = t.Acknowledge(who, comment) // it is open
-				return out
-			}
+			_ = t.Acknowledge(who, comment) // it is open, or acknowledged already, and then nothing changes
+			return out
 		}
 	case alert.KindAcknowledgementRemoved:
-		if w.Entry.Firing && t.Incident.State == incident.Acknowledged {
-			_ = t.Unacknowledge(who, comment) // it is acknowledged
+		if w.Entry.Firing {
+			_ = t.Unacknowledge(who, comment) // likewise
 			return out
 		}
 	case alert.KindFlappingStarted:
 		t.Flap(s.st.Now.Add(flapsAtMost), a.Name())
+		t.changed = true // also where it flapped already, for longer now
 		return out
 	case alert.KindFlappingEnded:
 		if t.Incident.FlappingUntil.After(s.st.Now) {
-			t.Incident.FlappingUntil = s.st.Now
+			t.Incident.FlappingUntil = s.st.Now // what is logged below says so
 		}
 	}
 	text := comment

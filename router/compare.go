@@ -86,7 +86,7 @@ func (p *Pipeline) compare(ctx context.Context, source string) (again time.Time,
 	}
 	for result, alerts := range map[string][]alert.Alert{"resolved": lost, "opened": missed} {
 		for part := range slices.Chunk(alerts, entriesAtOnce) {
-			outcomes, err := p.Accept(ctx, source, part)
+			outcomes, _, err := p.accept(ctx, source, part) // nobody has said it: it is no sign of life
 			if err != nil {
 				return time.Time{}, err
 			}
@@ -127,7 +127,7 @@ func (p *Pipeline) differences(ctx context.Context, rules *rules, source string,
 		}
 		for _, r := range records {
 			e := &r.Entry
-			if !e.Firing || e.Source != source || r.Content == nil || r.Content.Flags&alert.FlagCut != 0 {
+			if !e.Firing || e.Source != source || r.Content == nil || !comparable(r.Content) {
 				continue
 			}
 			if i, found := there[e.Fingerprint]; found {
@@ -150,12 +150,23 @@ func (p *Pipeline) differences(ctx context.Context, rules *rules, source string,
 		}
 	}
 	for i := range open {
-		if a := &open[i]; !here[i] && !a.StartsAt.IsZero() && a.StartsAt.Before(asked.Add(-missedAfter)) {
+		if a := &open[i]; !here[i] && !rules.isHeartbeat(a) && !a.StartsAt.IsZero() && a.StartsAt.Before(asked.Add(-missedAfter)) {
 			a.Flags |= alert.FlagReconciled
 			missed = append(missed, *a)
 		}
 	}
 	return lost, missed, p.noteAbsent(ctx, source, absent)
+}
+
+// comparable reports whether the tool's API would know an alert of its source: not
+// one that came by mail, or that was only guessed, or of which not all is known.
+func comparable(a *alert.Alert) bool {
+	return a.Flags&(alert.FlagCut|alert.FlagUnparsed) == 0 && a.Annotations.Get("via") != "email"
+}
+
+// isHeartbeat reports whether an alert is nothing but a sign of life.
+func (r *rules) isHeartbeat(a *alert.Alert) bool {
+	return slices.ContainsFunc(r.heartbeats, func(h *heartbeat) bool { return len(h.matchers) > 0 && h.hears(a) })
 }
 
 // absent returns what was not found at the source the last time.

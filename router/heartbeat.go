@@ -70,6 +70,8 @@ type heartbeat struct {
 	Heartbeat
 	matchers labels.Matchers
 	key      incident.Key
+	// all: it would take every alert of every source for a sign of life.
+	all bool
 
 	mu sync.Mutex
 	// noted is when this process last stored that it was heard.
@@ -87,6 +89,7 @@ func newHeartbeats(list []Heartbeat) ([]*heartbeat, error) {
 			}
 			made.matchers = append(made.matchers, ms...)
 		}
+		made.all = h.Source == "" && MatchesAll(made.matchers)
 		sum := sha256.Sum256([]byte("heartbeat\x00" + h.Name))
 		made.key = incident.Key(sum[:16])
 		out = append(out, made)
@@ -94,9 +97,14 @@ func newHeartbeats(list []Heartbeat) ([]*heartbeat, error) {
 	return out, nil
 }
 
+// MatchesAll reports whether matchers fit an alert that has none of the labels.
+func MatchesAll(ms labels.Matchers) bool {
+	return !slices.ContainsFunc(ms, func(m *labels.Matcher) bool { return !m.Matches("") })
+}
+
 // hears reports whether a is a sign of life.
 func (h *heartbeat) hears(a *alert.Alert) bool {
-	if h.Source != "" && h.Source != a.Source || a.Status == alert.Resolved && len(h.matchers) > 0 {
+	if h.all || a.Source == SourceHeartbeat || h.Source != "" && h.Source != a.Source || a.Status == alert.Resolved && len(h.matchers) > 0 {
 		return false
 	}
 	for _, m := range h.matchers {
@@ -144,7 +152,9 @@ func (p *Pipeline) listen(ctx context.Context, list []*heartbeat, alerts []alert
 // heard notes that a heartbeat was heard. That is stored four times in a period
 // at most.
 func (p *Pipeline) heard(ctx context.Context, h *heartbeat, at time.Time) error {
-	h.mu.Lock()
+	if !h.mu.TryLock() {
+		return nil // another one is noting it, and it is the same sign
+	}
 	defer h.mu.Unlock()
 	if at.Sub(h.noted) < time.Duration(h.Every)/4 {
 		return nil

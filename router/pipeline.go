@@ -167,18 +167,25 @@ const epochTries = 16
 // Accept makes the alerts durable and says what became of each. An error means
 // that some may not be durable: the sender is to send all again.
 func (p *Pipeline) Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error) {
+	out, heartbeats, err := p.accept(ctx, source, alerts)
+	if err == nil && len(heartbeats) > 0 {
+		err = p.listen(ctx, heartbeats, alerts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// accept is Accept without the signs of life in it; heartbeats are what listens.
+func (p *Pipeline) accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, []*heartbeat, error) {
 	q := p.request(alerts)
 	defer q.release()
 	if err := q.accept(ctx); err != nil {
-		return nil, err
-	}
-	if len(q.rules.heartbeats) > 0 && source != SourceHeartbeat {
-		if err := p.listen(ctx, q.rules.heartbeats, alerts); err != nil {
-			return nil, err
-		}
+		return nil, nil, err
 	}
 	q.count(source)
-	return q.outcomes, nil
+	return q.outcomes, q.rules.heartbeats, nil
 }
 
 func (p *Pipeline) request(alerts []alert.Alert) *request {

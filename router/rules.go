@@ -125,7 +125,7 @@ func newRules(s Settings, gens store.Generations) (*rules, error) {
 	if r.policy.Matrix == nil {
 		r.policy.Matrix = incident.DefaultMatrix()
 	}
-	names := []string{dedupe.DefaultRule, dedupe.HostRule, ""}
+	names := []string{dedupe.DefaultRule, dedupe.HostRule, dedupe.GroupRule, ""}
 	for _, rule := range s.Correlate.Rules {
 		names = append(names, rule.Name)
 	}

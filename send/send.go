@@ -242,7 +242,9 @@ func (s *Sender) post(ctx context.Context, m Message) error {
 	switch code := answer.StatusCode; {
 	case code/100 == 2:
 		return nil
-	case code == http.StatusRequestTimeout || code == http.StatusTooEarly || code == http.StatusTooManyRequests, code/100 != 4:
+	case code != http.StatusBadRequest && code != http.StatusRequestEntityTooLarge && code != http.StatusUnsupportedMediaType:
+		// Also a wrong token or a source that is not there: somebody will mend that,
+		// and then the message is as good as before.
 		return fmt.Errorf("the gateway answered %d", code)
 	default:
 		return fmt.Errorf("%w: the gateway answered %d %s", errRefused, code, visible(text))

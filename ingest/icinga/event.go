@@ -153,6 +153,7 @@ func comment(o fields.Object) (alert.Alert, error) {
 	of := ""
 	if text(o, "comment", "entry_type") == "4" {
 		of = "acknowledgement"
+		a.Flags |= alert.FlagAccompanies
 	}
 	annotate(&a, "comment_of", of)
 	return identified(a, text(o, "comment", "__name")), nil

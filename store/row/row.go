@@ -140,6 +140,7 @@ const (
 	contentSource       = 16
 	contentKey          = 17
 	contentPerHost      = 18
+	contentGroup        = 19
 )
 
 // AppendContent appends the stored form of what an alert said to b.
@@ -166,6 +167,7 @@ func AppendContent(b []byte, a *alert.Alert) []byte {
 	b = appendUint(b, contentFlags, uint64(a.Flags))
 	b = appendString(b, contentKey, a.Key)
 	b = appendBool(b, contentPerHost, a.PerHost)
+	b = appendString(b, contentGroup, a.Group)
 	return appendString(b, contentSource, a.Source)
 }
 
@@ -217,6 +219,8 @@ func ParseContent(b []byte) (*alert.Alert, error) {
 			a.Key = str()
 		case contentPerHost:
 			a.PerHost = f.uint != 0
+		case contentGroup:
+			a.Group = str()
 		}
 		return true
 	})

@@ -12,7 +12,7 @@ import (
 // The gateway's token was exchanged (401), or its source is away for a moment (404):
 // what comes meanwhile is set aside as if it were bad, and is not delivered
 // when all is well again.
-func TestAttackRefusedForAWhile(t *testing.T) {
+func TestRefusedForAWhile(t *testing.T) {
 	code, got := http.StatusUnauthorized, 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if w.WriteHeader(code); code == 200 {

@@ -6,7 +6,7 @@ import (
 )
 
 // What is kept of an alert is bounded, also its key.
-func TestAttackKeyIsBounded(t *testing.T) {
+func TestKeyIsBounded(t *testing.T) {
 	for name, body := range map[string]string{
 		"events, a key":    `{"name":"a","key":"` + strings.Repeat("k", 8<<20) + `"}`,
 		"events, a label":  `{"name":"a","labels":{"x":"` + strings.Repeat("k", 8<<20) + `"}}`,

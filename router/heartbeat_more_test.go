@@ -14,7 +14,7 @@ import (
 
 // The comparison with the API of Alertmanager must not stand in for the messages
 // that do not come: that they come is what the heartbeat watches.
-func TestAttackCompareFeedsHeartbeat(t *testing.T) {
+func TestCompareFeedsHeartbeat(t *testing.T) {
 	g := newGateway(t, heartbeats(Heartbeat{Name: "eu", Source: "alertmanager", Matchers: []string{`alertname="Watchdog"`}, Every: model.Duration(6 * time.Minute)}),
 		func(s *Settings) { s.Sources["alertmanager"] = SourceSettings{Reconcile: 5 * time.Minute} })
 	o := &tools{}
@@ -32,7 +32,7 @@ func TestAttackCompareFeedsHeartbeat(t *testing.T) {
 
 // A matcher that nearly everything matches is taken without a word, and then
 // nothing opens an incident any more.
-func TestAttackHeartbeatSwallowsAll(t *testing.T) {
+func TestHeartbeatSwallowsAll(t *testing.T) {
 	g := newGateway(t, heartbeats(Heartbeat{Name: "h", Matchers: []string{`heartbeat!="no"`}, Every: model.Duration(6 * time.Minute)}))
 	if v := g.say("nagios", "HOSTNAME=web&NOTIFICATIONTYPE=PROBLEM&HOSTSTATE=DOWN"); v[0] == alert.Suppressed {
 		t.Errorf("got %v", v)
@@ -59,7 +59,7 @@ func (s *slowBeats) Document(ctx context.Context, typ, id string) (incident.Docu
 
 // While one request waits for the store, all others with a sign of life wait behind
 // it, also those whose senders have gone.
-func TestAttackHeartbeatMutex(t *testing.T) {
+func TestHeartbeatMutex(t *testing.T) {
 	g := newGateway(t, heartbeats(Heartbeat{Name: "any", Source: "alertmanager", Every: model.Duration(4 * time.Minute)}))
 	slow := &slowBeats{g.st, make(chan struct{}), make(chan struct{}, 1)}
 	g.Pipeline.store = slow
