@@ -2,7 +2,7 @@ package config
 
 import "testing"
 
-// Mistakes that cost alerts or trust, and of which nothing is said.
+// TestNothingIsTakenWithoutAWord: mistakes that cost alerts, or trust, are said.
 func TestNothingIsTakenWithoutAWord(t *testing.T) {
 	for name, text := range map[string]string{
 		"whoever has an account at AWS can sign": "sources: {sns: {format: sns, sns: {certificate_hosts: [sns.eu-central-1.amazonaws.com]}}}\n",

@@ -9,7 +9,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/router"
 )
 
-// What the configuration promises without a word, and nobody does.
+// TestWhatTheAPIIsFor: what the configuration offers is done.
 func TestAttackPromises(t *testing.T) {
 	c, err := config.Load([]byte(`sources:
   icinga:
