@@ -51,9 +51,13 @@ type Icinga struct {
 }
 
 // Start starts an Icinga with objects besides those that it needs itself. Where
-// the program is missing the test is skipped, or fails if TOCSIN_E2E_REQUIRED is 1.
+// the program is missing the test is skipped, or fails if TOCSIN_E2E_REQUIRED is 1;
+// it takes seconds, so a short run skips it too.
 func Start(t *testing.T, objects string) *Icinga {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIP: takes some seconds, for an Icinga to start and stop")
+	}
 	if _, err := exec.LookPath("icinga2"); err != nil {
 		if os.Getenv("TOCSIN_E2E_REQUIRED") == "1" {
 			t.Fatalf("icinga2 is missing and TOCSIN_E2E_REQUIRED=1: %v", err)
