@@ -115,6 +115,7 @@ func (i *Icinga) Run(t *testing.T) {
 	i.process = exec.Command("icinga2", args...)
 	i.process.Stdout, i.process.Stderr = i.output, i.output
 	i.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	i.process.WaitDelay = 10 * time.Second // a child of a child may still hold its output
 	must(t, i.process.Start())
 	deadline := time.Now().Add(startTimeout)
 	for {
