@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -68,15 +69,17 @@ func (g *gateway) kill() { g.process.kill() }
 
 // Incident is an incident as the API shows it, as far as the tests look.
 type Incident struct {
-	ID        string         `json:"id"`
-	Reference string         `json:"reference"`
-	Title     string         `json:"title"`
-	State     string         `json:"state"`
-	Severity  string         `json:"severity"`
-	Key       jsontext.Value `json:"key"`
-	OpenedAt  time.Time      `json:"opened_at"`
-	StartedAt time.Time      `json:"started_at"`
-	Alerts    struct {
+	ID             string         `json:"id"`
+	Reference      string         `json:"reference"`
+	Title          string         `json:"title"`
+	State          string         `json:"state"`
+	Severity       string         `json:"severity"`
+	Hosts          []string       `json:"hosts"`
+	Key            jsontext.Value `json:"key"`
+	OpenedAt       time.Time      `json:"opened_at"`
+	StartedAt      time.Time      `json:"started_at"`
+	AcknowledgedBy string         `json:"acknowledged_by"`
+	Alerts         struct {
 		Total  int `json:"total"`
 		Firing int `json:"firing"`
 	} `json:"alerts"`
@@ -89,6 +92,15 @@ type Alert struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
 	StartsAt    time.Time         `json:"starts_at"`
+	Count       int               `json:"count"`
+}
+
+// Entry is an entry of a timeline as the API shows it, as far as the tests look.
+type Entry struct {
+	Who    string `json:"who"`
+	Source string `json:"source"`
+	Action string `json:"action"`
+	Text   string `json:"text"`
 }
 
 // incidents pages through all incidents.
@@ -131,6 +143,15 @@ func (g *gateway) alerts(ctx context.Context, id string) (all []Alert, err error
 		}
 		cursor = page.NextCursor
 	}
+}
+
+// timeline returns the first thousand entries of an incident's timeline.
+func (g *gateway) timeline(ctx context.Context, id string) ([]Entry, error) {
+	var page struct {
+		Timeline []Entry `json:"timeline"`
+	}
+	err := getJSON(ctx, "http://"+g.addr+"/api/v1/incidents/"+id+"/timeline?limit=1000", &page)
+	return page.Timeline, err
 }
 
 // maxAnswer bounds what we read of one answer.
@@ -240,13 +261,13 @@ func (p *process) watch(r *os.File) {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
+		p.remember(line)
 		if m := listenPattern.FindStringSubmatch(line); m != nil {
 			select {
 			case p.listen <- m[1]:
 			default: // only the first one counts
 			}
 		}
-		p.remember(line)
 		if err != nil {
 			break
 		}
@@ -298,6 +319,20 @@ func (p *process) failure() *exitError {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // fails only if it has ended
 	<-p.exited
+}
+
+// stop ends it as a service manager does, and waits until it is gone.
+func (p *process) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended, which the wait sees
+	select {
+	case <-p.exited:
+		if p.err != nil {
+			return p.failure()
+		}
+		return nil
+	case <-time.After(startTimeout):
+		return fmt.Errorf("e2e: %s does not end within %s of SIGTERM", p.cmd, startTimeout)
+	}
 }
 
 // ready polls address until it answers 200.

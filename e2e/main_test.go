@@ -84,7 +84,15 @@ func program(t *testing.T, name string) string {
 // gatewayFor starts a gateway that ends with the test.
 func gatewayFor(t *testing.T, dir, listen string) *gateway {
 	t.Helper()
-	g, err := startGateway(t.Context(), tocsinBinary, dir, listen)
+	return gatewayWith(t, dir, listen, "")
+}
+
+// gatewayWith starts one with a configuration.
+func gatewayWith(t *testing.T, dir, listen, config string) *gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tocsin.yml")
+	write(t, file, config)
+	g, err := startGateway(t.Context(), tocsinBinary, dir, listen, "TOCSIN_CONFIG_FILE="+file)
 	if err != nil {
 		t.Fatal(err)
 	}
