@@ -35,11 +35,12 @@ type gateway struct {
 	readyAfter time.Duration
 }
 
-// startGateway starts binary on the folder dir and waits until it is ready.
-// Listen may have port 0. Environment is added to ours, as in exec.Cmd.Env.
+// startGateway starts binary in the folder dir, where it has all its state, and
+// waits until it is ready. Listen may have port 0. Environment is added to ours,
+// as in exec.Cmd.Env.
 func startGateway(ctx context.Context, binary, dir, listen string, environment ...string) (*gateway, error) {
 	began := time.Now()
-	p, err := startProcess(binary, environment, "serve", "--store.url=file:"+dir, "--web.listen-address="+listen, "--log.level=warn")
+	p, err := startIn(dir, binary, environment, "serve", "--store.url=file:data", "--web.listen-address="+listen, "--log.level=warn")
 	if err != nil {
 		return nil, err
 	}
@@ -235,13 +236,24 @@ var listenPattern = regexp.MustCompile(`\blisten="?([0-9A-Za-z.:\[\]]+:[0-9]+)`)
 
 // startProcess starts program with our environment, less Tocsin's settings, plus environment.
 func startProcess(program string, environment []string, args ...string) (*process, error) {
+	return startIn("", program, environment, args...)
+}
+
+// startIn is startProcess in a folder, which is made. Two gateways need two: the
+// folder of the spool is relative to it.
+func startIn(dir, program string, environment []string, args ...string) (*process, error) {
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
 	p := &process{cmd: exec.Command(program, args...), listen: make(chan string, 1), exited: make(chan struct{})}
 	for _, pair := range os.Environ() {
 		if !strings.HasPrefix(pair, "TOCSIN_") {
 			p.cmd.Env = append(p.cmd.Env, pair)
 		}
 	}
-	p.cmd.Env = append(p.cmd.Env, environment...)
+	p.cmd.Dir, p.cmd.Env = dir, append(p.cmd.Env, environment...)
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err

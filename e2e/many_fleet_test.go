@@ -80,7 +80,7 @@ func (m *member) configure(text string) error {
 // start starts a process and waits until it is ready. Environment is added to ours.
 func (m *member) start(ctx context.Context, binary string, environment ...string) error {
 	began := time.Now()
-	p, err := startProcess(binary, environment, "serve", "--store.url="+m.store, "--config.file="+m.config, "--web.listen-address=127.0.0.1:0",
+	p, err := startIn(filepath.Dir(m.config), binary, environment, "serve", "--store.url="+m.store, "--config.file="+m.config, "--web.listen-address=127.0.0.1:0",
 		"--log.level=warn")
 	if err != nil {
 		return err
