@@ -227,7 +227,12 @@ func is(state, severity string, firing, total int) func(Incident) error {
 // text stands for any, and of text it is enough if it is in there.
 func says(t *testing.T, g *gateway, id string, want Entry) {
 	t.Helper()
-	eventually(t, soon, func(ctx context.Context) error {
+	saysWithin(t, soon, g, id, want)
+}
+
+func saysWithin(t *testing.T, within time.Duration, g *gateway, id string, want Entry) {
+	t.Helper()
+	eventually(t, within, func(ctx context.Context) error {
 		entries, err := g.timeline(ctx, id)
 		if err != nil {
 			return err
