@@ -38,13 +38,20 @@ var picture = []struct {
 	{"ingest/formats", []string{"ingest/...", "alert"}},
 	// A real Icinga for everybody's tests, and the events that one has to say.
 	{"ingest/icinga/icingatest", nil},
-	{"ingest/icinga/stream", []string{"config/secret"}},
+	{"ingest/icinga/stream", []string{"config/secret", "remote"}},
 	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
-	// Mail in, over SMTP. What it means is said by the format.
+	// Mail in, over SMTP and out of mailboxes. What it means is said by the format.
+	{"ingest/imap", []string{"ingest", "config/secret"}},
 	{"ingest/smtp", []string{"ingest", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
+	// What people did here, told to the tool that the alert came from.
+	{"writeback", []string{"config/secret", "remote"}},
+	// Folders that one process uses at a time.
+	{"folder", nil},
 	// Requests that wait on this machine while the store is away.
-	{"spool", []string{"ingest"}},
+	{"spool", []string{"folder", "ingest"}},
+	// Requests that are kept on this machine for people to look at.
+	{"recorder", []string{"folder", "ingest"}},
 	// The door to all state, and the backends behind it.
 	{"store/failpoint", nil},
 	{"store/embedded", []string{"store", "store/transfer", "store/row", "store/repeats", "incident", "alert"}},
@@ -57,16 +64,16 @@ var picture = []struct {
 	{"store", []string{"incident", "alert", "config/secret"}},
 	{"store/...", []string{"store", "incident", "alert"}},
 	// The APIs of the tools that alerts come from.
-	{"remote", []string{"ingest", "alert", "config/secret"}},
+	{"remote", []string{"ingest", "alert"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/smtp", "router", "dedupe", "incident", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "recorder", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "remote", "router", "dedupe", "incident", "alert", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
@@ -76,7 +83,7 @@ var picture = []struct {
 	// It also has to know what of a notification is nobody's business.
 	{"send", []string{"ingest/nagios"}},
 	// Wiring.
-	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "router", "send", "simulate", "spool", "store/...", "web"}},
+	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "recorder", "router", "send", "simulate", "spool", "store/...", "web"}},
 }
 
 // libraries says where a library may be imported.
@@ -88,12 +95,14 @@ var libraries = []struct {
 	{"github.com/cockroachdb/pebble", []string{"store/embedded"}},
 	{"github.com/redis/go-redis", []string{"store/redis/..."}},
 	{"github.com/emersion/go-smtp", []string{"ingest/smtp"}},
+	{"github.com/emersion/go-imap", []string{"ingest/imap"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
-	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
-	{"net/http", []string{"ingest/...", "remote", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"github.com/klauspost/compress", []string{"recorder"}},
+	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
+	{"net/http", []string{"ingest/...", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "ingest/...", "remote", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
-	{"log/slog", []string{"config/...", "ingest/...", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"os", []string{"config/...", "folder", "ingest/...", "recorder", "remote", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"log/slog", []string{"config/...", "ingest/...", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 
 // fits reports whether the pattern covers the package.

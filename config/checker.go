@@ -56,9 +56,12 @@ func (d *decoder) check(cfg *Config) {
 	c.stability()
 	c.incidents()
 	c.heartbeats()
+	c.nsca()
 	c.store()
 	c.spool()
 	c.smtp()
+	c.imap()
+	c.recorder()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

@@ -27,7 +27,10 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/ingest/imap"
+	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -52,6 +55,9 @@ type Config struct {
 	Store      store.Config       `yaml:"store"`
 	Spool      spool.Config       `yaml:"spool"`
 	SMTP       smtp.Config        `yaml:"smtp"`
+	IMAP       []imap.Config      `yaml:"imap"`
+	NSCA       nsca.Config        `yaml:"nsca"`
+	Recorder   recorder.Config    `yaml:"recorder"`
 	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
@@ -101,6 +107,9 @@ func Load(text []byte, name string) (*Config, error) {
 			c.Sources[name] = s
 		}
 		c.SMTP.TLS.CertFile, c.SMTP.TLS.KeyFile = d.beside(c.SMTP.TLS.CertFile), d.beside(c.SMTP.TLS.KeyFile)
+		for i := range c.IMAP {
+			c.IMAP[i].CAFile = d.beside(c.IMAP[i].CAFile)
+		}
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {

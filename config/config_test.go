@@ -89,7 +89,7 @@ func TestExample(t *testing.T) {
 	c.Correlate.Rules, c.Classify.Rules, c.Classify.Teams, c.Classify.SeverityWords = nil, nil, nil, nil
 	for section, pair := range map[string][2]any{
 		"classify": {c.Classify, want.Classify}, "correlate": {c.Correlate, want.Correlate},
-		"incidents": {c.Incidents, want.Incidents}, "store": {c.Store, want.Store}, "spool": {c.Spool, want.Spool}, "web": {c.Web, want.Web},
+		"incidents": {c.Incidents, want.Incidents}, "store": {c.Store, want.Store}, "spool": {c.Spool, want.Spool}, "recorder": {c.Recorder, want.Recorder}, "web": {c.Web, want.Web},
 		"sources.alertmanager": {c.Sources["alertmanager"], want.Sources["alertmanager"]},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
@@ -278,6 +278,7 @@ sources:
   b: {format: prometheus, auth: {bearer_token_file: token}}
 web: {admin_token: `+planted+`-admin}
 smtp: {listen: '127.0.0.1:2525', recipients: {a@example.com: email}, users: [{username: u, password: `+planted+`-mail}]}
+imap: [{server: 'imap.example.com:993', username: u, password: `+planted+`-imap}]
 store: {url: 'redis-sentinel://tocsin:`+planted+`@h/m?sentinel_password=`+planted+`'}
 global: {slack_api_url: 'https://hooks.example.com/`+planted+`'}
 route: {receiver: r}

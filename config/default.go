@@ -12,6 +12,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -49,9 +50,10 @@ func Default() *Config {
 				"P4": {Response: days(1), Resolution: days(5)},
 			},
 		},
-		Store: store.Config{URL: "file:data", Timeout: model.Duration(2 * time.Second), MaxInFlight: 2048, Durability: "local", Replicas: 1},
-		Spool: spool.DefaultConfig(),
-		SMTP:  smtp.DefaultConfig(),
+		Store:    store.Config{URL: "file:data", Timeout: model.Duration(2 * time.Second), MaxInFlight: 2048, Durability: "local", Replicas: 1},
+		Spool:    spool.DefaultConfig(),
+		SMTP:     smtp.DefaultConfig(),
+		Recorder: recorder.DefaultConfig(),
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -37,6 +38,9 @@ type Options struct {
 	// Spool keeps requests while the store is away; nil means that sources which
 	// spool refuse. Whoever opened it closes it when Run has ended.
 	Spool *spool.Spool
+	// Recorder keeps requests for people to look at; nil keeps none. Whoever opened
+	// it closes it when Run has ended.
+	Recorder *recorder.Recorder
 	// Load reads the configuration again, for a reload; nil means that there is nothing to reload.
 	Load func() (*config.Config, error)
 	Log  *slog.Logger
@@ -65,6 +69,7 @@ type Gateway struct {
 	opts      Options
 	ingest    *ingest.Handler
 	outside   outside
+	streams   streams
 	log       *slog.Logger
 	store     store.Store
 	pings     *prometheus.CounterVec
@@ -93,14 +98,21 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
 		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
 	}))
+	g.outside.log = o.Log
 	g.Pipeline.SetOutside(&g.outside)
+	api := web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
+		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
+	if o.Recorder != nil {
+		api.Recordings = recordings{o.Recorder}
+	}
 	var err error
-	g.API, err = web.New(web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
-		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits})
-	if err != nil {
+	if g.API, err = web.New(api); err != nil {
 		return nil, err
 	}
 	in := ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Formats: formats.All, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry}
+	if o.Recorder != nil {
+		in.Recorder = o.Recorder
+	}
 	if o.Spool != nil {
 		in.Spool = o.Spool
 		g.Pipeline.HoldExpiry(func() bool { return o.Spool.Len() > 0 })
@@ -139,6 +151,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	}
 	g.ingest.Set(sources)
 	g.config.Store(c)
+	g.restartStreams(c)
 	g.reloadOK.Set(1)
 	g.reloadAt.Set(float64(g.opts.Now().Unix()))
 	for _, w := range c.Warnings {
@@ -222,17 +235,21 @@ func (g *Gateway) Drain() {
 	g.ingest.Drain()
 }
 
-// Run does the periodic work of the store and of the pipeline, and empties the
-// spool, until ctx ends.
+// Run does the periodic work of the store and of the pipeline, empties the spool
+// and writes what is recorded, until ctx ends.
 func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
 	group.Go(func() error { g.ping(ctx); return nil })
+	group.Go(func() error { g.runStreams(ctx); return nil })
 	if g.opts.Spool != nil {
 		group.Go(func() error {
 			return g.opts.Spool.Run(ctx, spool.Drain{Ready: g.readiness.check, Replay: g.ingest.Replay})
 		})
+	}
+	if g.opts.Recorder != nil {
+		group.Go(func() error { return g.opts.Recorder.Run(ctx) })
 	}
 	return group.Wait()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
@@ -56,7 +57,16 @@ func families(t *testing.T) []*dto.MetricFamily {
 			t.Error(err)
 		}
 	})
-	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Config: c, Log: log, Registry: registry}); err != nil {
+	recording, err := recorder.Open(recorder.Options{Config: recorder.Config{Dir: t.TempDir(), MaxSize: ingest.GiB}, Log: log, Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := recording.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Recorder: recording, Config: c, Log: log, Registry: registry}); err != nil {
 		t.Fatal(err)
 	}
 	smtp.New(smtp.Options{Config: smtp.DefaultConfig(), Log: log, Registerer: registry})

@@ -17,6 +17,7 @@ type sink struct{ *router.Pipeline }
 
 // Accept implements ingest.Sink.
 func (s sink) Accept(ctx context.Context, source string, alerts []alert.Alert) ([]alert.Outcome, error) {
+	withoutEchoes(alerts)
 	outcomes, err := s.Pipeline.Accept(ctx, source, alerts)
 	return outcomes, forIngest(err)
 }

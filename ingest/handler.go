@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,6 +28,9 @@ type Options struct {
 	Sink Sink
 	// Spool is for sources that spool; without one they refuse.
 	Spool Spool
+	// Recorder is given what was let in: all that was taken, and what could not be
+	// understood; nil keeps nothing.
+	Recorder Recorder
 	// Tokens knows the issued tokens; nil means that there are none.
 	Tokens TokenChecker
 	// Formats are those that there are, by name.
@@ -50,17 +54,18 @@ type Options struct {
 
 // Handler takes alerts over HTTP. It is safe for concurrent use.
 type Handler struct {
-	sink    Sink
-	spool   Spool
-	tokens  TokenChecker
-	formats map[string]Format
-	open    func(string) bool
-	budget  budget
-	pace    pace
-	now     func() time.Time
-	log     *slog.Logger
-	metrics *metrics
-	unknown *series
+	sink     Sink
+	spool    Spool
+	recorder Recorder
+	tokens   TokenChecker
+	formats  map[string]Format
+	open     func(string) bool
+	budget   budget
+	pace     pace
+	now      func() time.Time
+	log      *slog.Logger
+	metrics  *metrics
+	unknown  *series
 	// replayed counts what comes out of the spool; nil without one.
 	replayed *series
 
@@ -94,7 +99,7 @@ func New(o Options) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ingest: metrics: %w", err)
 	}
-	h := &Handler{sink: o.Sink, spool: o.Spool, tokens: o.Tokens, formats: o.Formats, open: o.Open, now: o.Now, log: o.Log, metrics: m}
+	h := &Handler{sink: o.Sink, spool: o.Spool, recorder: o.Recorder, tokens: o.Tokens, formats: o.Formats, open: o.Open, now: o.Now, log: o.Log, metrics: m}
 	h.budget.limit = int64(o.Budget)
 	h.pace = pace{grace: o.Grace, rate: int64(o.Rate)}
 	if h.budget.limit == 0 {
@@ -244,6 +249,7 @@ func (h *Handler) serve(c *gin.Context, s *source, start time.Time, r *refusal) 
 	answer := newResults(len(request.Body))
 	defer answer.release()
 	code, r := h.ingest(c.Request.Context(), s, request, answer)
+	h.record(request, code, r)
 	if r != nil {
 		h.refuse(c, s, start, r)
 		return
@@ -255,6 +261,20 @@ func (h *Handler) serve(c *gin.Context, s *source, start time.Time, r *refusal) 
 		answer.write(c.Writer, code)
 	}
 	h.observe(s.series, code, start)
+}
+
+// record gives the recorder, if there is one, a request of which ingest has
+// returned what became. What will come again is not for it.
+func (h *Handler) record(r Request, code int, refused *refusal) {
+	if h.recorder == nil {
+		return
+	}
+	if refused != nil {
+		code = refused.code
+	}
+	if code != http.StatusServiceUnavailable {
+		h.recorder.Record(r, code)
+	}
 }
 
 // unreadable says why no body is to be read, if there is a reason.
@@ -297,7 +317,8 @@ func WithoutToken(query string) string {
 	kept := strings.Split(query, "&")
 	kept = slices.DeleteFunc(kept, func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
-		return name == "token"
+		name, err := url.QueryUnescape(name) // as it was read when we looked for it
+		return err == nil && name == "token"
 	})
 	return strings.Join(kept, "&")
 }

@@ -46,6 +46,13 @@ type Spool interface {
 	SetAside(r Request) (path string, err error)
 }
 
+// Recorder keeps requests for people to look at.
+type Recorder interface {
+	// Record is given requests with the code of their answer. It must not wait for
+	// anything, and is safe for concurrent use.
+	Record(r Request, code int)
+}
+
 // TokenChecker knows the tokens that were issued for sources, besides the
 // credentials in the configuration.
 type TokenChecker interface {

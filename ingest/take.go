@@ -68,6 +68,7 @@ func (h *Handler) Take(ctx context.Context, source string, r Request) (taken Tak
 	}
 	answer := &results{most: -1, verdicts: map[alert.Verdict]int{}}
 	done, refused := h.ingest(ctx, s, r, answer)
+	h.record(r, done, refused)
 	if refused == nil {
 		code = done
 		return Taken{Outcomes: answer.verdicts, Spooled: code == http.StatusAccepted}, nil

@@ -28,7 +28,7 @@ func serve(t *testing.T, handler http.HandlerFunc) ingest.APIConfig {
 
 func client(t *testing.T, c ingest.APIConfig) *http.Client {
 	t.Helper()
-	out, err := NewClient(c)
+	out, err := Client(c.CAFile, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		"refused":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, "answered 401"},
 		"a page":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "JSON"},
 		"cut":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(listed[:200])) }, "JSON"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }, "answered 302"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) }, "answered 302"},
 	} {
 		api := serve(t, c.answer)
 		got, err := Alertmanager(t.Context(), client(t, api), api)
@@ -87,7 +87,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 			t.Errorf("%s: got %d alerts and %v, want %q", name, len(got), err, c.want)
 		}
 	}
-	if _, err := NewClient(ingest.APIConfig{CAFile: "alertmanager.go"}); err == nil || !strings.Contains(err.Error(), "no certificate") {
+	if _, err := Client("alertmanager.go", ""); err == nil || !strings.Contains(err.Error(), "no certificate") {
 		t.Errorf("a file without a certificate: got %v", err)
 	}
 }

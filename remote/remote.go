@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,23 +22,28 @@ import (
 // answerLimit bounds what a tool may answer, in bytes.
 const answerLimit = 256 << 20
 
-// NewClient returns a client for a tool's API. It follows no redirects: a password
-// is only for whom it was given for.
-func NewClient(c ingest.APIConfig) (*http.Client, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
+// Client returns a client for a tool's API. CAFile holds the certificates, PEM,
+// that the server's must come from; empty means those of the system. ServerName
+// is the name in the certificate, if the URL has another. It follows no redirects:
+// a password is only for whom it was given for. It has no time-out.
+func Client(caFile, serverName string) (*http.Client, error) {
+	secure := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("remote: %w", err)
+			return nil, fmt.Errorf("remote: ca_file: %w", err)
 		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("remote: %s holds no certificate", c.CAFile)
+		secure.RootCAs = x509.NewCertPool()
+		if !secure.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("remote: ca_file: no certificate in %s", caFile)
 		}
-		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	}
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	return &http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second,
+			ResponseHeaderTimeout: time.Minute, IdleConnTimeout: time.Minute},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // get fetches a path of the tool's API.

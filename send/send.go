@@ -213,7 +213,7 @@ var client = http.Client{CheckRedirect: func(*http.Request, []*http.Request) err
 
 // post sends a message once.
 func (s *Sender) post(ctx context.Context, m Message) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(s.URL, "/")+"/ingest/"+url.PathEscape(m.Source), bytes.NewReader(m.Body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.target(m.Source), bytes.NewReader(m.Body))
 	if err != nil {
 		return fmt.Errorf("the address of the gateway: %w", err)
 	}
@@ -257,4 +257,11 @@ func visible(b []byte) string {
 		}
 		return c
 	}, strings.TrimSpace(strings.ToValidUTF8(string(b[:min(len(b), 500)]), "")))
+}
+
+// target is where the messages of a source go. People also write the URL of a
+// source, of which the gateway's is the beginning.
+func (s *Sender) target(source string) string {
+	base, _, _ := strings.Cut(s.URL, "/ingest/")
+	return strings.TrimRight(base, "/") + "/ingest/" + url.PathEscape(source)
 }

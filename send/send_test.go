@@ -441,3 +441,15 @@ func BenchmarkSend(b *testing.B) {
 		}
 	}
 }
+
+// TestURLOfASource: people give the address that they would give to curl.
+func TestURLOfASource(t *testing.T) {
+	for _, given := range []string{"http://h:1", "http://h:1/", "http://h:1/ingest/nagios", "http://h:1/ingest/"} {
+		if got := (&Sender{URL: given}).target("eu"); got != "http://h:1/ingest/eu" {
+			t.Errorf("%s: got %s", given, got)
+		}
+	}
+	if got := (&Sender{URL: "http://h/tocsin/ingest/x"}).target("eu"); got != "http://h/tocsin/ingest/eu" {
+		t.Errorf("behind a prefix: got %s", got)
+	}
+}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tocsin-gateway/tocsin/folder"
 	"github.com/tocsin-gateway/tocsin/ingest"
 )
 
@@ -138,7 +139,7 @@ func (s *Spool) prepare() error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	held, err := lock(dir)
+	held, err := folder.Lock(dir, "spool.dir")
 	if err != nil {
 		return fmt.Errorf("spool: folder %s: %w", dir, err)
 	}

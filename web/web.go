@@ -51,7 +51,9 @@ type Options struct {
 	Explain func(ctx context.Context, source string, payload []byte) (Explanation, error)
 	// Backup writes a copy of the store as a tar archive.
 	Backup func(ctx context.Context, w io.Writer) error
-	Log    *slog.Logger
+	// Recordings are the requests that were recorded; nil means that none are.
+	Recordings Recordings
+	Log        *slog.Logger
 	// Now is the clock of caches and throttling; nil means time.Now.
 	Now func() time.Time
 }
@@ -117,6 +119,8 @@ func (a *API) Register(engine *gin.Engine) {
 	responder.POST("/incidents/:id/severity", a.severity)
 
 	admin.POST("/deadletters/:id/retry", a.retryLetter)
+	admin.GET("/recordings", a.recordings)
+	admin.GET("/recordings/:id", a.recording)
 	admin.GET("/tokens", a.listTokens)
 	admin.POST("/tokens", a.createToken)
 	admin.DELETE("/tokens/:id", a.deleteToken)

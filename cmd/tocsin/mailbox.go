@@ -9,17 +9,21 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/ingest/imap"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 )
 
 // mailDrainTime is how long mails that have begun may take to come to their end.
 const mailDrainTime = 5 * time.Second
 
-// mailbox is the listener for mail. Without an address it does nothing.
+// mailbox is the listener for mail, and the mailboxes that are polled. Without an
+// address there is no listener.
 type mailbox struct {
 	listener net.Listener
 	server   *smtp.Server
+	pollers  []*imap.Poller
 }
 
 // listenMail opens the socket, so that a busy port is an error at the start.
@@ -35,9 +39,12 @@ func listenMail(c smtp.Config) (*mailbox, error) {
 }
 
 // receive says where mails go.
-func (m *mailbox) receive(c smtp.Config, g *gateway.Gateway, log *slog.Logger, registry *prometheus.Registry) {
+func (m *mailbox) receive(c *config.Config, g *gateway.Gateway, log *slog.Logger, registry *prometheus.Registry) {
 	if m.listener != nil {
-		m.server = smtp.New(smtp.Options{Config: c, Taker: g, Log: log, Registerer: registry})
+		m.server = smtp.New(smtp.Options{Config: c.SMTP, Taker: g, Log: log, Registerer: registry})
+	}
+	for _, box := range c.IMAP {
+		m.pollers = append(m.pollers, imap.New(box, g, log))
 	}
 }
 

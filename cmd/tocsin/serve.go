@@ -29,8 +29,8 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/spool"
-	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/failpoint"
 )
 
@@ -98,6 +98,11 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer mail.close()
+	checks, err := listenPassive(ctx, c.NSCA)
+	if err != nil {
+		return err
+	}
+	defer checks.close()
 	settings, err := v.store.settings(c.Store)
 	if err != nil {
 		return err
@@ -117,20 +122,30 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, waiting.Close()) }()
+	var recording *recorder.Recorder
+	if c.Recorder.Dir != "" {
+		recording, err = recorder.Open(recorder.Options{Config: c.Recorder, Log: log, Registerer: registry})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, recording.Close()) }()
+	}
 	protected, err := v.webProtected()
 	if err != nil {
 		return err
 	}
-	g, err := v.gateway(ctx, c, withOutage(st), waiting, registry, admin, protected, log)
+	g, err := v.gateway(ctx, gateway.Options{Store: withOutage(st), Spool: waiting, Recorder: recording, Config: c, Log: log, Registry: registry, AdminToken: admin,
+		AnyHost: v.allowUnauthenticated || protected})
 	if err != nil {
 		return err
 	}
 	if err := v.mayListen(l.Addr(), protected || g.API.Authenticated()); err != nil {
 		return err
 	}
-	mail.receive(c.SMTP, g, log, registry)
-	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail)
-	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, log)
+	mail.receive(c, g, log, registry)
+	checks.receive(c.NSCA, g, log)
+	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail, checks)
+	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, checks, log)
 }
 
 // backer is a store that can write a copy of itself while it works. Redis is
@@ -139,11 +154,11 @@ type backer interface {
 	Backup(ctx context.Context, w io.Writer) error
 }
 
-func (v *server) gateway(ctx context.Context, c *config.Config, st store.Store, waiting *spool.Spool, registry *prometheus.Registry, admin string, protected bool, log *slog.Logger) (*gateway.Gateway, error) {
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("tocsin"))
-	o := gateway.Options{Store: st, Spool: waiting, Config: c, Log: log, Registry: registry, Version: firstOf(version.Version, "development"), AdminToken: admin,
-		AnyHost: v.allowUnauthenticated || protected}
-	if st, ok := st.(backer); ok {
+// gateway makes a gateway with what else a process has to say of itself.
+func (v *server) gateway(ctx context.Context, o gateway.Options) (*gateway.Gateway, error) {
+	o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("tocsin"))
+	o.Version = firstOf(version.Version, "development")
+	if st, ok := o.Store.(backer); ok {
 		o.Backup = st.Backup
 	}
 	if v.configFile != "" {
@@ -188,7 +203,7 @@ func (v *server) mayListen(addr net.Addr, protected bool) error {
 		"or create a token with `tocsin token create --role admin`, or listen on 127.0.0.1, or, if the network itself is safe, --web.allow-unauthenticated", addr)
 }
 
-func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, log *slog.Logger) error {
+func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, checks *passive, log *slog.Logger) error {
 	server := &http.Server{Handler: g.Engine, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -204,9 +219,14 @@ func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, 
 	})
 	group.Go(func() error { return v.reloads(ctx, g) })
 	group.Go(mail.serve)
+	group.Go(checks.serve)
+	for _, p := range mail.pollers {
+		group.Go(func() error { return p.Run(ctx) })
+	}
 	group.Go(func() error {
 		<-ctx.Done()
-		mail.drain(context.WithoutCancel(ctx)) // first: it hands over to what drains next
+		mail.drain(context.WithoutCancel(ctx)) // first: they hand over to what drains next
+		checks.drain()
 		g.Drain()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/ingest"
-	"github.com/tocsin-gateway/tocsin/ingest/fields"
 )
 
 // Name is the format's name.
@@ -75,9 +74,6 @@ func open(r ingest.Request) (*mail, error) {
 	return m, nil
 }
 
-// maxAlerts is how many alerts a mail can be.
-const maxAlerts = 50
-
 // collect adds what a mail says.
 func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 	if why := m.noAlert(); why != "" {
@@ -91,9 +87,6 @@ func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 	}
 	if len(m.inner) > 0 && depth < maxDepth {
 		for _, inner := range m.inner {
-			if len(b.Alerts) >= maxAlerts {
-				return
-			}
 			inner.more = m.more
 			inner.mark(m.flags)
 			d.collect(b, inner, raw, depth+1)
@@ -153,11 +146,9 @@ func (d *decoder) admit(m *mail) error {
 	if len(d.recipients) > 0 && !d.addressed(m) {
 		return ingest.Errorf("to", "the mail is to none of the recipients of this source")
 	}
-	results := d.authResults(m)
+	results := m.authResults(d.authserv)
 	for _, method := range methods {
-		if results[method] != "" {
-			m.more = append(m.more, method, results[method])
-		}
+		m.more = append(m.more, method, results[method])
 	}
 	for _, method := range d.require {
 		if got := results[method]; got != "pass" {
@@ -193,47 +184,6 @@ func permits(list []string, addr string) bool {
 	domain := addr[strings.LastIndexByte(addr, '@')+1:]
 	for _, l := range list {
 		if l == addr || strings.TrimPrefix(l, "@") == domain && domain != addr {
-			return true
-		}
-	}
-	return false
-}
-
-// methods are the ways to check a sender whose results are kept.
-var methods = []string{"spf", "dkim", "dmarc"}
-
-// authResults reads the Authentication-Results (RFC 8601) of the server that the
-// source trusts. Those of others can be forged.
-func (d *decoder) authResults(m *mail) map[string]string {
-	results := map[string]string{}
-	if d.authserv == "" {
-		return results
-	}
-	for _, f := range m.head {
-		if !strings.EqualFold(string(f.name), "Authentication-Results") {
-			continue
-		}
-		id, rest, _ := strings.Cut(unfold(f.value), ";")
-		id, _, _ = strings.Cut(strings.TrimSpace(id), " ") // a version may follow
-		if !strings.EqualFold(id, d.authserv) {
-			continue
-		}
-		for part := range strings.SplitSeq(rest, ";") {
-			method, result, ok := strings.Cut(strings.TrimSpace(part), "=")
-			result, _, _ = strings.Cut(result, " ")
-			method, result = strings.ToLower(strings.TrimSpace(method)), strings.ToLower(result)
-			// Of several signatures one that is good is enough.
-			if ok && isMethod(method) && (results[method] == "" || result == "pass") {
-				results[method], _ = fields.Clean(result)
-			}
-		}
-	}
-	return results
-}
-
-func isMethod(name string) bool {
-	for _, m := range methods {
-		if m == name {
 			return true
 		}
 	}

@@ -156,12 +156,6 @@ func newAddress(name, addr string) address {
 // domain is the part of the address behind the @.
 func (a address) domain() string { return a.addr[strings.LastIndexByte(a.addr, '@')+1:] }
 
-// local is the part of the address in front of the @.
-func (a address) local() string {
-	local, _, _ := strings.Cut(a.addr, "@")
-	return local
-}
-
 // parseDate reads the field Date; the zero time if it says nothing.
 func parseDate(s string) time.Time {
 	if s == "" || len(s) > 100 {

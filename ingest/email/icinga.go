@@ -21,7 +21,6 @@ var icinga = parser{
 var (
 	icingaSubject = regexp.MustCompile(`^\[([A-Z]+)\] (Host )?(.{1,1000}) is ([A-Z]+)!$`)
 	icingaTitle   = regexp.MustCompile(`^\*{5} (Host|Service) Monitoring on `)
-	icingaState   = regexp.MustCompile(` is ([A-Z]+)!$`)
 	icingaComment = regexp.MustCompile(`^Comment by (.*):$`)
 )
 

@@ -51,7 +51,7 @@ func configure(c ingest.EmailConfig) (*decoder, ingest.ConfigMistakes) {
 		}
 	}
 	for i, method := range c.Require {
-		if !isMethod(method) {
+		if !slices.Contains(methods, method) {
 			wrong(fmt.Sprintf(".require[%d]", i), fmt.Sprintf("unknown check %q", method), "write "+strings.Join(methods, ", "))
 		}
 	}

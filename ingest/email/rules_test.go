@@ -150,6 +150,14 @@ func TestAdmission(t *testing.T) {
 		{"checked", ingest.EmailConfig{AuthservID: "MX.example.net", Require: []string{"spf", "dkim", "dmarc"}}, results, ""},
 		{"not checked", ingest.EmailConfig{AuthservID: "mx.example.net", Require: []string{"spf"}}, "", "SPF passes, but it is: not checked"},
 		{"by somebody else", ingest.EmailConfig{AuthservID: "mx.example.net", Require: []string{"dkim"}}, forged, "DKIM passes, but it is: not checked"},
+		{"a quoted sender", ingest.EmailConfig{AuthservID: "mx.example.net", Require: []string{"dkim"}},
+			"Authentication-Results: mx.example.net; spf=fail smtp.mailfrom=\"x; dkim=pass ;\"@evil.example (a; dkim=pass); dkim=none\r\n", "it is: none"},
+		{"signed by somebody else", ingest.EmailConfig{AuthservID: "mx.example.net", Require: []string{"dkim"}},
+			"Authentication-Results: mx.example.net; dkim=pass header.d=evil.example\r\n", "it is: pass of evil.example"},
+		{"sent by somebody else", ingest.EmailConfig{AuthservID: "mx.example.net", Require: []string{"spf"}},
+			"Authentication-Results: mx.example.net; spf=pass smtp.mailfrom=x@notexample.com\r\n", "it is: pass of notexample.com"},
+		{"signed by two", ingest.EmailConfig{AuthservID: "mx.example.net", Require: []string{"dkim"}},
+			"Authentication-Results: mx.example.net; dkim=pass header.d=evil.example; dkim=pass header.i=@mail.example.com\r\n", ""},
 		{"failed", ingest.EmailConfig{AuthservID: "mx.example.net", Require: []string{"dmarc"}}, "Authentication-Results: mx.example.net; dmarc=fail (p=none)\r\n", "it is: fail"},
 	} {
 		b, err := configured(t, c.config).Decode(ingest.Request{Body: []byte(letter("** PROBLEM Host Alert: a is DOWN **", "Notification Type: PROBLEM\r\n", c.more))})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -125,19 +127,26 @@ func (c capture) request(tb testing.TB) *http.Request {
 	return out
 }
 
-func (c capture) send(tb testing.TB, received time.Time) (int, string, []alert.Alert) {
+// newHandler takes requests of one source, on a clock that stands still.
+func newHandler(tb testing.TB, s *sink, now time.Time, name string) *ingest.Handler {
 	tb.Helper()
-	sink := &sink{}
-	h, err := ingest.New(ingest.Options{Sink: sink, Formats: All, Open: func(string) bool { return true }, Now: func() time.Time { return received },
+	h, err := ingest.New(ingest.Options{Sink: s, Formats: All, Open: func(string) bool { return true }, Now: func() time.Time { return now },
 		Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	format, ok := All[c.format]
+	format, ok := All[name]
 	if !ok {
-		tb.Fatalf("no format %s", c.format)
+		tb.Fatalf("no format %s", name)
 	}
-	h.Set([]ingest.Source{{Name: c.format, Format: format, BodyLimit: format.BodyLimit}})
+	h.Set([]ingest.Source{{Name: name, Format: format, BodyLimit: format.BodyLimit}})
+	return h
+}
+
+func (c capture) send(tb testing.TB, received time.Time) (int, string, []alert.Alert) {
+	tb.Helper()
+	sink := &sink{}
+	h := newHandler(tb, sink, received, c.format)
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	h.Register(engine)
@@ -394,5 +403,32 @@ func checkWellFormed(t testing.TB, a *alert.Alert, source string, received time.
 	}
 	if a.Status == alert.Firing && !a.EndsAt.IsZero() {
 		t.Errorf("a firing alert that ended at %v", a.EndsAt)
+	}
+}
+
+// TestBodiesAlone: what explain is given is a body, or a query, and nothing that
+// says what is in it. It means the same.
+func TestBodiesAlone(t *testing.T) {
+	for _, c := range listCaptures(t) {
+		t.Run(c.name, func(t *testing.T) {
+			received := readExpectation(t, c.expect).ReceivedAt
+			code, _, want := c.send(t, received)
+			r := c.request(t)
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Method == http.MethodGet {
+				body = []byte(r.URL.RawQuery)
+			}
+			request := ingest.Request{Source: c.format, Body: body, ReceivedAt: received}
+			if tokens := All[c.format].Tokens; tokens != nil {
+				_, request.Body = tokens(request)
+			}
+			got, err := All[c.format].Decode(request)
+			if (err == nil) != (code == http.StatusOK) || err == nil && !reflect.DeepEqual(got.Alerts, want) {
+				t.Errorf("got %+v (%v), want %+v (answered %d)", got.Alerts, err, want, code)
+			}
+		})
 	}
 }

@@ -1,9 +1,31 @@
 package formats
 
 import (
+	"os"
 	"path"
 	"strings"
+	"testing"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/ingest"
 )
+
+// TestEveryFormatTakesMail: a program's mails go to the same source as its webhooks.
+func TestEveryFormatTakesMail(t *testing.T) {
+	mail, err := os.ReadFile(captureRoot + "/nagios/email/035-host-problem-down.eml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, format := range All {
+		if name == "mapping" {
+			continue
+		}
+		b, err := format.Decode(ingest.Request{Source: name, Body: mail})
+		if err != nil || len(b.Alerts) != 1 || b.Alerts[0].Key != "gw-01" || b.Alerts[0].Status != alert.Firing || b.Alerts[0].Source != name {
+			t.Errorf("%s: got %+v, %v", name, b.Alerts, err)
+		}
+	}
+}
 
 // inMail corrects what is expected of a mail where it was written down from
 // what the sender knew, and is not what the mail says.

@@ -45,7 +45,19 @@ func (s *session) results(raw []byte) string {
 	signed, dkimResult := s.dkim(ctx, raw)
 	passed := spfResult == string(spf.Pass)
 	return "Authentication-Results: " + s.s.Hostname + ";\r\n spf=" + spfResult + " smtp.mailfrom=" + token(envelope) +
-		";\r\n dkim=" + dkimResult + ";\r\n dmarc=" + s.dmarc(ctx, from, passed, envelope, signed) + " header.from=" + token(from) + "\r\n"
+		dkimStatements(dkimResult, signed) + ";\r\n dmarc=" + s.dmarc(ctx, from, passed, envelope, signed) + " header.from=" + token(from) + "\r\n"
+}
+
+// dkimStatements has one for each signature that is good.
+func dkimStatements(result string, signed []string) string {
+	if len(signed) == 0 {
+		return ";\r\n dkim=" + result
+	}
+	out := ""
+	for _, domain := range signed {
+		out += ";\r\n dkim=pass header.d=" + token(domain)
+	}
+	return out
 }
 
 // token is a domain as it may stand in the field.

@@ -94,9 +94,9 @@ func TestCheckSenders(t *testing.T) {
 	c := testConfig()
 	c.CheckSenders = true
 	for _, test := range []struct{ name, from, mail, want string }{
-		{"all is well", "robot@example.com", sign(letter), "spf=pass smtp.mailfrom=example.com; dkim=pass; dmarc=pass header.from=example.com"},
+		{"all is well", "robot@example.com", sign(letter), "spf=pass smtp.mailfrom=example.com; dkim=pass header.d=example.com; dmarc=pass header.from=example.com"},
 		{"a subdomain sends", "x@bounce.example.com", letter, "spf=pass smtp.mailfrom=bounce.example.com; dkim=none; dmarc=pass header.from=example.com"},
-		{"signed only", "x@elsewhere.example.net", sign(letter), "spf=fail smtp.mailfrom=elsewhere.example.net; dkim=pass; dmarc=pass header.from=example.com"},
+		{"signed only", "x@elsewhere.example.net", sign(letter), "spf=fail smtp.mailfrom=elsewhere.example.net; dkim=pass header.d=example.com; dmarc=pass header.from=example.com"},
 		{"forged", "x@elsewhere.example.net", letter, "spf=fail smtp.mailfrom=elsewhere.example.net; dkim=none; dmarc=fail header.from=example.com"},
 		{"changed on the way", "x@elsewhere.example.net", strings.Replace(sign(letter), "web-01", "web-02", 1), "spf=fail smtp.mailfrom=elsewhere.example.net; dkim=fail; dmarc=fail header.from=example.com"},
 		{"no policy", "x@unknown.example", strings.Replace(letter, "example.com", "unknown.example", 1), "spf=none smtp.mailfrom=unknown.example; dkim=none; dmarc=none header.from=unknown.example"},

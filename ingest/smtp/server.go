@@ -40,6 +40,9 @@ type Options struct {
 // maxRecipients is how many recipients a mail may have.
 const maxRecipients = 100
 
+// maxGuesses is how many wrong passwords a client may try in a minute.
+const maxGuesses = 20
+
 // budget is how many bytes of mails may be in memory before they are handed over.
 const budget = 128 << 20
 
@@ -49,7 +52,8 @@ type Server struct {
 	recipients recipients
 	senders    []string
 	users      users
-	limits     *limiter
+	limits     *limiter // messages
+	guesses    *limiter // wrong passwords
 	smtp       *gosmtp.Server
 	door       *door
 	metrics    *metrics
@@ -72,7 +76,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{Options: o, recipients: newRecipients(o.Recipients), senders: lower(o.Senders), users: newUsers(o.Users),
 		metrics: newMetrics(o.Registerer)}
-	s.limits = newLimiter(o.MessagesPerMinute, time.Now)
+	s.limits, s.guesses = newLimiter(o.MessagesPerMinute, time.Now), newLimiter(maxGuesses, time.Now)
 	s.smtp = gosmtp.NewServer(gosmtp.BackendFunc(s.session))
 	s.smtp.LMTP, s.smtp.Domain = o.LMTP, o.Hostname
 	s.smtp.MaxRecipients, s.smtp.MaxMessageBytes = maxRecipients, int64(o.MaxMessageSize)

@@ -178,7 +178,11 @@ func (s *session) Auth(mechanism string) (sasl.Server, error) {
 		return nil, gosmtp.ErrAuthUnknownMechanism
 	}
 	return sasl.NewPlainServer(func(identity, username, password string) error {
+		if !s.s.guesses.may(s.conn.client) {
+			return s.refuse(refusedUser, 454, gosmtp.EnhancedCode{4, 7, 0}, "too many wrong passwords, try again later")
+		}
 		if identity != "" && identity != username || !s.s.users.match(username, password) {
+			s.s.guesses.take(s.conn.client)
 			return s.refuse(refusedUser, 535, gosmtp.EnhancedCode{5, 7, 8}, "wrong user or password")
 		}
 		s.user = username

@@ -449,6 +449,16 @@ func TestAuthentication(t *testing.T) {
 	if got := s.all(); len(got) != 1 {
 		t.Errorf("got %d messages, want 1", len(got))
 	}
+	wrong := 0
+	for range 2 * maxGuesses {
+		err := netsmtp.SendMail(addr, netsmtp.PlainAuth("", "monitor", "guess", host), "a@example.com", []string{"alerts@gw.example.org"}, []byte(letter))
+		if err != nil && strings.HasPrefix(err.Error(), "535") {
+			wrong++
+		}
+	}
+	if wrong > maxGuesses {
+		t.Errorf("%d passwords were tried", wrong)
+	}
 }
 
 // TestTLS: with a certificate there is STARTTLS, and without it no mail if it is required.

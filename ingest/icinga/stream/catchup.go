@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -26,22 +28,25 @@ type question struct {
 
 // object is one of the answer.
 type object struct {
-	Attrs struct {
-		Name     string `json:"name"`
-		HostName string `json:"host_name"`
-		// LastHardState is a number: 0 to 3 for services, 0 and 1 for hosts.
-		LastHardState       float64        `json:"last_hard_state"`
-		LastHardStateChange float64        `json:"last_hard_state_change"`
-		LastCheckResult     jsontext.Value `json:"last_check_result"`
-		DowntimeDepth       float64        `json:"downtime_depth"`
+	Attrs attributes `json:"attrs"`
+}
 
-		ServiceName string  `json:"service_name"`
-		Author      string  `json:"author"`
-		Text        string  `json:"text"`
-		EntryTime   float64 `json:"entry_time"`
-		ExpireTime  float64 `json:"expire_time"`
-		Sticky      bool    `json:"sticky"`
-	} `json:"attrs"`
+// attributes are those that are asked for.
+type attributes struct {
+	Name     string `json:"name"`
+	HostName string `json:"host_name"`
+	// LastHardState is a number: 0 to 3 for services, 0 and 1 for hosts.
+	LastHardState       float64        `json:"last_hard_state"`
+	LastHardStateChange float64        `json:"last_hard_state_change"`
+	LastCheckResult     jsontext.Value `json:"last_check_result"`
+	DowntimeDepth       float64        `json:"downtime_depth"`
+
+	ServiceName string  `json:"service_name"`
+	Author      string  `json:"author"`
+	Text        string  `json:"text"`
+	EntryTime   float64 `json:"entry_time"`
+	ExpireTime  float64 `json:"expire_time"`
+	Sticky      bool    `json:"sticky"`
 }
 
 // state is an event that Icinga would have sent when the object came into the
@@ -69,26 +74,56 @@ type acknowledged struct {
 	Timestamp float64 `json:"timestamp"`
 }
 
+// Problems returns the hard states of all that is not well, as events, one a line:
+// also of what is in a downtime, because that is not over.
+func (s *Stream) Problems(ctx context.Context) ([]byte, error) {
+	var all []byte
+	gather := func(_ context.Context, lines []byte) error {
+		if all = append(all, lines...); len(all) > maxAnswer {
+			return fmt.Errorf("stream: more than %d bytes of problems", maxAnswer)
+		}
+		return nil
+	}
+	for kind, attrs := range objects() {
+		q := question{Attrs: attrs, Filter: kind + ".last_hard_state != 0"}
+		err := s.each(ctx, "/v1/objects/"+kind+"s", q, gather, func(o object) any {
+			if o.Attrs.LastHardStateChange == 0 {
+				return nil
+			}
+			return hardState(kind, &o.Attrs)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// objects are the kinds of objects with what is asked of them. A host has no
+// host_name, and Icinga refuses if it is asked for.
+func objects() iter.Seq2[string, []string] {
+	attrs := []string{"name", "last_hard_state", "last_hard_state_change", "last_check_result", "downtime_depth"}
+	return func(yield func(string, []string) bool) {
+		_ = yield("host", attrs) && yield("service", append(slices.Clone(attrs), "host_name"))
+	}
+}
+
 // catchUp takes the hard state of all that is not well, or has changed since
 // everything was last taken, and the acknowledgements since then. What was taken
 // before is taken again; it is no news.
 func (s *Stream) catchUp(ctx context.Context) error {
 	began := s.Now()
-	attrs := []string{"name", "last_hard_state", "last_hard_state_change", "last_check_result", "downtime_depth"}
-	for _, kind := range []string{"host", "service"} {
-		if kind == "service" {
-			attrs = append(attrs, "host_name") // which a host does not have, and Icinga refuses then
-		}
+	for kind, attrs := range objects() {
 		q := question{Attrs: attrs, Filter: kind + ".last_hard_state != 0 || " + kind + ".last_hard_state_change >= since",
 			Variables: map[string]float64{"since": seconds(s.since.Add(-skew))}}
-		if err := s.each(ctx, "/v1/objects/"+kind+"s", q, func(o object) any { return stateOf(kind, o) }); err != nil {
+		if err := s.each(ctx, "/v1/objects/"+kind+"s", q, s.take, func(o object) any { return stateOf(kind, o) }); err != nil {
 			return err
 		}
 	}
 	// Without the skew: an acknowledgement that is taken twice is written down twice.
 	q := question{Attrs: []string{"host_name", "service_name", "author", "text", "entry_time", "expire_time", "sticky"},
 		Filter: "comment.entry_type == 4 && comment.entry_time >= since", Variables: map[string]float64{"since": seconds(s.since)}}
-	if err := s.each(ctx, "/v1/objects/comments", q, acknowledgementOf); err != nil {
+	if err := s.each(ctx, "/v1/objects/comments", q, s.take, acknowledgementOf); err != nil {
 		return err
 	}
 	s.since = began
@@ -104,6 +139,11 @@ func stateOf(kind string, o object) any {
 	case a.LastHardState != 0 && a.DowntimeDepth > 0:
 		return nil // it is expected to be so
 	}
+	return hardState(kind, a)
+}
+
+// hardState makes the event of an object's hard state.
+func hardState(kind string, a *attributes) any {
 	event := state{Type: "StateChange", Host: a.Name, State: a.LastHardState, StateType: 1,
 		LastHardStateChange: a.LastHardStateChange, CheckResult: a.LastCheckResult}
 	if kind == "service" {
@@ -122,7 +162,7 @@ func acknowledgementOf(o object) any {
 }
 
 // each asks for objects and takes the events that are made of them.
-func (s *Stream) each(ctx context.Context, path string, q question, event func(object) any) error {
+func (s *Stream) each(ctx context.Context, path string, q question, take func(context.Context, []byte) error, event func(object) any) error {
 	// The time is for Icinga's answer, not for ours to it.
 	answering, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -158,7 +198,7 @@ func (s *Stream) each(ctx context.Context, path string, q question, event func(o
 		lines.WriteByte('\n')
 		if lines.Len() >= maxBatch {
 			slow.Stop()
-			if err := s.take(ctx, lines.Bytes()); err != nil {
+			if err := take(ctx, lines.Bytes()); err != nil {
 				return err
 			}
 			lines = bytes.Buffer{}
@@ -171,7 +211,7 @@ func (s *Stream) each(ctx context.Context, path string, q question, event func(o
 	if lines.Len() == 0 {
 		return nil
 	}
-	return s.take(ctx, lines.Bytes())
+	return take(ctx, lines.Bytes())
 }
 
 // findResults reads up to the first of the results.

@@ -10,20 +10,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
+	"github.com/tocsin-gateway/tocsin/remote"
 )
 
 // Types are the events that Tocsin has a use for. Results of checks that change
@@ -97,16 +94,9 @@ func New(o Options) (*Stream, error) {
 	case base.Scheme != "https" || base.Host == "":
 		return nil, fmt.Errorf("stream: url: %q is not like https://icinga.example.com:5665", o.URL)
 	}
-	secure := &tls.Config{ServerName: o.ServerName, MinVersion: tls.VersionTLS12}
-	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("stream: ca_file: %w", err)
-		}
-		secure.RootCAs = x509.NewCertPool()
-		if !secure.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("stream: ca_file: no certificate in %s", o.CAFile)
-		}
+	client, err := remote.Client(o.CAFile, o.ServerName)
+	if err != nil {
+		return nil, fmt.Errorf("stream: %w", err)
 	}
 	if o.Queue == "" {
 		o.Queue = "tocsin"
@@ -121,13 +111,6 @@ func New(o Options) (*Stream, error) {
 		o.After = time.After
 	}
 	o.URL = base.Scheme + "://" + base.Host
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}}
-	client := &http.Client{
-		Transport: &http.Transport{TLSClientConfig: secure, DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second,
-			ResponseHeaderTimeout: answerTimeout, IdleConnTimeout: time.Minute},
-		// The password is for this host only.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	return &Stream{Options: o, client: client, since: o.Since}, nil
 }
 
