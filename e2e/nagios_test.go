@@ -17,21 +17,25 @@ import (
 // deploy/nagios. It checks nothing itself: the tests say what checks found.
 type nagios struct {
 	*process
-	// commands is its external command file, spool where notifications wait.
-	commands, spool string
+	// commands is its external command file, status the file where it says what it
+	// knows, log what happens, and spool the folder where notifications wait.
+	commands, status, log, spool string
 	// flush is the command that the README gives to cron.
 	flush []string
 }
 
 // nagiosHosts are the hosts that it knows, each with one service; every subtest has its own.
-var nagiosHosts = map[string]string{"web-01": "CPU", "db-01": "Postgres", "batch-01": "Backup", "quiet-01": "Backup", "time-01": "NTP",
+var nagiosHosts = map[string]string{"web-01": "CPU", "app-01": "Queue", "db-01": "Postgres", "batch-01": "Backup", "quiet-01": "Backup", "time-01": "NTP",
 	"mail-01": "Memory", "mail-02": "Memory", "shop-01": "HTTP"}
 
-// startNagios starts one that sends to the gateway, with a token that is made as the README says.
-func startNagios(t *testing.T, gateway string) *nagios {
+// commandFile is the name of the external command file.
+const commandFile = "nagios.cmd"
+
+// startNagios starts one in a folder that sends to the gateway, with a token that is made as the README says.
+func startNagios(t *testing.T, gateway, dir string) *nagios {
 	t.Helper()
-	path, dir := program(t, "nagios4"), t.TempDir()
-	n := &nagios{commands: filepath.Join(dir, "nagios.cmd"), spool: filepath.Join(dir, "spool")}
+	path := program(t, "nagios4")
+	n := &nagios{commands: filepath.Join(dir, commandFile), spool: filepath.Join(dir, "spool"), status: filepath.Join(dir, "status.dat"), log: filepath.Join(dir, "nagios.log")}
 	url, token := "http://"+gateway, filepath.Join(dir, "token")
 	value, err := exec.Command(tocsinBinary, "token", "create", "--source", "nagios", "--url", url).Output()
 	if err != nil {
@@ -63,13 +67,14 @@ log_file=%[1]s/nagios.log
 object_cache_file=%[1]s/objects.cache
 precached_object_file=%[1]s/objects.precache
 status_file=%[1]s/status.dat
+status_update_interval=1
 state_retention_file=%[1]s/retention.dat
 temp_file=%[1]s/nagios.tmp
 temp_path=%[1]s
 check_result_path=%[1]s
 lock_file=%[1]s/nagios.pid
 query_socket=%[1]s/nagios.qh
-command_file=%[1]s/nagios.cmd
+command_file=%[4]s
 nagios_user=%[2]d
 nagios_group=%[3]d
 interval_length=1
@@ -85,7 +90,7 @@ high_service_flap_threshold=20.0
 enable_environment_macros=1
 use_syslog=0
 illegal_macro_output_chars=`+"`~$&|'\"<>"+`
-`, dir, os.Getuid(), os.Getgid()))
+`, dir, os.Getuid(), os.Getgid(), n.commands))
 	if n.process, err = startProcess(path, nil, main); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +100,7 @@ illegal_macro_output_chars=`+"`~$&|'\"<>"+`
 			n.kill()
 		}
 		if t.Failed() {
-			log, _ := os.ReadFile(filepath.Join(dir, "nagios.log"))
+			log, _ := os.ReadFile(n.log)
 			t.Logf("nagios said:\n%s\nand its log has:\n%s", n.output(), log)
 		}
 	})
@@ -195,6 +200,29 @@ func (n *nagios) waiting(t *testing.T) []string {
 	return paths
 }
 
+// knows waits until Nagios' status file has all these lines in what is about the host's service.
+func (n *nagios) knows(t *testing.T, host string, lines ...string) {
+	t.Helper()
+	eventually(t, soon, func(context.Context) error {
+		status, err := os.ReadFile(n.status)
+		if err != nil {
+			return err
+		}
+		about := ""
+		for block := range strings.SplitSeq(string(status), "\t}\n") {
+			if strings.Contains(block, "\thost_name="+host+"\n") && strings.Contains(block, "\tservice_description="+nagiosHosts[host]+"\n") {
+				about += block
+			}
+		}
+		for _, line := range lines {
+			if !strings.Contains(about, "\t"+line+"\n") {
+				return fmt.Errorf("no line %q in what Nagios knows:\n%s", line, about)
+			}
+		}
+		return nil
+	})
+}
+
 // of waits until the host has exactly one incident, and it is as check wants it.
 func of(t *testing.T, g *gateway, host string, check func(Incident) error) (in Incident) {
 	t.Helper()
@@ -249,9 +277,10 @@ func saysWithin(t *testing.T, within time.Duration, g *gateway, id string, want 
 // TestNagios drives a real Nagios, which notifies as deploy/nagios says.
 func TestNagios(t *testing.T) {
 	program(t, "nagios4")
-	dir := t.TempDir()
-	g := gatewayFor(t, dir, "127.0.0.1:0")
-	n := startNagios(t, g.addr)
+	dir, ofNagios := t.TempDir(), t.TempDir()
+	config := fmt.Sprintf("sources: {nagios: {api: {command_file: %q, write_back: true}}}\n", filepath.Join(ofNagios, commandFile))
+	g := gatewayWith(t, dir, "127.0.0.1:0", config)
+	n := startNagios(t, g.addr, ofNagios)
 
 	t.Run("a problem becomes worse, is acknowledged there, and ends", func(t *testing.T) {
 		n.check(t, "web-01", stateWarning, "load average: 8.01")
@@ -275,6 +304,33 @@ func TestNagios(t *testing.T) {
 		over := of(t, g, "web-01", is("resolved", "critical", 0, 1))
 		if over.AcknowledgedBy != "alice" {
 			t.Errorf("acknowledged by: got %q, want alice", over.AcknowledgedBy)
+		}
+	})
+
+	t.Run("what people do here is said there", func(t *testing.T) {
+		n.check(t, "app-01", stateCritical, "4000 jobs wait")
+		in := of(t, g, "app-01", is("open", "critical", 1, 1))
+		act := func(what, comment string) {
+			t.Helper()
+			post(t, "http://"+g.addr+"/api/v1/incidents/"+in.ID+"/"+what, fmt.Appendf(nil, `{"by": "bob", "comment": %q}`, comment))
+		}
+		act("acknowledge", "on it; back in an hour")
+		n.knows(t, "app-01", "problem_has_been_acknowledged=1", "author=bob", "comment_data="+in.Reference+" on it; back in an hour [tocsin]")
+		act("note", "half of them are done")
+		n.knows(t, "app-01", "problem_has_been_acknowledged=1", "comment_data="+in.Reference+" half of them are done [tocsin]")
+		act("unacknowledge", "")
+		n.knows(t, "app-01", "problem_has_been_acknowledged=0")
+		n.check(t, "app-01", stateOK, "3 jobs wait")
+		of(t, g, "app-01", is("resolved", "critical", 0, 1))
+		log, err := os.ReadFile(n.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(string(log), "EXTERNAL COMMAND: ACKNOWLEDGE_SVC_PROBLEM;app-01;"); got != 1 {
+			t.Errorf("Nagios was told of %d acknowledgements of app-01, want 1", got)
+		}
+		if strings.Count(string(log), "EXTERNAL COMMAND: ACKNOWLEDGE_SVC_PROBLEM;web-01;") > 1 {
+			t.Error("what alice had said there was told to Nagios again")
 		}
 	})
 
@@ -360,7 +416,7 @@ func TestNagios(t *testing.T) {
 				return nil
 			})
 		}
-		g = gatewayFor(t, dir, g.addr)
+		g = gatewayWith(t, dir, g.addr, config)
 		eventually(t, soon, func(ctx context.Context) error { // the last one may still be at it
 			if out, err := exec.CommandContext(ctx, tocsinBinary, n.flush...).CombinedOutput(); err != nil {
 				return fmt.Errorf("send flush: %w: %s", err, out)
