@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -34,11 +35,12 @@ type gateway struct {
 	readyAfter time.Duration
 }
 
-// startGateway starts binary on the folder dir and waits until it is ready.
-// Listen may have port 0. Environment is added to ours, as in exec.Cmd.Env.
+// startGateway starts binary in the folder dir, where it has all its state, and
+// waits until it is ready. Listen may have port 0. Environment is added to ours,
+// as in exec.Cmd.Env.
 func startGateway(ctx context.Context, binary, dir, listen string, environment ...string) (*gateway, error) {
 	began := time.Now()
-	p, err := startProcess(binary, environment, "serve", "--store.url=file:"+dir, "--web.listen-address="+listen, "--log.level=warn")
+	p, err := startIn(dir, binary, environment, "serve", "--store.url=file:data", "--web.listen-address="+listen, "--log.level=warn")
 	if err != nil {
 		return nil, err
 	}
@@ -68,15 +70,17 @@ func (g *gateway) kill() { g.process.kill() }
 
 // Incident is an incident as the API shows it, as far as the tests look.
 type Incident struct {
-	ID        string         `json:"id"`
-	Reference string         `json:"reference"`
-	Title     string         `json:"title"`
-	State     string         `json:"state"`
-	Severity  string         `json:"severity"`
-	Key       jsontext.Value `json:"key"`
-	OpenedAt  time.Time      `json:"opened_at"`
-	StartedAt time.Time      `json:"started_at"`
-	Alerts    struct {
+	ID             string         `json:"id"`
+	Reference      string         `json:"reference"`
+	Title          string         `json:"title"`
+	State          string         `json:"state"`
+	Severity       string         `json:"severity"`
+	Hosts          []string       `json:"hosts"`
+	Key            jsontext.Value `json:"key"`
+	OpenedAt       time.Time      `json:"opened_at"`
+	StartedAt      time.Time      `json:"started_at"`
+	AcknowledgedBy string         `json:"acknowledged_by"`
+	Alerts         struct {
 		Total  int `json:"total"`
 		Firing int `json:"firing"`
 	} `json:"alerts"`
@@ -89,6 +93,15 @@ type Alert struct {
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations"`
 	StartsAt    time.Time         `json:"starts_at"`
+	Count       int               `json:"count"`
+}
+
+// Entry is an entry of a timeline as the API shows it, as far as the tests look.
+type Entry struct {
+	Who    string `json:"who"`
+	Source string `json:"source"`
+	Action string `json:"action"`
+	Text   string `json:"text"`
 }
 
 // incidents pages through all incidents.
@@ -131,6 +144,15 @@ func (g *gateway) alerts(ctx context.Context, id string) (all []Alert, err error
 		}
 		cursor = page.NextCursor
 	}
+}
+
+// timeline returns the first thousand entries of an incident's timeline.
+func (g *gateway) timeline(ctx context.Context, id string) ([]Entry, error) {
+	var page struct {
+		Timeline []Entry `json:"timeline"`
+	}
+	err := getJSON(ctx, "http://"+g.addr+"/api/v1/incidents/"+id+"/timeline?limit=1000", &page)
+	return page.Timeline, err
 }
 
 // maxAnswer bounds what we read of one answer.
@@ -214,13 +236,24 @@ var listenPattern = regexp.MustCompile(`\blisten="?([0-9A-Za-z.:\[\]]+:[0-9]+)`)
 
 // startProcess starts program with our environment, less Tocsin's settings, plus environment.
 func startProcess(program string, environment []string, args ...string) (*process, error) {
+	return startIn("", program, environment, args...)
+}
+
+// startIn is startProcess in a folder, which is made. Two gateways need two: the
+// folder of the spool is relative to it.
+func startIn(dir, program string, environment []string, args ...string) (*process, error) {
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
 	p := &process{cmd: exec.Command(program, args...), listen: make(chan string, 1), exited: make(chan struct{})}
 	for _, pair := range os.Environ() {
 		if !strings.HasPrefix(pair, "TOCSIN_") {
 			p.cmd.Env = append(p.cmd.Env, pair)
 		}
 	}
-	p.cmd.Env = append(p.cmd.Env, environment...)
+	p.cmd.Dir, p.cmd.Env = dir, append(p.cmd.Env, environment...)
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -240,13 +273,13 @@ func (p *process) watch(r *os.File) {
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadString('\n')
+		p.remember(line)
 		if m := listenPattern.FindStringSubmatch(line); m != nil {
 			select {
 			case p.listen <- m[1]:
 			default: // only the first one counts
 			}
 		}
-		p.remember(line)
 		if err != nil {
 			break
 		}
@@ -298,6 +331,20 @@ func (p *process) failure() *exitError {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // fails only if it has ended
 	<-p.exited
+}
+
+// stop ends it as a service manager does, and waits until it is gone.
+func (p *process) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended, which the wait sees
+	select {
+	case <-p.exited:
+		if p.err != nil {
+			return p.failure()
+		}
+		return nil
+	case <-time.After(startTimeout):
+		return fmt.Errorf("e2e: %s does not end within %s of SIGTERM", p.cmd, startTimeout)
+	}
 }
 
 // ready polls address until it answers 200.

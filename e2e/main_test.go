@@ -74,17 +74,31 @@ func program(t *testing.T, name string) string {
 	if err == nil {
 		return path
 	}
-	if os.Getenv("TOCSIN_E2E_REQUIRED") == "1" {
-		t.Fatalf("%s is missing and TOCSIN_E2E_REQUIRED=1: %v", name, err)
-	}
-	t.Skipf("SKIP: %s is missing (%v); with TOCSIN_E2E_REQUIRED=1 this fails", name, err)
+	lacking(t, fmt.Sprintf("%s is missing (%v)", name, err))
 	return ""
+}
+
+// lacking ends a test that cannot run here: it is skipped, or fails where it must run.
+func lacking(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("TOCSIN_E2E_REQUIRED") == "1" {
+		t.Fatalf("%s and TOCSIN_E2E_REQUIRED=1", what)
+	}
+	t.Skipf("SKIP: %s; with TOCSIN_E2E_REQUIRED=1 this fails", what)
 }
 
 // gatewayFor starts a gateway that ends with the test.
 func gatewayFor(t *testing.T, dir, listen string) *gateway {
 	t.Helper()
-	g, err := startGateway(t.Context(), tocsinBinary, dir, listen)
+	return gatewayWith(t, dir, listen, "")
+}
+
+// gatewayWith starts one with a configuration.
+func gatewayWith(t *testing.T, dir, listen, config string) *gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tocsin.yml")
+	write(t, file, config)
+	g, err := startGateway(t.Context(), tocsinBinary, dir, listen, "TOCSIN_CONFIG_FILE="+file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -81,7 +80,7 @@ func (m *member) configure(text string) error {
 // start starts a process and waits until it is ready. Environment is added to ours.
 func (m *member) start(ctx context.Context, binary string, environment ...string) error {
 	began := time.Now()
-	p, err := startProcess(binary, environment, "serve", "--store.url="+m.store, "--config.file="+m.config, "--web.listen-address=127.0.0.1:0",
+	p, err := startIn(filepath.Dir(m.config), binary, environment, "serve", "--store.url="+m.store, "--config.file="+m.config, "--web.listen-address=127.0.0.1:0",
 		"--log.level=warn")
 	if err != nil {
 		return err
@@ -121,17 +120,7 @@ func (m *member) end(t *testing.T, name string) {
 func (m *member) stop() error {
 	// It waits five seconds for connections on which nothing has come yet.
 	client.CloseIdleConnections()
-	p := m.running.Load().process
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended, which the wait sees
-	select {
-	case <-p.exited:
-		if p.err != nil {
-			return p.failure()
-		}
-		return nil
-	case <-time.After(startTimeout):
-		return fmt.Errorf("e2e: the gateway at %s does not end within %s of SIGTERM", m.running.Load().addr, startTimeout)
-	}
+	return m.running.Load().process.stop()
 }
 
 // reload has the process read its configuration again.

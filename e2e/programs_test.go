@@ -32,26 +32,15 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// alertmanager is a running Alertmanager that delivers everything to a gateway.
-type alertmanager struct{ url string }
+// alertmanager is a running Alertmanager that delivers everything to one URL.
+type alertmanager struct{ url, config string }
 
 // startAlertmanager starts one that groups by service. Without cluster flags it is alone.
 func startAlertmanager(t *testing.T, name, gateway string, cluster ...string) alertmanager {
 	t.Helper()
 	path, dir := program(t, "prometheus-alertmanager"), t.TempDir()
 	config := filepath.Join(dir, "alertmanager.yml")
-	write(t, config, fmt.Sprintf(`route:
-  receiver: tocsin
-  group_by: [service]
-  group_wait: %s
-  group_interval: %s
-  repeat_interval: 1h
-receivers:
-  - name: tocsin
-    webhook_configs:
-      - url: http://%s/ingest/alertmanager
-        send_resolved: true
-`, groupWait, groupInterval, gateway))
+	write(t, config, alertmanagerConfig("http://"+gateway+"/ingest/alertmanager"))
 	if len(cluster) == 0 {
 		cluster = []string{"--cluster.listen-address="}
 	}
@@ -65,7 +54,29 @@ receivers:
 	if err := p.ready(t.Context(), "http://"+addr+"/-/ready"); err != nil {
 		t.Fatal(err)
 	}
-	return alertmanager{"http://" + addr}
+	return alertmanager{"http://" + addr, config}
+}
+
+func alertmanagerConfig(url string) string {
+	return fmt.Sprintf(`route:
+  receiver: tocsin
+  group_by: [service]
+  group_wait: %s
+  group_interval: %s
+  repeat_interval: 1h
+receivers:
+  - name: tocsin
+    webhook_configs:
+      - url: %s
+        send_resolved: true
+`, groupWait, groupInterval, url)
+}
+
+// deliverTo has it deliver to another URL from now on.
+func (a alertmanager) deliverTo(t *testing.T, url string) {
+	t.Helper()
+	write(t, a.config, alertmanagerConfig(url))
+	post(t, a.url+"/-/reload", nil)
 }
 
 // tell posts one alert, as Prometheus does. A zero end means that it fires.

@@ -107,6 +107,8 @@ func TestTimes(t *testing.T) {
 			at(1795226000000), time.Time{}, at(1795226217500)},
 		{"a notification command", `{"type":"PROBLEM","host":"h","last_state_change":1795226172,"timet":1795226179}`,
 			at(1795226172000), time.Time{}, at(1795226179000)},
+		{"a problem from the first check on", `{"type":"PROBLEM","host":"h","last_state_change":0,"timet":1795226179}`,
+			at(1795226179000), time.Time{}, at(1795226179000)},
 		{"a long date", "type=RECOVERY&host=h&when=2026-11-21+03:56:12+%2B0200", time.Time{}, time.Time{}, at(1795226172000)},
 		{"times that are none", `{"type":"PROBLEM","host":"h","last_state_change":1e300,"timet":"-5","when":"yesterday"}`, time.Time{}, time.Time{}, time.Time{}},
 	} {

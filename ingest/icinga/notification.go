@@ -117,9 +117,14 @@ func (n notification) alert() (a alert.Alert, odd string, err error) {
 	return a, odd, nil
 }
 
-// setSince says since when the state of a is what it is.
+// setSince says since when the state of a is what it is. A problem always gets a
+// time by Icinga's clock, if need be that of its message (what is down from the
+// first check on has no last change): its end has one, in whole seconds, and would
+// be before a start by our clock.
 func setSince(a *alert.Alert, since time.Time) {
 	switch {
+	case a.Status == alert.Firing && since.IsZero():
+		a.StartsAt = a.EventAt
 	case a.Status == alert.Firing:
 		a.StartsAt = since
 	case a.Status == alert.Resolved && (a.Kind == alert.KindAlert || a.Kind == alert.KindFlappingEnded):

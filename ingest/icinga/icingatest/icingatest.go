@@ -51,9 +51,13 @@ type Icinga struct {
 }
 
 // Start starts an Icinga with objects besides those that it needs itself. Where
-// the program is missing the test is skipped, or fails if TOCSIN_E2E_REQUIRED is 1.
+// the program is missing the test is skipped, or fails if TOCSIN_E2E_REQUIRED is 1;
+// it takes seconds, so a short run skips it too.
 func Start(t *testing.T, objects string) *Icinga {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIP: takes some seconds, for an Icinga to start and stop")
+	}
 	if _, err := exec.LookPath("icinga2"); err != nil {
 		if os.Getenv("TOCSIN_E2E_REQUIRED") == "1" {
 			t.Fatalf("icinga2 is missing and TOCSIN_E2E_REQUIRED=1: %v", err)
@@ -111,6 +115,7 @@ func (i *Icinga) Run(t *testing.T) {
 	i.process = exec.Command("icinga2", args...)
 	i.process.Stdout, i.process.Stderr = i.output, i.output
 	i.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	i.process.WaitDelay = 10 * time.Second // a child of a child may still hold its output
 	must(t, i.process.Start())
 	deadline := time.Now().Add(startTimeout)
 	for {
