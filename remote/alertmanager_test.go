@@ -76,10 +76,12 @@ func TestAnswersThatAreNone(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"refused":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, "answered 401"},
-		"a page":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "JSON"},
-		"cut":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(listed[:200])) }, "JSON"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound) }, "answered 302"},
+		"refused": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, "answered 401"},
+		"a page":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "JSON"},
+		"cut":     {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(listed[:200])) }, "JSON"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}, "answered 302"},
 	} {
 		api := serve(t, c.answer)
 		got, err := Alertmanager(t.Context(), client(t, api), api)
