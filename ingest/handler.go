@@ -77,10 +77,10 @@ type Handler struct {
 	// own, so that nobody without credentials takes the place of those with some.
 	unprovenBudget budget
 	unprovenPace   pace
-	now      func() time.Time
-	log      *slog.Logger
-	metrics  *metrics
-	unknown  *series
+	now            func() time.Time
+	log            *slog.Logger
+	metrics        *metrics
+	unknown        *series
 	// replayed counts what comes out of the spool; nil without one.
 	replayed *series
 
