@@ -20,6 +20,17 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 )
 
+// What holds for bodies that are read to see who sends them.
+const (
+	// unprovenBudget is how many bytes of them may be in flight, and unprovenLimit
+	// how long one may be.
+	unprovenBudget = 32 * MiB
+	unprovenLimit  = 4 * MiB
+	// unprovenGrace and unprovenRate are how slow one may come.
+	unprovenGrace = 2 * time.Second
+	unprovenRate  = 512 * KiB
+)
+
 // DefaultBudget is how many bytes of bodies may be in flight at a time.
 const DefaultBudget = 256 * MiB
 
@@ -62,10 +73,14 @@ type Handler struct {
 	open     func(string) bool
 	budget   budget
 	pace     pace
-	now      func() time.Time
-	log      *slog.Logger
-	metrics  *metrics
-	unknown  *series
+	// Bodies that are read to see who sends them have a budget and a pace of their
+	// own, so that nobody without credentials takes the place of those with some.
+	unprovenBudget budget
+	unprovenPace   pace
+	now            func() time.Time
+	log            *slog.Logger
+	metrics        *metrics
+	unknown        *series
 	// replayed counts what comes out of the spool; nil without one.
 	replayed *series
 
@@ -117,6 +132,8 @@ func New(o Options) (*Handler, error) {
 	if h.now == nil {
 		h.now = time.Now
 	}
+	h.unprovenBudget.limit = int64(unprovenBudget)
+	h.unprovenPace = pace{grace: min(h.pace.grace, unprovenGrace), rate: max(h.pace.rate, int64(unprovenRate))}
 	h.unknown = m.series(unknownSource)
 	if h.spool != nil {
 		h.replayed = m.series(SpoolSource)
@@ -236,13 +253,19 @@ func (h *Handler) serve(c *gin.Context, s *source, start time.Time, r *refusal) 
 		return
 	}
 	reader := &bodyReader{budget: &h.budget, pace: h.pace, limit: int64(s.BodyLimit), control: http.NewResponseController(c.Writer)}
+	if later || s.Format.Verify != nil {
+		reader.budget, reader.pace, reader.limit = &h.unprovenBudget, h.unprovenPace, min(reader.limit, int64(unprovenLimit))
+	}
 	defer reader.release()
 	request, err := h.read(c, s, reader)
 	if err != nil {
-		h.refuse(c, s, start, h.unread(err, s))
+		h.refuse(c, s, start, unread(err, reader.limit))
 		return
 	}
-	if r = h.admitBody(c.Request, s, &request, r); r != nil {
+	if r = h.admitBody(c.Request, s, &request, r); r == nil && !reader.moveTo(&h.budget) {
+		r = unread(errNoBudget, reader.limit)
+	}
+	if r != nil {
 		h.refuse(c, s, start, r)
 		return
 	}
@@ -351,12 +374,12 @@ func (h *Handler) admitBody(r *http.Request, s *source, request *Request, refuse
 	return refused
 }
 
-// unread says what a sender is told whose body could not be read.
-func (h *Handler) unread(err error, s *source) *refusal {
+// unread says what a sender is told whose body, which has a limit, could not be read.
+func unread(err error, limit int64) *refusal {
 	var r *refusal
 	switch {
 	case errors.Is(err, ErrTooLarge):
-		r = refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than the limit of %v", s.BodyLimit))
+		r = refuse(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than the limit of %v", ByteSize(limit)))
 	case errors.Is(err, errNoBudget):
 		r = unavailable("too much is being received right now, send it again")
 	case isSlow(err):

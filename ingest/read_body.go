@@ -118,6 +118,20 @@ func (b *bodyReader) grow(buffer []byte, size int64) ([]byte, error) {
 	return grown, nil
 }
 
+// moveTo has the body paid for from another budget, and reports whether that has
+// as much left.
+func (b *bodyReader) moveTo(other *budget) bool {
+	if b.budget == other {
+		return true
+	}
+	if !other.take(b.paid) {
+		return false
+	}
+	b.budget.give(b.paid)
+	b.budget = other
+	return true
+}
+
 // release gives back what the body cost.
 func (b *bodyReader) release() {
 	b.budget.give(b.paid)

@@ -2,6 +2,9 @@ package ingest
 
 import (
 	"bufio"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +20,7 @@ import (
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/config/secret"
 )
 
 // endless is a body of n bytes that counts what was read of it.
@@ -239,6 +243,64 @@ func TestBudgetIsShared(t *testing.T) {
 	g.sink.accept = nil
 	if w := g.post("/ingest/prometheus", small); w.Code != 200 || g.budget.used.Load() != 0 {
 		t.Errorf("afterwards: got %d, %d bytes in use; want 200, none", w.Code, g.budget.used.Load())
+	}
+}
+
+// TestUnprovenBodies: who has no credentials cannot take the place of those who
+// have some, with a body in which there might be some.
+func TestUnprovenBodies(t *testing.T) {
+	sources := map[string]SourceConfig{
+		"signed": {Format: "alertmanager", Auth: AuthConfig{HMAC: HMACConfig{Secret: secret.New("s")}, BearerToken: secret.New("t")}},
+		"other":  {Format: "prometheus"},
+	}
+	g := newGateway(t, sources, func(o *Options) { o.Budget = 64 * KiB })
+	body := webhook(good("A"))
+	in, out := io.Pipe()
+	r := httptest.NewRequest("POST", "/ingest/signed", in)
+	r.ContentLength = -1
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.engine.ServeHTTP(w, r)
+	}()
+	if _, err := io.WriteString(out, strings.Repeat(" ", 500<<10)); err != nil {
+		t.Fatal(err)
+	}
+	if answer := g.post("/ingest/other", `[{"labels":{"alertname":"A"}}]`); answer.Code != 200 {
+		t.Errorf("who may send is answered %d while somebody else sends", answer.Code)
+	}
+	out.Close()
+	<-done
+	if w.Code != 401 || len(w.set) == 0 || w.set[0].After(time.Now().Add(unprovenGrace)) {
+		t.Errorf("answered %d, with the deadlines %v", w.Code, w.set)
+	}
+	// What is signed costs what others cost; one that is not may only be so long.
+	for _, c := range []struct {
+		body, token string
+		sign        bool
+		code        int
+	}{
+		{body, "", true, 200},
+		{body + strings.Repeat(" ", 100<<10), "", true, 503},
+		{strings.Repeat(" ", int(unprovenLimit)+1), "", false, 413},
+		{strings.Repeat(" ", int(unprovenLimit)+1), "t", false, 503},
+	} {
+		r := httptest.NewRequest("POST", "/ingest/signed", strings.NewReader(c.body))
+		if c.token != "" {
+			r.Header.Set(TokenHeader, c.token)
+		}
+		if c.sign {
+			mac := hmac.New(sha256.New, []byte("s"))
+			mac.Write([]byte(c.body))
+			r.Header.Set("X-Grafana-Alerting-Signature", hex.EncodeToString(mac.Sum(nil)))
+		}
+		if answer := g.do(r); answer.Code != c.code {
+			t.Errorf("%d bytes, token %q, signed %v: got %d %s, want %d", len(c.body), c.token, c.sign, answer.Code, answer.Body, c.code)
+		}
+	}
+	if a, b := g.budget.used.Load(), g.unprovenBudget.used.Load(); a != 0 || b != 0 {
+		t.Errorf("%d and %d bytes of the budgets were not given back", a, b)
 	}
 }
 

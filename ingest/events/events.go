@@ -112,6 +112,7 @@ func (e *event) alert() alert.Alert {
 	for _, name := range slices.Sorted(maps.Keys(e.Object)) {
 		if !slices.Contains(names, name) {
 			e.wrong(alert.CutText(name, 64), "there is no such member%s", hint(nearest.Suggest(name, names)))
+			break // to look for what each of very many was to be takes long
 		}
 	}
 	a := alert.Alert{Identity: e.text("identity"), Key: e.text("key"), Author: e.text("author"), Comment: e.text("comment"),

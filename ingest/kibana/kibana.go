@@ -97,12 +97,24 @@ func (b body) get(names ...string) string {
 	return ""
 }
 
-// levels is how deep in objects names are looked for.
-const levels = 4
+const (
+	// levels is how deep in objects names are looked for.
+	levels = 4
+	// maxName is how long a name may be in bytes, with those around it. It holds the
+	// names that get is asked for. All that is in an object repeats the object's
+	// name, so that without an end of it what is kept grows with the square of a body.
+	maxName = 64
+)
 
 func (b body) flatten(prefix string, o fields.Object, depth int) {
 	for _, name := range slices.Sorted(maps.Keys(o)) {
+		if len(prefix)+len(name) > 2*maxName { // with as many separators as letters
+			continue
+		}
 		at, v := prefix+plain(name), o[name]
+		if len(at) > maxName {
+			continue
+		}
 		if inner, ok := v.(fields.Object); ok && depth < levels {
 			b.flatten(at, inner, depth+1)
 			continue

@@ -30,8 +30,10 @@ const (
 	pause    = 10 * time.Second
 	// maxFile is how large a file of certificates, and an answer of SNS, may be.
 	maxFile = 256 << 10
-	// maxCached is how many certificates are kept.
-	maxCached = 16
+	// maxCached is how many certificates are remembered, with those that could not be
+	// had, and maxFetches how many are asked for at a time.
+	maxCached  = 64
+	maxFetches = 4
 )
 
 // snsHost is where SNS itself is; subscriptions are confirmed nowhere else.
@@ -39,6 +41,9 @@ var snsHost = regexp.MustCompile(`^sns\.[a-z]{2}(-[a-z]{1,16}){1,3}-[0-9]{1,2}\.
 
 var (
 	topicARN = regexp.MustCompile(`^arn:aws[a-z-]{0,16}:sns:[a-z0-9-]{1,32}:[0-9]{12}:[A-Za-z0-9_.-]{1,256}$`)
+	// pemPath has one spelling for each file, so that nobody makes us ask for the
+	// same one under many names.
+	pemPath  = regexp.MustCompile(`^(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}){1,4}\.pem$`)
 	hostName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,252}$`)
 )
 
@@ -131,10 +136,18 @@ type verifier struct {
 	client *http.Client
 
 	mu sync.Mutex
-	// fetched are the certificates by their URL, and refusedAt is when the last one
-	// could not be had.
-	fetched   map[string]*x509.Certificate
-	refusedAt time.Time
+	// fetched are the certificates by their URL; running of them are being fetched.
+	fetched map[string]*fetch
+	running int
+}
+
+// fetch is a certificate that was asked for. What is in it is there when done is closed.
+type fetch struct {
+	done chan struct{}
+	// certificate is nil if it could not be had.
+	certificate *x509.Certificate
+	// failedAt is when it could not be had.
+	failedAt time.Time
 }
 
 func (v *verifier) checks() bool { return len(v.pinned) > 0 || len(v.CertificateHosts) > 0 }
@@ -218,30 +231,69 @@ func (v *verifier) signed(e envelope, now time.Time) error {
 
 // certificate returns the one at an address, which the message names.
 func (v *verifier) certificate(address string, now time.Time) (*x509.Certificate, error) {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" || !slices.Contains(v.CertificateHosts, u.Host) || u.User != nil || u.RawQuery != "" || !strings.HasSuffix(u.Path, ".pem") {
+	host, path, ok := strings.Cut(strings.TrimPrefix(address, "https://"), "/")
+	if !ok || !strings.HasPrefix(address, "https://") || !slices.Contains(v.CertificateHosts, host) || !pemPath.MatchString("/"+path) {
 		return nil, errors.New("SigningCertURL: not a certificate on one of the hosts of this source")
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	c := v.fetched[address]
+	c := v.fetch(address)
 	if c == nil {
-		if time.Since(v.refusedAt) < pause {
-			return nil, errUnavailable
-		}
-		if c, err = v.fetchCertificate(address); err != nil {
-			v.refusedAt = time.Now()
-			return nil, errUnavailable
-		}
-		if len(v.fetched) >= maxCached || v.fetched == nil {
-			v.fetched = map[string]*x509.Certificate{}
-		}
-		v.fetched[address] = c
+		return nil, errUnavailable
 	}
 	if now.Before(c.NotBefore) || now.After(c.NotAfter) {
 		return nil, errors.New("SigningCertURL: the certificate is not valid at this time")
 	}
 	return c, nil
+}
+
+// fetch returns the certificate at an address that is allowed, nil if it cannot be
+// had now. Who names it need not be SNS: what is asked for one address is no matter
+// of the others.
+func (v *verifier) fetch(address string) *x509.Certificate {
+	v.mu.Lock()
+	f := v.fetched[address]
+	if f != nil && (f.failedAt.IsZero() || time.Since(f.failedAt) < pause) {
+		v.mu.Unlock()
+		<-f.done
+		return f.certificate
+	}
+	if v.running == maxFetches {
+		v.mu.Unlock()
+		return nil
+	}
+	f = &fetch{done: make(chan struct{})}
+	v.remember(address, f)
+	v.running++
+	v.mu.Unlock()
+	c, err := v.fetchCertificate(address)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if f.certificate = c; err != nil {
+		f.failedAt = time.Now()
+	}
+	v.running--
+	close(f.done)
+	return c
+}
+
+// remember makes room for a fetch: those that failed go first, and those that run
+// never do.
+func (v *verifier) remember(address string, f *fetch) {
+	if v.fetched == nil {
+		v.fetched = map[string]*fetch{}
+	}
+	if len(v.fetched) >= maxCached {
+		leaves := ""
+		for other, known := range v.fetched {
+			if known.certificate != nil {
+				leaves = other
+			} else if !known.failedAt.IsZero() {
+				leaves = other
+				break
+			}
+		}
+		delete(v.fetched, leaves)
+	}
+	v.fetched[address] = f
 }
 
 func (v *verifier) fetchCertificate(address string) (*x509.Certificate, error) {

@@ -198,7 +198,8 @@ func TestCertificateAddresses(t *testing.T) {
 	for address, want := range map[string]string{
 		certURL: "good", "http://" + host + "/a.pem": refused, "https://" + host + ":8443/a.pem": refused, "https://u:p@" + host + "/a.pem": refused,
 		"https://" + host + ".example.net/a.pem": refused, "https://example.net/" + host + "/a.pem": refused, "https://" + host + "/a.pem?x": refused,
-		"https://" + host + "/a": refused, "": refused, "https://" + host + "/%zz.pem": refused, "https://sns.eu-west-1.amazonaws.com/a.pem": refused,
+		certURL + "#x": refused, certURL + "?": refused, "https://" + host + "//a.pem": refused, "https://" + host + "/./a.pem": refused, "https://" + host + "/%61.pem": refused,
+		"HTTPS://" + host + "/a.pem": refused, "https://" + host + "/a": refused, "https://" + host: refused, "": refused, "https://" + host + "/%zz.pem": refused, "https://sns.eu-west-1.amazonaws.com/a.pem": refused,
 	} {
 		fake := &fakeSNS{code: 200, body: s.pem}
 		v := verifierOf(t, ingest.SNSConfig{CertificateHosts: []string{host}}, fake)
@@ -257,6 +258,79 @@ func TestCertificateCannotBeHad(t *testing.T) {
 		if len(fake.asked) != 1 {
 			t.Errorf("%s: asked for %v, want one question and then a pause", name, fake.asked)
 		}
+	}
+}
+
+// files is a host with files on it by their paths.
+type files map[string]*fakeSNS
+
+func (f files) RoundTrip(r *http.Request) (*http.Response, error) {
+	if file := f[r.URL.Path]; file != nil {
+		return file.RoundTrip(r)
+	}
+	return (&fakeSNS{code: 404}).RoundTrip(r)
+}
+
+// TestForgedAddresses: anybody can name a certificate, which must not keep the
+// gateway from having those of real messages.
+func TestForgedAddresses(t *testing.T) {
+	s := newSigner(t, ingesttest.Received.Add(time.Hour))
+	note, _, _ := signedMessages(t, s, "2")
+	v := verifierOf(t, ingest.SNSConfig{CertificateHosts: []string{host}}, nil)
+	good := &fakeSNS{code: 200, body: s.pem}
+	v.client.Transport = files{"/SimpleNotificationService-1.pem": good}
+	for i := range 2 * maxCached {
+		forged := note.with("SigningCertURL", "https://"+host+"/nothing"+strings.Repeat("x", i%90)+".pem")
+		if got := says(v.verify(nil, forged.request(t))); got != "later" {
+			t.Errorf("forged: %s", got)
+		}
+		if got := says(v.verify(nil, note.request(t))); got != "good" {
+			t.Errorf("a real message behind a forged one: %s", got)
+		}
+	}
+	if len(good.asked) != 1 {
+		t.Errorf("the certificate was fetched %d times, want once", len(good.asked))
+	}
+}
+
+// slow answers when it is told to.
+type slow struct{ asked, answer chan struct{} }
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.asked <- struct{}{}
+	<-s.answer
+	return nil, errors.New("no answer")
+}
+
+// TestSlowFetches: a host that does not answer holds a few requests, and not
+// those whose certificate is known.
+func TestSlowFetches(t *testing.T) {
+	s := newSigner(t, ingesttest.Received.Add(time.Hour))
+	note, _, _ := signedMessages(t, s, "2")
+	v := verifierOf(t, ingest.SNSConfig{CertificateHosts: []string{host}}, &fakeSNS{code: 200, body: s.pem})
+	if got := says(v.verify(nil, note.request(t))); got != "good" {
+		t.Fatal(got)
+	}
+	fake := slow{make(chan struct{}), make(chan struct{})}
+	v.client.Transport = fake
+	var all sync.WaitGroup
+	for i := range maxFetches {
+		r := note.with("SigningCertURL", "https://"+host+"/"+strings.Repeat("x", i+1)+".pem").request(t)
+		for range 2 { // the second waits for the first
+			all.Go(func() { _ = v.verify(nil, r) })
+		}
+		<-fake.asked
+	}
+	if got := says(v.verify(nil, note.request(t))); got != "good" {
+		t.Errorf("a known certificate while others are fetched: %s", got)
+	}
+	if got := says(v.verify(nil, note.with("SigningCertURL", "https://"+host+"/y.pem").request(t))); got != "later" {
+		t.Errorf("one more: %s", got)
+	}
+	close(fake.answer)
+	all.Wait()
+	if v.running != 0 {
+		t.Errorf("%d are still fetched", v.running)
 	}
 }
 
