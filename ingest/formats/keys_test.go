@@ -34,8 +34,8 @@ func TestMonitByMail(t *testing.T) {
 				continue
 			}
 			state := [4]int{1, 0, 2, 3}[i]
-			posted := only(t, fmt.Sprintf(`<monit id="m1"><server><localhostname>web</localhostname></server><event><service>eth0</service><id>%d</id><state>%d</state><message>m</message></event></monit>`, id, state))
-			mailed := only(t, "From: monit@web\nSubject: monit alert --  "+name+" eth0\n\n"+name+" Service eth0\n\n\tDate: x\n\tAction: alert\n\tHost: web\n\tDescription: m\n")
+			posted := only(t, "monit", fmt.Sprintf(`<monit id="m1"><server><localhostname>web</localhostname></server><event><service>eth0</service><id>%d</id><state>%d</state><message>m</message></event></monit>`, id, state))
+			mailed := only(t, "monit", "From: monit@web\nSubject: monit alert --  "+name+" eth0\n\n"+name+" Service eth0\n\n\tDate: x\n\tAction: alert\n\tHost: web\n\tDescription: m\n")
 			if posted.Key != mailed.Key || posted.Kind != mailed.Kind || posted.Status != mailed.Status || posted.Labels.Get("event") != mailed.Labels.Get("event") {
 				t.Errorf("%s: by mail %v %v %q, posted %v %v %q", name, mailed.Kind, mailed.Status, mailed.Key, posted.Kind, posted.Status, posted.Key)
 			}
@@ -43,11 +43,29 @@ func TestMonitByMail(t *testing.T) {
 	}
 }
 
-func only(t *testing.T, body string) alert.Alert {
+func only(t *testing.T, format, body string) alert.Alert {
 	t.Helper()
-	b, err := All["monit"].Decode(ingest.Request{Body: []byte(body)})
+	b, err := All[format].Decode(ingest.Request{Body: []byte(body)})
 	if err != nil || len(b.Alerts) != 1 {
 		t.Fatalf("%+v, %v: %s", b, err, body)
 	}
 	return b.Alerts[0]
+}
+
+// TestKeysByMail: a mail and what is posted by the same program are about the same thing.
+func TestKeysByMail(t *testing.T) {
+	for format, c := range map[string]struct{ posted, mailed string }{
+		"zabbix": {`{"event_id":"77","event_name":"Disk full","event_value":"1","host":"web","event_severity":"High"}`,
+			"From: z@example.com\nSubject: Resolved in 5m: Disk full\n\nProblem name: Disk full\nHost: web\nSeverity: High\nOriginal problem ID: 77\n"},
+		"uptime-kuma": {`{"msg":"[web] [🔴 Down] timeout"}`, "From: k@example.com\nSubject: [web] [=?utf-8?B?4pyF?= Up] 200 - OK\n\n[web] [✅ Up] 200 - OK\n"},
+		"elastalert":  {`{"rule":"Login attack","host":"web","@timestamp":"2026-11-21T01:00:00Z"}`, "From: e@example.com\nSubject: ElastAlert: Login attack\n\nLogin attack\n\nhost: web\n"},
+		"nagios":      {"HOSTNAME=web&SERVICEDESC=Disk&NOTIFICATIONTYPE=PROBLEM&SERVICESTATE=CRITICAL", "From: n@example.com\nSubject: ** RECOVERY Service Alert: web/Disk is OK **\n\nx\n"},
+		"sns": {`{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:eu-central-1:123456789012:a","Message":"{\"AlarmName\":\"CPU\",\"AlarmArn\":\"arn:a:CPU\",\"NewStateValue\":\"ALARM\"}"}`,
+			"From: s@example.com\nSubject: OK: \"CPU\" in EU (Frankfurt)\n\n- Alarm Arn: arn:a:CPU\n"},
+	} {
+		posted, mailed := only(t, format, c.posted), only(t, format, c.mailed)
+		if posted.Key == "" || posted.Key != mailed.Key {
+			t.Errorf("%s: posted %q, by mail %q", format, posted.Key, mailed.Key)
+		}
+	}
 }
