@@ -56,6 +56,9 @@ func (d *decoder) decode(r ingest.Request) (ingest.Batch, error) {
 	}
 	var b ingest.Batch
 	d.collect(&b, m, r.Body, 0)
+	if m.unread {
+		b.Unparsed = append(b.Unparsed, m.letter(len(b.Alerts)-1, "there is more than what is looked at in", r.Body))
+	}
 	return b, nil
 }
 
