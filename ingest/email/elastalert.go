@@ -33,7 +33,12 @@ func parseElastalert(m *mail) []alert.Alert {
 			name = strings.TrimSuffix(name, " on "+host)
 		}
 	}
-	a := m.alert(m.firstLine(), "alertname", strings.TrimSpace(name), "host", host)
+	name = strings.TrimSpace(name)
+	service := m.value("service.name", "service")
+	a := m.alert(m.firstLine(), "alertname", name, "host", host, "service", service)
+	if name != "" {
+		a.Key = strings.Join([]string{name, host, service}, "!") // that of its webhooks
+	}
 	if at, err := time.Parse(time.RFC3339Nano, m.value("@timestamp")); err == nil {
 		a.StartsAt = at
 	}

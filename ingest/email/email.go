@@ -1,7 +1,7 @@
 // Package email makes alerts of mails. It reads mails of any shape within fixed
 // limits, knows those of the usual programs, and lets nobody who wrote one go
 // unheard: what it does not know becomes an alert too. Mails that answer for, or
-// come from, a person open nothing.
+// come from, a person, or are about another mail open nothing.
 //
 // It does not receive mail; see package smtp.
 package email
@@ -56,6 +56,9 @@ func (d *decoder) decode(r ingest.Request) (ingest.Batch, error) {
 	}
 	var b ingest.Batch
 	d.collect(&b, m, r.Body, 0)
+	if m.unread {
+		b.Unparsed = append(b.Unparsed, m.letter(len(b.Alerts)-1, "there is more than what is looked at in", r.Body))
+	}
 	return b, nil
 }
 
@@ -77,7 +80,7 @@ func open(r ingest.Request) (*mail, error) {
 // collect adds what a mail says.
 func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 	if why := m.noAlert(); why != "" {
-		b.Alerts = append(b.Alerts, m.information(why))
+		pass(b, m, why, raw)
 		return
 	}
 	forwarded := m.forwarded()
@@ -95,14 +98,26 @@ func (d *decoder) collect(b *ingest.Batch, m *mail, raw []byte, depth int) {
 	}
 	if forwarded != nil {
 		m = forwarded
-	}
-	if m.noise() {
-		b.Alerts = append(b.Alerts, m.information("mail to a list"))
+	} else if why := m.maybeNoAlert(); why != "" {
+		pass(b, m, why, raw)
 		return
 	}
-	reason := fmt.Sprintf("no parser knows a mail from %s with the subject %q", m.from.addr, alert.CutText(m.subject, 200))
-	b.Unparsed = append(b.Unparsed, ingest.Reject(len(b.Alerts), "mail", "", reason, raw))
+	b.Unparsed = append(b.Unparsed, m.letter(len(b.Alerts), "no parser knows", raw))
 	b.Alerts = append(b.Alerts, m.unknown())
+}
+
+// pass adds a mail that is no alert as information, which nobody keeps. What could
+// be one after all is in a dead letter.
+func pass(b *ingest.Batch, m *mail, why string, raw []byte) {
+	if why != automatic {
+		b.Unparsed = append(b.Unparsed, m.letter(len(b.Alerts), why+":", raw))
+	}
+	b.Alerts = append(b.Alerts, m.information(why))
+}
+
+// letter is a dead letter of the mail that is the element with the given index.
+func (m *mail) letter(index int, why string, raw []byte) ingest.Rejected {
+	return ingest.Reject(index, "mail", "", fmt.Sprintf("%s a mail from %s with the subject %q", why, m.from.addr, alert.CutText(m.subject, 200)), raw)
 }
 
 // understand makes alerts of the mail that was forwarded in m, if there is one, else

@@ -26,12 +26,13 @@ var (
 
 func parseIcinga(m *mail) []alert.Alert {
 	s := icingaSubject.FindStringSubmatch(m.subject)
-	host, service := m.value("Host"), m.value("Service")
+	below := m.icingaFields()
+	host, service := valueIn(below, "Host"), valueIn(below, "Service")
 	if s == nil || !nagiosEvents[s[1]].begins || host == "" {
 		return nil
 	}
 	a := m.checkResult(nagiosEvents[s[1]], host, service, s[4], m.value("Info"))
-	a.Annotations = m.annotations(m.value("Info"), "address", m.value("IPv4"), "address6", m.value("IPv6"))
+	a.Annotations = m.annotations(m.value("Info"), "address", valueIn(below, "IPv4"), "address6", valueIn(below, "IPv6"))
 	for i, l := range m.lines {
 		if by := icingaComment.FindStringSubmatch(l); by != nil {
 			a.Author, a.Comment = by[1], m.paragraph(i+1)
@@ -40,6 +41,24 @@ func parseIcinga(m *mail) []alert.Alert {
 		}
 	}
 	return one(a)
+}
+
+// icingaFields are the lines between what the check said and a comment, which may
+// both look like fields.
+func (m *mail) icingaFields() []string {
+	lines := m.lines
+	for i, l := range lines {
+		if icingaComment.MatchString(l) {
+			lines = lines[:i]
+			break
+		}
+	}
+	for i := len(lines) - 1; i >= 0; i-- {
+		if _, ok := after(lines[i], "When"); ok {
+			return lines[i:]
+		}
+	}
+	return lines
 }
 
 // paragraph is the text from a line to the next empty one.

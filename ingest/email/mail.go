@@ -1,6 +1,7 @@
 package email
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,11 @@ type mail struct {
 	fromPage bool
 	// lines are those of text, without blanks at their ends.
 	lines []string
-	// inner are the messages that are attached.
-	inner []*mail
+	// texts and pages are what text and html are made of.
+	texts, pages []string
+	// inner are the messages that are attached; unread: there are more.
+	inner  []*mail
+	unread bool
 	// report: it is about another mail, such as that it could not be delivered.
 	report bool
 	flags  alert.Flag
@@ -49,11 +53,17 @@ func (m *mail) finish() {
 	m.id, f = fields.Clean(id)
 	m.mark(f)
 	m.date = parseDate(m.head.get("Date"))
+	m.text, m.html = joined(m.texts), joined(m.pages)
 	if strings.TrimSpace(m.text) == "" && m.html != "" {
 		m.text, m.fromPage = htmlText(m.html), true
 	}
 	m.text = strings.ReplaceAll(m.text, "\r\n", "\n")
 	m.lines = linesOf(m.text)
+}
+
+// joined are the parts that have something in them, each on lines of its own.
+func joined(parts []string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "\n")
 }
 
 // page is the mail with what its page says in place of the plain text, which may

@@ -15,7 +15,7 @@ import (
 var nagios = parser{
 	name: "nagios",
 	recognise: func(m *mail) bool {
-		return nagiosSubject.MatchString(m.subject) || nagiosEvents[strings.ToUpper(m.value("Notification Type"))].begins
+		return nagiosSubject.MatchString(m.subject) || nagiosEvents[strings.ToUpper(valueIn(m.nagiosFields(), "Notification Type"))].begins
 	},
 	parse: parseNagios,
 }
@@ -43,8 +43,19 @@ var nagiosEvents = map[string]event{
 	"CUSTOM":            {true, alert.KindNote},
 }
 
+// nagiosFields are the lines above what the check said, which may look like fields too.
+func (m *mail) nagiosFields() []string {
+	for i, l := range m.lines {
+		if strings.HasPrefix(strings.TrimSpace(l), "Additional Info") {
+			return m.lines[:i]
+		}
+	}
+	return m.lines
+}
+
 func parseNagios(m *mail) []alert.Alert {
-	typ, host, service, state := strings.ToUpper(m.value("Notification Type")), m.value("Host"), m.value("Service"), m.value("State")
+	above := m.nagiosFields()
+	typ, host, service, state := strings.ToUpper(valueIn(above, "Notification Type")), valueIn(above, "Host"), valueIn(above, "Service"), valueIn(above, "State")
 	if s := nagiosSubject.FindStringSubmatch(m.subject); s != nil {
 		if typ == "" {
 			typ = s[1]
@@ -63,12 +74,12 @@ func parseNagios(m *mail) []alert.Alert {
 	if host == "" || state == "" || !e.begins {
 		return nil
 	}
-	summary := m.value("Info")
+	summary := valueIn(above, "Info")
 	if summary == "" {
 		summary = m.textBelow("Additional Info:")
 	}
 	a := m.checkResult(e, host, service, state, summary)
-	if address := m.value("Address"); address != "" {
+	if address := valueIn(above, "Address"); address != "" {
 		a.Annotations = m.annotations(summary, "address", address)
 	}
 	return one(a)

@@ -106,8 +106,8 @@ func (p *parts) mail() *mail {
 	add("Date", p.date)
 	w := &walker{}
 	m := &mail{head: h}
-	m.text = w.keep(m, "", []byte(p.text), "", "")
-	m.html = w.keep(m, "", []byte(p.html), "", "")
+	m.texts = []string{w.keep(m, []byte(p.text), "", "")}
+	m.pages = []string{w.keep(m, []byte(p.html), "", "")}
 	m.finish()
 	return m
 }

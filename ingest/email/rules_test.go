@@ -47,8 +47,8 @@ func TestRules(t *testing.T) {
 		{"Tape library lib-1: report", text, alert.KindInformation, alert.Unknown, "lib-1!4", "alertname=4,host=lib-1,service=4,severity=critical", "it is stuck"},
 		{"Tape library lib-1: recovered", "", alert.KindAlert, alert.Resolved, "lib-1!Tape library lib-1", "alertname=Tape library lib-1,host=lib-1", "Tape library lib-1: recovered"},
 		{"hello", "Ref: 4711", alert.KindInformation, alert.Unknown, "4711", "alertname=hello", "hello"},
-		{"Generator 2 on", "", alert.KindAlert, alert.Firing, "mail!robot@example.com!generator", "alertname=Generator", "Generator 2 on"},
-		{"Generator 2: OK", "", alert.KindAlert, alert.Resolved, "mail!robot@example.com!generator", "alertname=Generator", "Generator 2: OK"},
+		{"Generator 2 on", "", alert.KindAlert, alert.Firing, "mail!robot@example.com!generator 2", "alertname=Generator 2", "Generator 2 on"},
+		{"Generator 2: OK", "", alert.KindAlert, alert.Resolved, "mail!robot@example.com!generator 2", "alertname=Generator 2", "Generator 2: OK"},
 	} {
 		b, err := f.Decode(ingest.Request{Body: []byte(letter(c.subject, c.text))})
 		if err != nil || len(b.Alerts) != 1 || len(b.Unparsed) > 0 {

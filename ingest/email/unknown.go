@@ -1,8 +1,6 @@
 package email
 
 import (
-	"net/netip"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -13,7 +11,7 @@ import (
 const maxSubjectName = 200
 
 // unknown makes an alert of a mail that no parser knows: somebody wanted to be
-// heard. What has the same sender and, apart from numbers, times and words such
+// heard. What has the same sender and, apart from times, measurements and words such
 // as RECOVERED, the same subject is the same problem.
 func (m *mail) unknown() alert.Alert {
 	name, key, over := subjectName(m.subject)
@@ -43,8 +41,6 @@ var (
 	noWords   = words("not no cannot can't couldn't never unable isn't wasn't still without")
 	failWords = words("failed fails failing failure fail error errors broken fatal")
 	fillWords = words("is are was has been now again back to the state status from in on of for at")
-	// dates are the words of dates and times.
-	dates = words("mon tue wed thu fri sat sun jan feb mar apr may jun jul aug sep oct nov dec utc gmt cet cest am pm")
 )
 
 func words(list string) map[string]bool {
@@ -55,11 +51,8 @@ func words(list string) map[string]bool {
 	return m
 }
 
-// ticket is a ticket's number in brackets, such as [OPS-1234].
-var ticket = regexp.MustCompile(`\[(?:[A-Za-z]+[ -]?)?#?\d+\]`)
-
 // around are the characters that surround a word.
-const around = "[](){}*|!\".,:;<>-=–—"
+const around = "[](){}*|!\".,:;<>-=–—+~≥≤"
 
 // subjectName makes of a subject the name of what it is about, the same in small
 // letters as a key, and whether it says that it is over.
@@ -75,14 +68,22 @@ func subjectName(subject string) (name, key string, over bool) {
 		}
 		subject = subject[loc[1]:]
 	}
-	var kept []string
-	for _, w := range strings.FieldsFunc(ticket.ReplaceAllString(subject, " "), between) {
+	all := strings.FieldsFunc(ticket.ReplaceAllString(subject, " "), between)
+	passing := passingWords(all)
+	var kept, others []string
+	for i, w := range all {
 		bare := strings.Trim(w, around)
 		lower := strings.ToLower(bare)
-		if bare == "" || goodWords[lower] || badWords[lower] || nouns[lower] || dates[lower] || isNumber(bare) {
+		if bare == "" || goodWords[lower] || badWords[lower] || nouns[lower] {
 			continue
 		}
-		kept = append(kept, strings.Trim(w, ",:;"))
+		others = append(others, strings.Trim(w, ",:;"))
+		if !passing[i] {
+			kept = append(kept, strings.Trim(w, ",:;"))
+		}
+	}
+	if len(kept) == 0 { // better a name of numbers than one name for all of them
+		kept = others
 	}
 	for len(kept) > 0 && fillWords[strings.ToLower(kept[len(kept)-1])] {
 		kept = kept[:len(kept)-1]
@@ -98,34 +99,6 @@ func subjectName(subject string) (name, key string, over bool) {
 }
 
 func between(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune("[](){}*|!\"", r) }
-
-// isNumber reports whether a word is different in each mail: a number with its
-// unit, a date, a time, a duration, an identifier. Names and addresses of
-// machines are none, though there are digits in them.
-func isNumber(w string) bool {
-	w = strings.TrimPrefix(w, "#")
-	if _, err := netip.ParseAddr(w); err == nil {
-		return false
-	}
-	if _, err := netip.ParseAddrPort(w); err == nil {
-		return false
-	}
-	digits, letters, hex := 0, 0, 0
-	for _, r := range w {
-		switch {
-		case r >= '0' && r <= '9':
-			digits, hex = digits+1, hex+1
-		case r >= 'a' && r <= 'f' || r >= 'A' && r <= 'F':
-			letters, hex = letters+1, hex+1
-		case unicode.IsLetter(r):
-			letters++
-		case !strings.ContainsRune(".,:/+-%", r):
-			return false
-		}
-	}
-	identifier := digits > 0 && hex >= 12 && hex == digits+letters
-	return identifier || len(w) > 0 && w[0] >= '0' && w[0] <= '9' && letters <= 3
-}
 
 // saysOver reports whether a subject says that a problem is over. A good word
 // counts where a program puts it: in front of a colon, in brackets, in capital

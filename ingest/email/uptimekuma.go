@@ -32,6 +32,7 @@ func parseUptimeKuma(m *mail) []alert.Alert {
 		return one(a)
 	}
 	a := m.alert(s[3], "alertname", s[1])
+	a.Key = "name!" + s[1] // that of a webhook that does not say the monitor's number either
 	if s[2] == "Up" {
 		a.Status = alert.Resolved
 	}

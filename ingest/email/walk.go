@@ -11,7 +11,8 @@ import (
 // was left out.
 const (
 	maxDepth  = 10
-	maxParts  = 100
+	maxParts  = 4000
+	maxMails  = 1000      // that are attached, and the one they are attached to
 	maxHeader = 256 << 10 // of one part, in bytes
 	maxFields = 500       // in one header
 	maxText   = 256 << 10 // of one part, decoded
@@ -22,8 +23,9 @@ const (
 // byte once for each level of nesting, decodes nothing but text, and keeps no
 // copy of anything else.
 type walker struct {
-	parts, kept int
-	cut         bool
+	parts, mails, kept int
+	// cut: something was left out; unread: parts of it, which may be mails.
+	cut, unread bool
 }
 
 // read makes a mail of what came over the wire. Every body is one.
@@ -33,6 +35,7 @@ func read(raw []byte) *mail {
 	if w.cut {
 		m.mark(alert.FlagCut)
 	}
+	m.unread = w.unread
 	return m
 }
 
@@ -48,7 +51,7 @@ func (w *walker) message(raw []byte, depth int) *mail {
 // part takes what it needs of a part: usual is its type if it names none.
 func (w *walker) part(m *mail, h header, body []byte, usual string, depth int) {
 	if w.parts++; w.parts > maxParts || depth > maxDepth {
-		w.cut = true
+		w.cut, w.unread = true, true
 		return
 	}
 	media, params := contentType(h.get("Content-Type"))
@@ -73,7 +76,7 @@ func (w *walker) part(m *mail, h header, body []byte, usual string, depth int) {
 			return w.parts <= maxParts
 		})
 		if n == 0 { // the boundary is nowhere: better all of it than nothing
-			m.text = w.keep(m, m.text, body, encoding, params["charset"])
+			m.texts = append(m.texts, w.keep(m, body, encoding, params["charset"]))
 		}
 	case media == "message/rfc822" || media == "message/global":
 		if encoding == "base64" { // RFC 2046 forbids it, but it is sent
@@ -81,26 +84,27 @@ func (w *walker) part(m *mail, h header, body []byte, usual string, depth int) {
 			body, cut = decodeTransfer(body, encoding, maxText)
 			w.cut = w.cut || cut
 		}
+		if w.mails++; w.mails >= maxMails {
+			w.cut, w.unread = true, true
+			return
+		}
 		m.inner = append(m.inner, w.message(body, depth+1))
 	case disposition == "attachment":
 	case media == "text/plain":
-		m.text = w.keep(m, m.text, body, encoding, params["charset"])
+		m.texts = append(m.texts, w.keep(m, body, encoding, params["charset"]))
 	case media == "text/html":
-		m.html = w.keep(m, m.html, body, encoding, params["charset"])
+		m.pages = append(m.pages, w.keep(m, body, encoding, params["charset"]))
 	}
 }
 
-// keep adds the text of a part.
-func (w *walker) keep(m *mail, before string, body []byte, encoding, charset string) string {
+// keep returns the text of a part.
+func (w *walker) keep(m *mail, body []byte, encoding, charset string) string {
 	raw, cut := decodeTransfer(body, encoding, min(maxText, maxKept-w.kept))
 	w.cut = w.cut || cut
 	w.kept += len(raw)
 	text, flags := toUTF8(charset, raw)
 	m.mark(flags)
-	if before != "" && text != "" {
-		return before + "\n" + text
-	}
-	return before + text
+	return text
 }
 
 // eachPart calls f with each part between the boundaries until it returns false,

@@ -42,9 +42,8 @@ func parseZabbix(m *mail) []alert.Alert {
 	}
 	a := m.alert(name, "alertname", name, "host", host, "severity", severity)
 	a.PerHost = host != ""
-	// The problem's number is in all its mails; the name is there for the case that
-	// two servers send here.
-	a.Key = "zabbix!" + id + "!" + name
+	// The problem's number is in all its mails, and the key of its webhooks.
+	a.Key = id
 	if id == "" {
 		a.Key = "zabbix!" + host + "!" + name
 	}
