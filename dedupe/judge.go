@@ -187,7 +187,11 @@ func (p *Policy) resolve(j *judging, ev *Event) {
 	a, e := ev.Alert, j.e
 	end := happened(a.EndsAt, a)
 	if end.IsZero() {
-		end = saidAt(a)
+		// The message may come from another clock than the one before: that it ends
+		// what fires is what it means.
+		if end = saidAt(a); e.Firing && end.Before(e.Last) {
+			end = a.ReceivedAt
+		}
 	}
 	if start := happened(a.StartsAt, a); start.After(end) {
 		// The sender's times are at odds; that this episode ended is what it means.
