@@ -117,6 +117,7 @@ func (e *event) alert() alert.Alert {
 	}
 	a := alert.Alert{Identity: e.text("identity"), Key: e.text("key"), Author: e.text("author"), Comment: e.text("comment"),
 		StartsAt: e.time("starts_at"), EndsAt: e.time("ends_at"), EventAt: e.time("event_at")}
+	a.Group = a.Key // who names the problem may leave out the rest when it is over
 	a.Kind, a.Status = e.kind(), e.status()
 	a.Labels = fields.Labels(append([]string{"alertname", e.text("name"), "host", e.text("host"), "service", e.text("service"),
 		"severity", strings.ToLower(e.text("severity"))}, e.pairs("labels")...)...)

@@ -41,6 +41,7 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 	}
 	a.Identity = cmp.Or(b.get("alert.uuid"), id)
 	a.Key = strings.Join([]string{b.get("space", "space.id", "rule.space.id"), cmp.Or(b.get("rule.id"), name), cmp.Or(id, host)}, "!")
+	a.Group = b.get("rule.id") // what the rule is called may change, and a recovery has fewer fields
 	a.Labels = fields.Labels("alertname", name, "host", host,
 		"service", b.get("service", "service.name", "context.service.name"),
 		"severity", strings.ToLower(b.get("severity", "context.severity")),

@@ -235,6 +235,7 @@ func (m *mapping) alert(r *reading, element any) (alert.Alert, *problem) {
 		annotations = append(annotations, l.name, l.text(r, element))
 	}
 	a.Annotations = fields.Labels(annotations...)
+	a.Group = a.Key // who names the problem may leave out the rest when it is over
 	if a.Key == "" {
 		a.Key = fields.Key(a.Labels, append([]string{"severity"}, m.ignore...)...)
 	}

@@ -177,6 +177,7 @@ func (m message) full() alert.Alert {
 	}
 	a.Labels = fields.Labels(pairs...)
 	a.Key = "id!" + cmp.Or(a.Identity, a.Name())
+	a.Group = a.Key // monitors are renamed
 	a.Annotations = fields.Labels("summary", fields.Line(cmp.Or(m.msg, of(m.heartbeat, "msg"))), "description", cmp.Or(m.msg, of(m.heartbeat, "msg")),
 		"monitor_description", of(m.monitor, "description"), "url", monitored(of(m.monitor, "url")), "path", of(m.monitor, "pathName"), "ping_ms", of(m.heartbeat, "ping"))
 	a.EventAt, _ = fields.Time(of(m.heartbeat, "time"), time.DateTime)
