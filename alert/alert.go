@@ -58,9 +58,15 @@ func (k *Kind) UnmarshalText(b []byte) error {
 
 // TellsState reports whether a says if its problem exists now, so that it can
 // begin or end: an alert that knows, and the end of flapping, during which
-// senders tell of neither.
+// senders tell of neither; its beginning only if there is a problem then.
 func (a *Alert) TellsState() bool {
-	return a.Status != Unknown && (a.Kind == KindAlert || a.Kind == KindFlappingEnded)
+	switch a.Kind {
+	case KindAlert, KindFlappingEnded:
+		return a.Status != Unknown
+	case KindFlappingStarted:
+		return a.Status == Firing
+	}
+	return false
 }
 
 // Settles reports whether all that a says is said when it arrives: nothing is

@@ -148,6 +148,8 @@ func (p *Policy) begins(e *incident.Entry, a *alert.Alert) bool {
 		return a.ReceivedAt.After(e.EndSeen)
 	case a.StartsAt.After(e.End) && !a.StartsAt.Equal(e.Last):
 		return true
+	case a.StartsAt.Equal(e.End) && a.StartsAt.Nanosecond() == 0 && a.StartsAt.After(e.Start) && !a.StartsAt.Equal(e.Last):
+		return true // in the same second, of a sender whose times are whole ones
 	}
 	return a.ReceivedAt.After(e.EndSeen.Add(p.LateWindow))
 }

@@ -79,7 +79,9 @@ func TestTheEndOfFlapping(t *testing.T) {
 	d.now = at(1)
 	d.send(p, fire("a", 0))
 	d.now = at(2)
-	d.told(p, "a", kind(alert.KindFlappingStarted, alert.Firing))
+	if v := d.told(p, "a", kind(alert.KindFlappingStarted, alert.Resolved)); v != alert.Recorded {
+		t.Errorf("began while all is well: got %v, want recorded", v)
+	}
 	if i := d.the(); i.State != incident.Open || !i.FlappingUntil.After(at(2)) {
 		t.Errorf("began: got %s, flapping until %v", i.State, i.FlappingUntil)
 	}
@@ -89,6 +91,11 @@ func TestTheEndOfFlapping(t *testing.T) {
 	}
 	if d.the().FlappingUntil.After(at(20)) {
 		t.Errorf("it counts as flapping until %v", d.the().FlappingUntil)
+	}
+	d = newDoor(t)
+	d.now = at(1)
+	if v := d.told(p, "a", kind(alert.KindFlappingStarted, alert.Firing)); v != alert.Opened {
+		t.Errorf("began with a problem that nobody told of: got %v, want opened", v)
 	}
 	d = newDoor(t)
 	d.now = at(1)
@@ -178,4 +185,14 @@ func TestKeysOfSenders(t *testing.T) {
 	if labels == warning {
 		t.Error("a label was taken for a key")
 	}
+}
+
+// TestTheSameSecond: Nagios' times are whole seconds.
+func TestTheSameSecond(t *testing.T) {
+	d := newDoor(t)
+	p := policy()
+	d.now = at(9)
+	d.play(p, []moment{{9, []sent{fire("a", 1)}, verdicts(alert.Opened)}, {10, []sent{resolve("a", 1, 5)}, verdicts(alert.ResolvedAlert)},
+		{11, []sent{fire("a", 1)}, verdicts(alert.Stale)}, {12, []sent{fire("a", 5)}, verdicts(alert.Reopened)},
+		{13, []sent{fire("a", 5)}, verdicts(alert.Duplicate)}})
 }
