@@ -188,17 +188,22 @@ type Member struct {
 	Class Classification
 }
 
+// labels are those that count for the incident: the alert's and what rules set.
+func (m *Member) labels() alert.Labels {
+	labels := m.Alert.Labels
+	for _, l := range m.Class.Labels {
+		labels = labels.Set(l.Name, l.Value)
+	}
+	return labels
+}
+
 // Join counts a firing alert in. Known says that it belonged to the incident before.
 func (e *Edit) Join(m Member, known bool) {
 	i := e.Incident
 	i.Alerts.Firing++
 	e.firing()[m.Class.Severity]++
-	labels := m.Alert.Labels
-	for _, l := range m.Class.Labels {
-		labels = labels.Set(l.Name, l.Value)
-	}
 	if !known {
-		e.narrow(labels)
+		e.narrow(m.labels())
 		i.Alerts.Total++
 	}
 	e.raise(m.Class)
@@ -276,6 +281,9 @@ func (e *Edit) Regrade(was string, m Member) {
 		e.firing()[m.Class.Severity]++
 	}
 	e.Incident.LeftOut = max(e.Incident.LeftOut, m.Alert.LeftOut)
+	if e.Incident.Alerts.Total > 0 {
+		e.narrow(m.labels()) // of an alert with a key of its own labels may change too
+	}
 	e.raise(m.Class)
 }
 

@@ -546,3 +546,17 @@ func TestStateErrorSaysWhat(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestLabelsThatChange: what an incident's alerts share is what they all say now.
+func TestLabelsThatChange(t *testing.T) {
+	p := Policy{Severities: Scale{"critical", "warning"}, Matrix: DefaultMatrix()}
+	e := p.Open(Opening{Class: Classification{Severity: "warning"}}, time.Unix(1e9, 0))
+	said := func(severity string) Member {
+		return Member{Alert: &alert.Alert{Labels: alert.FromMap(map[string]string{"host": "web", "severity": severity})}, Class: Classification{Severity: severity}}
+	}
+	e.Join(said("warning"), false)
+	e.Regrade("warning", said("critical"))
+	if got := e.Incident.Labels; len(got) != 1 || got["host"] != "web" || e.Incident.Severity != "critical" {
+		t.Errorf("got labels %v and severity %s, want only the host, critical", got, e.Incident.Severity)
+	}
+}
