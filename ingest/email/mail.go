@@ -45,8 +45,8 @@ func (m *mail) finish() {
 	var f alert.Flag
 	m.subject, f = m.head.text("Subject")
 	m.mark(f)
-	m.from = parseAddress(m.head.get("From"))
-	if m.from.addr == "" {
+	m.from = m.head.author()
+	if !m.head.has("From") {
 		m.from = parseAddress(m.head.get("Sender"))
 	}
 	id, _, _ := strings.Cut(strings.TrimPrefix(m.head.get("Message-ID"), "<"), ">")
