@@ -41,7 +41,6 @@ func hostile() map[string]string {
 		"100,000 parts":          wide(100_000),
 		"parts with headers":     multipart + strings.Repeat("--b\r\n"+strings.Repeat("a:\r\n", 500)+"\r\n", 4000),
 		"mails with headers":     multipart + strings.Repeat("--b\r\nContent-Type: message/rfc822\r\n\r\n"+strings.Repeat("a:\r\n", 500)+"\r\n", 1000),
-		"1,000 mails":            multipart + strings.Repeat("--b\r\nContent-Type: message/rfc822\r\n\r\n"+head+"\r\n"+strings.Repeat("Service: x\r\n", 50), 1000),
 		"mails in mails":         multipart + strings.Repeat("--b\r\nContent-Type: message/rfc822\r\n\r\n"+attached(9), 50),
 		"addresses":              "Subject: x\r\nFrom: " + strings.Repeat("<,(\"", 1<<18) + "\r\n\r\nx",
 		"a boundary of dashes":   head + "Content-Type: multipart/mixed; boundary=" + strings.Repeat("-", 60) + "\r\n\r\n" + strings.Repeat("-", 4<<20),
