@@ -42,7 +42,7 @@ var picture = []struct {
 	{"ingest/nsca", []string{"ingest", "ingest/fields", "ingest/nagios", "config/secret"}},
 	// Mail in, over SMTP and out of mailboxes. What it means is said by the format.
 	{"ingest/imap", []string{"ingest", "config/secret"}},
-	{"ingest/smtp", []string{"ingest", "config/secret"}},
+	{"ingest/smtp", []string{"ingest", "ingest/email", "config/secret"}},
 	{"ingest/...", []string{"ingest", "ingest/fields", "ingest/email", "alert", "config/nearest", "config/secret"}},
 	// What people did here, told to the tool that the alert came from.
 	{"writeback", []string{"config/secret", "remote"}},

@@ -68,7 +68,7 @@ func (m *mail) alertmanagerPage() []alert.Alert {
 	add := func() {
 		if len(labels) > 0 && status != alert.Unknown {
 			a := m.alert("", labels...)
-			a.Status, a.GeneratorURL, a.Annotations = status, link, fields.Labels(append(annotations, m.more...)...)
+			a.Status, a.GeneratorURL, a.Annotations = status, link, fields.Labels(append(append([]string{via, Name}, m.more...), annotations...)...)
 			alerts = append(alerts, a)
 		}
 		labels, annotations, link, in = nil, nil, "", nil

@@ -26,7 +26,7 @@ func (m *mail) authResults(id string) map[string]string {
 			continue
 		}
 		statements := splitStatements(unfold(f.value))
-		if name, _, _ := strings.Cut(statements[0], " "); !strings.EqualFold(name, id) { // a version may follow
+		if !strings.EqualFold(serverOf(statements), id) {
 			continue
 		}
 		for _, s := range statements[1:] {
@@ -37,6 +37,15 @@ func (m *mail) authResults(id string) map[string]string {
 		}
 	}
 	return results
+}
+
+// AuthServer returns the name of the server that an Authentication-Results field is
+// of, as the format reads it.
+func AuthServer(value []byte) string { return serverOf(splitStatements(unfold(value))) }
+
+func serverOf(statements []string) string {
+	name, _, _ := strings.Cut(statements[0], " ") // a version may follow
+	return name
 }
 
 // authResult reads one statement: method=result and properties.

@@ -181,8 +181,9 @@ func quoteAddress(addr string) string { return fmt.Sprintf("%q", alert.CutText(a
 // addressed reports whether one of the recipients is among those of the mail.
 func (d *decoder) addressed(m *mail) bool {
 	for _, name := range []string{"To", "Cc", "Delivered-To", "X-Original-To", "Envelope-To"} {
-		for part := range strings.SplitSeq(m.head.get(name), ",") {
-			if addr := parseAddress(part).addr; addr != "" && permits(d.recipients, addr) {
+		list, _ := addresses(m.head.get(name))
+		for _, a := range list {
+			if permits(d.recipients, a.addr) {
 				return true
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	netmail "net/mail"
 
 	"github.com/tocsin-gateway/tocsin/alert"
-	"github.com/tocsin-gateway/tocsin/ingest/fields"
 )
 
 // maxValue is how much of one field is read, in bytes.
@@ -86,7 +85,7 @@ var withoutBreaks = strings.NewReplacer("\r\n", "", "\n", "")
 // trimEnvelope takes away what mail programs put in front of a message.
 func trimEnvelope(raw []byte) []byte {
 	raw = bytes.TrimLeft(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), "\r\n")
-	if bytes.HasPrefix(raw, []byte("From ")) { // mbox
+	if rest, ok := bytes.CutPrefix(raw, []byte("From ")); ok && !bytes.HasPrefix(bytes.TrimLeft(rest, " \t"), []byte(":")) { // mbox
 		_, raw, _ = bytes.Cut(raw, []byte("\n"))
 	}
 	return raw
@@ -125,36 +124,6 @@ func contentType(value string) (string, map[string]string) {
 	}
 	return strings.ToLower(strings.TrimSpace(media)), params
 }
-
-// address is one of From.
-type address struct{ name, addr string }
-
-// parseAddress reads the first address of a field: name <addr>, addr (name) or
-// addr, the local part alone too. The addr is in small letters.
-func parseAddress(s string) address {
-	s = strings.TrimSpace(s)
-	if i := strings.LastIndexByte(s, '<'); i >= 0 {
-		addr, _, _ := strings.Cut(s[i+1:], ">")
-		name, _ := decodeWords(strings.Trim(strings.TrimSpace(s[:i]), `"`))
-		return newAddress(name, addr)
-	}
-	name := ""
-	if i := strings.IndexByte(s, '('); i >= 0 {
-		name, _, _ = strings.Cut(s[i+1:], ")")
-		s = s[:i]
-	}
-	s, _, _ = strings.Cut(s, ",")
-	return newAddress(name, s)
-}
-
-func newAddress(name, addr string) address {
-	addr, _ = fields.Clean(strings.ToLower(strings.TrimSpace(addr)))
-	name, _ = fields.Clean(strings.TrimSpace(name))
-	return address{name, addr}
-}
-
-// domain is the part of the address behind the @.
-func (a address) domain() string { return a.addr[strings.LastIndexByte(a.addr, '@')+1:] }
 
 // parseDate reads the field Date; the zero time if it says nothing.
 func parseDate(s string) time.Time {

@@ -12,6 +12,10 @@ import (
 // maxLines is how many lines of a text the parsers look at.
 const maxLines = 5000
 
+// via is the annotation of every alert that came by mail, whatever its source: the
+// API of the program may not know it, so comparing with one must leave it alone.
+const via = "via"
+
 // mail is a message as the parsers see it: decoded, clean and bounded.
 type mail struct {
 	head    header
@@ -45,8 +49,8 @@ func (m *mail) finish() {
 	var f alert.Flag
 	m.subject, f = m.head.text("Subject")
 	m.mark(f)
-	m.from = parseAddress(m.head.get("From"))
-	if m.from.addr == "" {
+	m.from = m.head.author()
+	if !m.head.has("From") {
 		m.from = parseAddress(m.head.get("Sender"))
 	}
 	id, _, _ := strings.Cut(strings.TrimPrefix(m.head.get("Message-ID"), "<"), ">")
@@ -139,7 +143,7 @@ func (m *mail) annotations(summary string, more ...string) alert.Labels {
 	if description == summary {
 		description = ""
 	}
-	return fields.Labels(append(append([]string{"summary", summary, "description", description, "subject", m.subject, "from", m.from.addr}, m.more...), more...)...)
+	return fields.Labels(append(append([]string{via, Name, "summary", summary, "description", description, "subject", m.subject, "from", m.from.addr}, m.more...), more...)...)
 }
 
 // hostKey is the key of what a host, or a service on it, has: that of the

@@ -169,6 +169,9 @@ func checkWellFormed(t testing.TB, a *alert.Alert) {
 			t.Errorf("not a clean text: %q", s)
 		}
 	}
+	if a.Annotations.Get("via") != "email" {
+		t.Errorf("nothing says that it came by mail: %v", a.Annotations)
+	}
 	if len(a.Labels) == 0 {
 		t.Errorf("an alert without labels: %+v", a)
 	}

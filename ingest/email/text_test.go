@@ -63,6 +63,30 @@ func TestHeader(t *testing.T) {
 			t.Errorf("%q: got %+v, want %+v", in, got, want)
 		}
 	}
+	for field, want := range map[string]string{
+		"From: Robot <Robot@Example.com>":             "robot@example.com",
+		"From : a@example.com":                        "a@example.com",
+		"From: a@example.com (<b@example.com>)":       "a@example.com",
+		"From: <a@example.com> (<b@example.com>)":     "a@example.com",
+		`From: "<b@example.com>" <a@example.com>`:     "a@example.com",
+		`From: "a\" <b@example.com>" <a@example.com>`: "a@example.com",
+		"From: (a (b) <b@example.com>) a@example.com": "a@example.com",
+		"From: b@example.com <a@example.com>":         "a@example.com",
+		"From: Doe, Jane <a@example.com>":             "a@example.com",
+		"From: a@example.com, b@example.com":          "",
+		"From: <a@example.com> <b@example.com>":       "",
+		"From: <a@example.com> b@example.com":         "",
+		"From: a@example.com b@example.com":           "",
+		"From: <a@example.com,b@example.com>":         "",
+		"From: a@example.com\r\nFROM : a@example.com": "",
+		"Sender: a@example.com":                       "",
+		"\r\n\r\nFrom: a@example.com":                 "a@example.com",
+		"X: y\r\n\r\nFrom: a@example.com":             "",
+	} {
+		if got := From([]byte(field + "\r\n\r\n")); got != want {
+			t.Errorf("%q: got %q, want %q", field, got, want)
+		}
+	}
 	for in, want := range map[string]string{
 		`text/plain; charset="utf-8"`:                   "text/plain utf-8 ",
 		"TEXT/HTML;Charset=UTF-8":                       "text/html UTF-8 ",

@@ -15,6 +15,7 @@ const (
 	maxMails  = 1000      // that are attached, and the one they are attached to
 	maxHeader = 256 << 10 // of one part, in bytes
 	maxFields = 500       // in one header
+	maxHeads  = 50_000    // fields in all headers
 	maxText   = 256 << 10 // of one part, decoded
 	maxKept   = 512 << 10 // of all parts, decoded
 )
@@ -23,7 +24,7 @@ const (
 // byte once for each level of nesting, decodes nothing but text, and keeps no
 // copy of anything else.
 type walker struct {
-	parts, mails, kept int
+	parts, mails, fields, kept int
 	// cut: something was left out; unread: parts of it, which may be mails.
 	cut, unread bool
 }
@@ -40,17 +41,23 @@ func read(raw []byte) *mail {
 }
 
 func (w *walker) message(raw []byte, depth int) *mail {
-	h, body, whole := splitHeader(trimEnvelope(raw))
-	w.cut = w.cut || !whole
+	h, body := w.header(trimEnvelope(raw))
 	m := &mail{head: h}
 	w.part(m, h, body, "text/plain", depth)
 	m.finish()
 	return m
 }
 
+func (w *walker) header(raw []byte) (header, []byte) {
+	h, body, whole := splitHeader(raw)
+	w.cut = w.cut || !whole
+	w.fields += len(h)
+	return h, body
+}
+
 // part takes what it needs of a part: usual is its type if it names none.
 func (w *walker) part(m *mail, h header, body []byte, usual string, depth int) {
-	if w.parts++; w.parts > maxParts || depth > maxDepth {
+	if w.parts++; w.parts > maxParts || w.fields > maxHeads || depth > maxDepth {
 		w.cut, w.unread = true, true
 		return
 	}
@@ -70,10 +77,9 @@ func (w *walker) part(m *mail, h header, body []byte, usual string, depth int) {
 			usual = "message/rfc822"
 		}
 		n := eachPart(body, params["boundary"], func(part []byte) bool {
-			h, body, whole := splitHeader(part)
-			w.cut = w.cut || !whole
+			h, body := w.header(part)
 			w.part(m, h, body, usual, depth+1)
-			return w.parts <= maxParts
+			return w.parts <= maxParts && w.fields <= maxHeads
 		})
 		if n == 0 { // the boundary is nowhere: better all of it than nothing
 			m.texts = append(m.texts, w.keep(m, body, encoding, params["charset"]))

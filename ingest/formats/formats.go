@@ -2,7 +2,9 @@
 package formats
 
 import (
+	"errors"
 	"iter"
+	"net/http"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/elastalert"
@@ -68,11 +70,51 @@ func withMail(f ingest.Format) ingest.Format {
 	return orMail(f)
 }
 
+// orMail is f, and takes mails if it believes what nobody has signed.
 func orMail(f ingest.Format) ingest.Format {
+	if f.Verify != nil {
+		return withoutMail(f)
+	}
 	batches := f.Batches
 	f.Batches = func(r ingest.Request) (iter.Seq[ingest.Batch], error) {
 		if email.Sniff(r.Body) {
 			return email.Format.Batches(r)
+		}
+		return batches(r)
+	}
+	if tokens := f.Tokens; tokens != nil {
+		f.Tokens = func(r ingest.Request) ([]string, []byte) {
+			if email.Sniff(r.Body) {
+				return nil, r.Body
+			}
+			return tokens(r)
+		}
+	}
+	if wrap := f.Wrap; wrap != nil {
+		f.Wrap = func(elements [][]byte) []byte {
+			if len(elements) > 0 && email.Sniff(elements[0]) { // each of them is the whole mail
+				return elements[0]
+			}
+			return wrap(elements)
+		}
+	}
+	return f
+}
+
+// withoutMail is f, and says why it takes no mails. One can come without a request
+// that would be verified.
+func withoutMail(f ingest.Format) ingest.Format {
+	const why = "a mail, which has no signature; this source takes only what it can verify"
+	verify, batches := f.Verify, f.Batches
+	f.Verify = func(h http.Header, r ingest.Request) error {
+		if email.Sniff(r.Body) {
+			return errors.New(why)
+		}
+		return verify(h, r)
+	}
+	f.Batches = func(r ingest.Request) (iter.Seq[ingest.Batch], error) {
+		if email.Sniff(r.Body) {
+			return nil, ingest.Errorf("", why)
 		}
 		return batches(r)
 	}

@@ -1,14 +1,10 @@
 package smtp
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
-	netmail "net/mail"
-	"net/textproto"
 	"strings"
 	"time"
 
@@ -16,6 +12,8 @@ import (
 	"github.com/emersion/go-msgauth/dkim"
 	"github.com/emersion/go-msgauth/dmarc"
 	"golang.org/x/net/publicsuffix"
+
+	"github.com/tocsin-gateway/tocsin/ingest/email"
 )
 
 // Resolver looks up names, as *net.Resolver does.
@@ -39,7 +37,7 @@ const (
 func (s *session) results(raw []byte) string {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
-	from := headerDomain(raw)
+	from := domainOf(email.From(raw))
 	envelope := domainOf(s.from)
 	spfResult := s.spf(ctx)
 	signed, dkimResult := s.dkim(ctx, raw)
@@ -155,20 +153,3 @@ func domainOf(addr string) string {
 	}
 	return ""
 }
-
-// headerDomain is the domain of the field From, if there is exactly one address.
-func headerDomain(raw []byte) string {
-	in := textproto.NewReader(bufio.NewReader(io.LimitReader(bytes.NewReader(raw), maxHeader)))
-	h, _ := in.ReadMIMEHeader() // what was read before an error counts
-	if len(h["From"]) != 1 {
-		return ""
-	}
-	list, err := netmail.ParseAddressList(h["From"][0])
-	if err != nil || len(list) != 1 {
-		return ""
-	}
-	return domainOf(list[0].Address)
-}
-
-// maxHeader is how much of a mail is searched for From.
-const maxHeader = 256 << 10
