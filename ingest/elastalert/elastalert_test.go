@@ -36,6 +36,7 @@ func TestTokens(t *testing.T) {
 		`{"a":1,"routing_key":"k","routing_key":"l"}`:                 {[]string{"k", "l"}, `{"a":1,"routing_key":null,"routing_key":null}`},
 		`{"routing_key":{"a":"b"}}`:                                   {nil, `{"routing_key":null}`},
 		`{"routing_key":"k","rest":`:                                  {[]string{"k"}, `{"routing_key":null,"rest":`},
+		`{"service_key":"k","event_type":"trigger"`:                   {[]string{"k"}, `{"service_key":null,"event_type":"trigger"`},
 		`["routing_key"]`:                                             {nil, `["routing_key"]`},
 		`{"host":"a"}`:                                                {nil, `{"host":"a"}`},
 	} {

@@ -68,13 +68,33 @@ func withMail(f ingest.Format) ingest.Format {
 	return orMail(f)
 }
 
+// orMail leaves a format alone that checks signatures: nobody has signed a mail.
 func orMail(f ingest.Format) ingest.Format {
+	if f.Verify != nil {
+		return f
+	}
 	batches := f.Batches
 	f.Batches = func(r ingest.Request) (iter.Seq[ingest.Batch], error) {
 		if email.Sniff(r.Body) {
 			return email.Format.Batches(r)
 		}
 		return batches(r)
+	}
+	if wrap := f.Wrap; wrap != nil {
+		f.Wrap = func(elements [][]byte) []byte {
+			if len(elements) == 1 && email.Sniff(elements[0]) {
+				return elements[0] // there is nothing around a mail
+			}
+			return wrap(elements)
+		}
+	}
+	if tokens := f.Tokens; tokens != nil {
+		f.Tokens = func(r ingest.Request) ([]string, []byte) {
+			if email.Sniff(r.Body) {
+				return nil, r.Body
+			}
+			return tokens(r)
+		}
 	}
 	return f
 }
