@@ -1,6 +1,7 @@
 package nagios
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -35,7 +36,9 @@ func unparsed(reason string, body []byte) ingest.Batch {
 	text, flags := fields.Clean(alert.CutText(string(body[:min(len(body), maxRaw+4)]), maxRaw))
 	summary, _, _ := strings.Cut(text, "\n")
 	a := alert.Alert{
-		Status:      alert.Firing,
+		Status: alert.Firing,
+		// Nothing but the text tells one such cry from another.
+		Key:         fmt.Sprintf("text!%x", sha256.Sum256(body)),
 		Labels:      fields.Labels("alertname", "Unparsed notification"),
 		Annotations: fields.Labels("summary", alert.CutText(strings.TrimSpace(summary), 200), "description", text),
 		Flags:       flags | alert.FlagUnparsed,
