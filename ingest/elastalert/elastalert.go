@@ -1,6 +1,6 @@
 // Package elastalert reads what the alerters of ElastAlert and ElastAlert 2 post:
 // the matching document itself (HTTP POST), or the bodies of Alerta, PagerDuty
-// and Slack. None of them ever says that it is over.
+// and Slack. ElastAlert itself never says that it is over.
 package elastalert
 
 import (
@@ -31,6 +31,8 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 		a = alerta(o)
 	case o["event_action"] != nil && o["payload"] != nil:
 		a = pagerduty(o)
+	case has(o, "service_key") && fields.Text(o["event_type"]) != "":
+		a = pagerduty1(o)
 	case o["attachments"] != nil:
 		a = slack(o)
 	default:
@@ -38,6 +40,12 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 	}
 	a.Flags |= flags
 	return ingest.Batch{Alerts: []alert.Alert{a}}, nil
+}
+
+// has reports whether a member is there: tokens leaves null.
+func has(o fields.Object, name string) bool {
+	_, ok := o[name]
+	return ok
 }
 
 // match is the matching document, with what http_post_static_payload and
@@ -63,11 +71,27 @@ func pagerduty(o fields.Object) alert.Alert {
 	text := shown.first("payload.custom_details.information")
 	d := read(text)
 	a := d.alert(shown.first("payload.summary"), d.host(), shown.first("payload.severity"), text)
-	a.Identity = shown.first("dedup_key")
 	if at, ok := fields.Time(shown.first("payload.timestamp")); ok {
 		a.EventAt = at
 	}
-	switch shown.first("event_action") {
+	return paged(a, shown.first("dedup_key"), shown.first("event_action"))
+}
+
+// pagerduty1 is one of https://developer.pagerduty.com/docs/events-api-v1/trigger-events/
+func pagerduty1(o fields.Object) alert.Alert {
+	shown := document{o}
+	text := shown.first("details.information")
+	d := read(text)
+	return paged(d.alert(shown.first("description"), d.host(), "", text), shown.first("incident_key"), shown.first("event_type"))
+}
+
+// paged is an alert of PagerDuty's, where a key, if there is one, says which events
+// are about the same problem, whatever else they say.
+func paged(a alert.Alert, key, action string) alert.Alert {
+	if key != "" {
+		a.Identity, a.Key = key, "key!"+key
+	}
+	switch action {
 	case "resolve":
 		a.Status, a.EndsAt = alert.Resolved, a.EventAt
 	case "acknowledge":

@@ -3,39 +3,16 @@ package elastalert
 import (
 	"bytes"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/tocsin-gateway/tocsin/ingest/fields"
 )
 
 // tokens takes PagerDuty's key out of a body, which whoever sends to us in place of
-// PagerDuty can set to the token of the source.
+// PagerDuty can set to the token of the source. Its first version calls it service_key.
 func tokens(body []byte) (found []string, out []byte) {
-	if !bytes.Contains(body, []byte("routing_key")) {
+	if !bytes.Contains(body, []byte("routing_key")) && !bytes.Contains(body, []byte("service_key")) {
 		return nil, body
 	}
-	in := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	if token, err := in.ReadToken(); err != nil || token.Kind() != jsontext.KindBeginObject {
-		return nil, body
-	}
-	taken := 0
-	for in.PeekKind() == jsontext.KindString {
-		name, err := in.ReadToken()
-		if err != nil {
-			break
-		}
-		key := name.String() == "routing_key"
-		value, err := in.ReadValue()
-		if err != nil {
-			break
-		}
-		if !key {
-			continue
-		}
-		if text, err := jsontext.AppendUnquote(nil, value); err == nil && len(text) > 0 {
-			found = append(found, string(text))
-		}
-		end := int(in.InputOffset())
-		out = append(append(out, body[taken:end-len(value)]...), "null"...)
-		taken = end
-	}
-	return found, append(out, body[taken:]...)
+	return fields.WithoutMembers(body, func(name string, depth int) bool {
+		return depth == 1 && (name == "routing_key" || name == "service_key")
+	})
 }

@@ -172,6 +172,9 @@ func (e *event) time(name string) time.Time {
 func (e *event) status() alert.Status {
 	switch s := e.text("status"); s {
 	case "":
+		if e.Object["status"] != nil {
+			e.wrong("status", "empty; write firing or resolved, or leave it out, which means firing")
+		}
 		return alert.Unknown
 	case "firing":
 		return alert.Firing

@@ -337,6 +337,7 @@ func meaning(t *testing.T, state string) (alert.Kind, alert.Status) {
 		kind   alert.Kind
 		status alert.Status
 	}{
+		{"firing (acknowledgement withdrawn)", alert.KindAcknowledgementRemoved, 0},
 		{"firing", alert.KindAlert, alert.Firing},
 		{"resolved", alert.KindAlert, alert.Resolved},
 		{"unknown", alert.KindAlert, alert.Unknown},

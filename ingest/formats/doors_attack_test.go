@@ -169,7 +169,7 @@ func TestAttackMailToFormats(t *testing.T) {
 
 // The letter of a request to NRDP can be sent again, also if it was multipart.
 func TestAttackNRDPLetter(t *testing.T) {
-	for _, s := range []string{`cmd=submitcheck&token=t&XMLDATA=%3Ccheckresults%3E%3Ccheckresult%3E%3Chostname%3Eh%3C/hostname%3E%3Cstate%3E9%3C/state%3E%3C/checkresult%3E%3C/checkresults%3E`} {
+	for _, s := range []string{`cmd=submitcheck&token=t&XMLDATA=%3Ccheckresults%3E%3Ccheckresult%3E%3Chostname%3Eh%3C/hostname%3E%3Cstate%3Ex%3C/state%3E%3C/checkresult%3E%3C/checkresults%3E`} {
 		for range 20 {
 			a, _, _ := attack(t, ingest.Source{Name: "nrdp", Format: All["nrdp"]}, httptest.NewRequest("POST", "/ingest/nrdp?"+s, strings.NewReader(s)), true)
 			if len(a.letters) != 1 {

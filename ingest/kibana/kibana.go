@@ -51,7 +51,7 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 		"action_group", b.get("action.group", "alert.action.group", "alert.action.group.name"),
 		"rule_type", b.get("rule.type"), "rule_id", b.get("rule.id"), "hits", b.get("hits", "total.hits"), "tags", b.get("tags", "rule.tags"))
 	a.GeneratorURL = fields.Link(b.get("url", "rule.url", "context.alert.details.url", "alert.details.url", "link"))
-	a.EventAt, _ = fields.Time(b.get("date", "execution.time", "timestamp", "context.timestamp", "context.date"))
+	a.EventAt, _ = fields.Time(b.get("date", "execution.time", "ctx.execution.time", "timestamp", "@timestamp", "context.timestamp", "context.date"))
 	if a.Status == alert.Resolved {
 		a.EndsAt = a.EventAt
 	}

@@ -51,6 +51,10 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 		"<monit><credentials><username>a</username></credentials><b/></monit>": "<monit><credentials></credentials><b/></monit>",
 		"<credentials>a</credentials><credentials>b</credentials>":             "<credentials></credentials><credentials></credentials>",
 		"<monit><credentials><username>a":                                      "<monit><credentials>",
+		"<credentials >a</credentials\n><b/>":                                  "<credentials></credentials><b/>",
+		"<credentials x='1'/><b/>":                                             "<credentials></credentials><b/>",
+		"<credentialsx>a</credentialsx>":                                       "<credentialsx>a</credentialsx>",
+		"<credentials":                                                         "<credentials>",
 		"<monit/>":                                                             "<monit/>",
 	} {
 		if tokens, got := Format.Tokens(ingest.Request{Body: []byte(body)}); string(got) != want || tokens != nil {

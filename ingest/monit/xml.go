@@ -180,7 +180,7 @@ func (p *parser) end() {
 
 // withoutCredentials empties the elements <credentials>.
 func withoutCredentials(body []byte) []byte {
-	begin, end := []byte("<credentials>"), []byte("</credentials>")
+	begin, end := []byte("<credentials"), []byte("</credentials")
 	if !bytes.Contains(body, begin) {
 		return body
 	}
@@ -191,11 +191,25 @@ func withoutCredentials(body []byte) []byte {
 		if !found {
 			return out
 		}
-		out = append(out, "<credentials>"...)
-		if _, after, found = bytes.Cut(after, end); !found {
+		out = append(out, begin...)
+		if len(after) > 0 && strings.IndexByte(" \t\r\n/>", after[0]) < 0 {
+			body = after // a longer name
+			continue
+		}
+		out = append(out, '>')
+		// The start has attributes at most, and may be all of it.
+		start, content, _ := bytes.Cut(after, []byte(">"))
+		if bytes.HasSuffix(start, []byte("/")) {
+			out, body = append(out, "</credentials>"...), content
+			continue
+		}
+		_, after, found = bytes.Cut(after, end)
+		if !found {
 			return out // it breaks off in the middle of them
 		}
-		out = append(out, "</credentials>"...)
-		body = after
+		if _, after, found = bytes.Cut(after, []byte(">")); !found {
+			return out
+		}
+		out, body = append(out, "</credentials>"...), after
 	}
 }

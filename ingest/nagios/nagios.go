@@ -18,7 +18,7 @@ import (
 // They come as a form with fields of their names, as JSON made of the
 // environment, as the environment itself, and as JSON that was written by hand
 // into a command line, with names of somebody's own choice.
-var Format = ingest.Format{Name: "nagios", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode)}
+var Format = ingest.Format{Name: "nagios", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Tokens: withoutSecrets}
 
 func decode(r ingest.Request) (ingest.Batch, error) {
 	body := bytes.TrimSpace(bytes.TrimPrefix(r.Body, []byte("\ufeff")))
@@ -30,7 +30,11 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 	case isEnvironment(body):
 		return single(readEnvironment(body), body)
 	}
-	form, flags, err := fields.Form(r.ContentType, r.Body)
+	contentType := r.ContentType
+	if !bytes.HasPrefix(body, []byte("--")) {
+		contentType = "" // what withoutSecrets leaves has no parts any more
+	}
+	form, flags, err := fields.Form(contentType, r.Body)
 	if err != nil {
 		return ingest.Batch{}, ingest.Errorf("", "%v", err)
 	}

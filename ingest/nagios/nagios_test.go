@@ -2,6 +2,7 @@ package nagios
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -97,7 +98,11 @@ func TestNotifications(t *testing.T) {
 		{"a type that nobody knows", "NOTIFICATIONTYPE=ESCALATION&HOSTNAME=web-01&SERVICEDESC=CPU&SERVICESTATE=CRITICAL" + at,
 			with(firing, func(s *said) { s.flags = alert.FlagUnparsed })},
 		{"a type that nobody knows, and no problem", "NOTIFICATIONTYPE=ESCALATION&HOSTNAME=web-01&SERVICEDESC=CPU&SERVICESTATE=OK" + at,
-			with(fine, func(s *said) { s.kind, s.flags = alert.KindInformation, alert.FlagUnparsed })},
+			with(fine, func(s *said) { s.flags = alert.FlagUnparsed })},
+		{"a type that nobody knows, and no state", "NOTIFICATIONTYPE=ESCALATION&HOSTNAME=web-01&SERVICEDESC=CPU" + at,
+			with(firing, func(s *said) { s.severity, s.flags = "", alert.FlagUnparsed })},
+		{"a type that nobody knows, at the start", "NOTIFICATIONTYPE=ESCALATION&HOSTNAME=web-01&SERVICEDESC=CPU&SERVICESTATE=PENDING&TIMET=1795224687",
+			with(cpu, func(s *said) { s.kind, s.flags = alert.KindInformation, alert.FlagUnparsed })},
 		{"a state that nobody knows", "HOSTNAME=web-01&SERVICEDESC=CPU&SERVICESTATE=BURNING" + at,
 			with(firing, func(s *said) { s.severity, s.flags = "burning", alert.FlagUnparsed })},
 		{"in parts", "--b\r\nContent-Disposition: form-data; name=\"HOSTNAME\"\r\n\r\nweb-01\r\n--b\r\nContent-Disposition: form-data; name=\"HOSTSTATE\"\r\n\r\nDOWN\r\n--b--\r\n",
@@ -143,7 +148,7 @@ func TestSalvage(t *testing.T) {
 	web := said{status: alert.Firing, key: "web-01!CPU", host: "web-01", service: "CPU", severity: "critical", flags: alert.FlagUnparsed}
 	with := func(summary string) said { s := web; s.summary = summary; return s }
 	raw := func(text string) said {
-		return said{status: alert.Firing, summary: text, description: text, flags: alert.FlagUnparsed}
+		return said{status: alert.Firing, key: fmt.Sprintf("text!%x", sha256.Sum256([]byte(text))), summary: text, description: text, flags: alert.FlagUnparsed}
 	}
 	for _, c := range []struct {
 		name, body string
@@ -312,17 +317,24 @@ func TestNRDP(t *testing.T) {
 
 func TestNRDPRejects(t *testing.T) {
 	b, err := NRDP.Decode(request(`{"checkresults":[{"hostname":"a","state":0},{"state":1},{"hostname":"a","state":"x"},{"hostname":"a","state":3},
-		{"hostname":"a","servicename":"s","state":4},{"hostname":"a","checkresult":{"type":"service"},"state":1},{"hostname":"b","state":1}]}`))
-	if err != nil || len(b.Alerts) != 2 {
-		t.Fatalf("got %d alerts, %v; want 2", len(b.Alerts), err)
+		{"hostname":"a","servicename":"s","state":127},{"hostname":"a","checkresult":{"type":"service"},"state":1},{"hostname":"b","state":1}]}`))
+	if err != nil || len(b.Alerts) != 4 {
+		t.Fatalf("got %d alerts, %v; want 4", len(b.Alerts), err)
 	}
-	want := []struct{ field, words string }{{"checkresults[1].hostname", "absent"}, {"checkresults[2].state", `"x" is no state; a number is expected, 0 to 2 for UP, DOWN`},
-		{"checkresults[3].state", "3 is no state"}, {"checkresults[4].state", "4 is no state; 0 to 3"}, {"checkresults[5].servicename", "absent"}}
+	for _, a := range b.Alerts[1:3] { // the plugin could not be run
+		if a.Status != alert.Firing || a.Severity() != "unknown" {
+			t.Errorf("got %v %v, want it unknown", a.Status, a.Labels)
+		}
+	}
+	want := []struct {
+		index        int
+		field, words string
+	}{{1, "checkresults[1].hostname", "absent"}, {2, "checkresults[2].state", `"x" is no state; a number is expected, 0 to 2 for UP, DOWN`}, {5, "checkresults[5].servicename", "absent"}}
 	if len(b.Rejected) != len(want) {
 		t.Fatalf("got %d rejected, want %d", len(b.Rejected), len(want))
 	}
 	for i, w := range want {
-		if r := b.Rejected[i]; r.Index != i+1 || r.Field != w.field || !strings.HasPrefix(r.Reason, w.field+": "+w.words) {
+		if r := b.Rejected[i]; r.Index != w.index || r.Field != w.field || !strings.HasPrefix(r.Reason, w.field+": "+w.words) {
 			t.Errorf("got %+v, want %+v", r, w)
 		}
 	}

@@ -97,10 +97,13 @@ func (m *macros) judge(a *alert.Alert, state string) {
 	case known: // RECOVERY
 		a.Status = alert.Resolved
 	case m.kind() != "":
-		// Of a type that nobody knows: what it says of the state counts, and if that
-		// is a problem somebody looks at it.
-		if a.Flags |= alert.FlagUnparsed; a.Status != alert.Firing {
+		// Of a type that nobody knows, a word of somebody's own: what it says of the
+		// state counts. OK is the end, and all that is not is a problem.
+		switch a.Flags |= alert.FlagUnparsed; {
+		case state == "PENDING":
 			a.Kind = alert.KindInformation
+		case a.Status == alert.Unknown:
+			a.Status = alert.Firing
 		}
 	case a.Status == alert.Firing && strings.EqualFold(m.of("@STATETYPE"), "SOFT"), state == "PENDING":
 		a.Kind = alert.KindInformation

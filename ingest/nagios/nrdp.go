@@ -2,10 +2,13 @@ package nagios
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -32,14 +35,16 @@ func decodeNRDP(r ingest.Request) (ingest.Batch, error) {
 		return ingest.Batch{}, err
 	}
 	var data submission
-	for name, value := range form {
+	// Of two names for the same the first one counts.
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		value := form[name]
 		switch strings.ToLower(name) {
 		case "cmd":
-			data.cmd = value
+			data.cmd = cmp.Or(data.cmd, value)
 		case "xml", "xmldata":
-			data.xml = value
+			data.xml = cmp.Or(data.xml, value)
 		case "json", "jsondata":
-			data.json = value
+			data.json = cmp.Or(data.json, value)
 		}
 	}
 	var results []named

@@ -1,7 +1,6 @@
 package nagios
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -15,7 +14,8 @@ type Result struct {
 	// Service is empty if it is the host that was checked.
 	Service string
 	// State is the state's number: OK, WARNING, CRITICAL, UNKNOWN of a service, UP,
-	// DOWN, UNREACHABLE of a host.
+	// DOWN, UNREACHABLE of a host. Any other is the exit status of what could not
+	// check it, such as 127 where the plugin is not there.
 	State int
 	// Output is what the plugin wrote: a line, perhaps more, performance data
 	// behind a bar.
@@ -39,11 +39,8 @@ func statesOf(service string) []string {
 
 // Fault says what is wrong with it, and in which field of NRDP; "" if nothing is.
 func (r *Result) Fault() (field, reason string) {
-	switch states := statesOf(r.Service); {
-	case r.Host == "":
+	if r.Host == "" {
 		return "hostname", "absent; a result says there which host it is of"
-	case r.State < 0 || r.State >= len(states):
-		return "state", fmt.Sprintf("%d is no state; 0 to %d are %s", r.State, len(states)-1, strings.Join(states, ", "))
 	}
 	return "", ""
 }
@@ -52,7 +49,10 @@ func (r *Result) Fault() (field, reason string) {
 // notification about the same object. A good result resolves: if there is
 // nothing to resolve it means nothing.
 func (r *Result) Alert() alert.Alert {
-	state := statesOf(r.Service)[r.State]
+	state := "UNKNOWN"
+	if states := statesOf(r.Service); 0 <= r.State && r.State < len(states) {
+		state = states[r.State]
+	}
 	first, _, _ := strings.Cut(strings.TrimSpace(r.Output), "\n")
 	summary, _, _ := strings.Cut(first, "|")
 	summary = strings.TrimSpace(summary)

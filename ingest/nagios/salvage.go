@@ -1,7 +1,7 @@
 package nagios
 
 import (
-	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 
@@ -36,7 +36,9 @@ func unparsed(reason string, body []byte) ingest.Batch {
 	text, flags := fields.Clean(alert.CutText(string(body[:min(len(body), maxRaw+4)]), maxRaw))
 	summary, _, _ := strings.Cut(text, "\n")
 	a := alert.Alert{
-		Status:      alert.Firing,
+		Status: alert.Firing,
+		// Nothing but the text tells one such cry from another.
+		Key:         fmt.Sprintf("text!%x", sha256.Sum256(body)),
 		Labels:      fields.Labels("alertname", "Unparsed notification"),
 		Annotations: fields.Labels("summary", alert.CutText(strings.TrimSpace(summary), 200), "description", text),
 		Flags:       flags | alert.FlagUnparsed,
@@ -66,105 +68,23 @@ func cries(body []byte) bool {
 // maxScanned is how many members are looked at.
 const maxScanned = 1000
 
-// scan looks for members of an object, "name": "value" or "name": value, and does
-// not mind what is between them. A text ends at the quote after which the next
-// member, or the end, follows. Each byte is looked at a few times at most.
+// scan looks for members of an object.
 func scan(body []byte) *macros {
 	m := newMacros(0)
 	for n := 0; n < maxScanned; n++ {
-		name, rest, ok := nextName(body)
+		member, ok := fields.NextMember(body)
 		if !ok {
 			break
 		}
-		var value []byte
-		if len(rest) > 0 && rest[0] == '"' {
-			value, body = cutText(rest[1:])
-		} else {
-			end := bytes.IndexAny(rest, ",}\n")
-			if end < 0 {
-				end = len(rest)
-			}
-			value, body = rest[:end], rest[end:]
+		if body = body[member.End:]; member.Nested() {
+			continue
 		}
-		text, flags := fields.Clean(withoutQuoting.Replace(string(value)))
+		text, flags := fields.Clean(withoutQuoting.Replace(string(member.Value)))
 		if m.flags |= flags; text != "null" {
-			m.set(string(name), text)
+			m.set(string(member.Name), text)
 		}
 	}
 	return m
-}
-
-// nextName finds the next name with a colon behind it, and returns what follows.
-func nextName(body []byte) (name, rest []byte, ok bool) {
-	for {
-		i := bytes.IndexByte(body, '"')
-		if i < 0 {
-			return nil, nil, false
-		}
-		body = body[i+1:]
-		if name, rest, ok = member(body); ok {
-			return name, rest, true
-		}
-	}
-}
-
-// maxName is how long the name of a member may be in bytes.
-const maxName = 64
-
-// member reads a name up to its closing quote, and the colon.
-func member(b []byte) (name, rest []byte, ok bool) {
-	end := 0
-	for end < len(b) && end <= maxName && isNameByte(b[end]) {
-		end++
-	}
-	if end == 0 || end > maxName || end == len(b) || b[end] != '"' {
-		return nil, nil, false
-	}
-	rest = skipBlanks(b[end+1:])
-	if len(rest) == 0 || rest[0] != ':' {
-		return nil, nil, false
-	}
-	return b[:end], skipBlanks(rest[1:]), true
-}
-
-func isNameByte(c byte) bool {
-	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("_-$ .", c) >= 0
-}
-
-// maxBlanks is how many blanks are skipped between members.
-const maxBlanks = 256
-
-func skipBlanks(b []byte) []byte {
-	n := 0
-	for n < len(b) && n < maxBlanks && strings.IndexByte(" \t\r\n", b[n]) >= 0 {
-		n++
-	}
-	return b[n:]
-}
-
-// cutText returns a text up to its closing quote, and what is behind that.
-func cutText(b []byte) (value, rest []byte) {
-	for at := 0; ; {
-		i := bytes.IndexByte(b[at:], '"')
-		if i < 0 {
-			return b, nil
-		}
-		at += i + 1
-		after := skipBlanks(b[at:])
-		if len(after) == 0 || after[0] == '}' && len(skipBlanks(after[1:])) == 0 {
-			return b[:at-1], nil
-		}
-		if after[0] != ',' {
-			continue
-		}
-		next := skipBlanks(after[1:])
-		if len(next) == 0 || next[0] == '}' {
-			return b[:at-1], nil
-		}
-		if _, _, ok := member(next[1:]); ok && next[0] == '"' {
-			return b[:at-1], next
-		}
-	}
 }
 
 // withoutQuoting takes away the backslashes that JSON wants, and leaves all others.

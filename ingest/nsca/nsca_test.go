@@ -490,9 +490,9 @@ func TestOneAtATime(t *testing.T) {
 
 func TestFormat(t *testing.T) {
 	at := time.Unix(1795224687, 0)
-	two := slices.Concat(packet(at, "a", "", 0, "fine", shortSize), packet(at, "b", "s", 9, "odd", packetSize), packet(at, "c", "s", 1, "bad", packetSize))
+	two := slices.Concat(packet(at, "a", "", 0, "fine", shortSize), packet(at, "", "s", 0, "odd", packetSize), packet(at, "c", "s", 1, "bad", packetSize))
 	b, err := Format.Decode(ingest.Request{Source: "s", Body: two})
-	if err != nil || len(b.Alerts) != 2 || len(b.Rejected) != 1 || b.Rejected[0].Field != "checkresults[1].state" {
+	if err != nil || len(b.Alerts) != 2 || len(b.Rejected) != 1 || b.Rejected[0].Field != "checkresults[1].hostname" {
 		t.Errorf("got %+v, %v; want two and one rejected", b, err)
 	}
 	for _, body := range []string{"", "hello", string(two[:800]), "\x00\x03" + strings.Repeat("x", packetSize)} {

@@ -132,7 +132,7 @@ func (m message) alert() (alert.Alert, bool) {
 	a.Annotations = fields.Labels("summary", fields.Line(msg), "description", msg)
 	name, word, rest := split(msg)
 	switch {
-	case strings.HasSuffix(msg, " Testing"):
+	case strings.HasSuffix(msg, " Testing") && m.heartbeat == nil && m.monitor == nil && word == "":
 		a.Kind, a.Status, name = alert.KindTest, alert.Unknown, "Test"
 	case strings.HasSuffix(word, "Up"):
 		a.Status = alert.Resolved

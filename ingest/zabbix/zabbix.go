@@ -43,11 +43,16 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 		"item_name", m.text("item_name"), "item_value", cmp.Or(m.text("item_value"), m.text("item_lastvalue")))
 	a.GeneratorURL = cmp.Or(fields.Link(m.text("event_url")), fields.Link(m.text("trigger_url")))
 	a.StartsAt = m.stamp("event_timestamp")
+	// A step of an escalation says again what was so then.
+	a.EventAt = a.StartsAt
 	if a.Status == alert.Resolved {
 		a.EndsAt = m.stamp("event_recovery_timestamp")
+		a.EventAt = a.EndsAt
 	}
 	if m.updated() {
-		a.EventAt = m.stamp("event_update_timestamp")
+		if at := m.stamp("event_update_timestamp"); !at.IsZero() || a.Status != alert.Resolved {
+			a.EventAt = at
+		}
 		a.Author, a.Comment = cmp.Or(m.text("user"), m.text("user_fullname")), m.text("event_update_message")
 	}
 	return ingest.Batch{Alerts: []alert.Alert{a}}, nil
@@ -110,6 +115,8 @@ func (m message) meaning() (alert.Kind, alert.Status) {
 		return alert.KindInformation, alert.Unknown // a host was discovered, or registered itself
 	case m.text("event_value") == "0", m.text("event_value") == "" && isOver(m.text("event_status")):
 		return alert.KindAlert, alert.Resolved
+	case m.updated() && strings.Contains(action, "unacknowledged"):
+		return alert.KindAcknowledgementRemoved, alert.Firing
 	case m.updated() && !strings.Contains(action, "acknowledged") && !strings.Contains(action, "severity"):
 		return alert.KindNote, alert.Firing
 	case m.text("event_ack_status") == "Yes":

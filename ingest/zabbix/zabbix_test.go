@@ -14,7 +14,7 @@ func TestDecode(t *testing.T) {
 		"recovery":                {begin + `"event_value":"0","event_recovery_timestamp":"1795222800","event_timestamp":"1795219200"}`, "alert resolved" + problem + " from=2026-11-21T00:00:00Z to=2026-11-21T01:00:00Z | CPU"},
 		"status in a word":        {begin + `"event_status":"RESOLVED"}`, "alert resolved" + problem + " | CPU"},
 		"acknowledged":            {begin + `"event_value":"1","event_update_status":"1","event_update_action":"acknowledged","event_ack_status":"Yes","user":"Alice"}`, "acknowledgement firing" + problem + " by=Alice | CPU"},
-		"taken back":              {begin + `"event_value":"1","event_update_status":"1","event_update_action":"unacknowledged","event_ack_status":"No","user":"Alice"}`, "alert firing" + problem + " by=Alice | CPU"},
+		"taken back":              {begin + `"event_value":"1","event_update_status":"1","event_update_action":"unacknowledged","event_ack_status":"No","user":"Alice"}`, "acknowledgement_removed firing" + problem + " by=Alice | CPU"},
 		"remark":                  {begin + `"event_value":"1","event_update_status":"1","event_update_action":"commented","event_ack_status":"Yes","event_update_message":"hm"}`, "note firing" + problem + " comment=hm | CPU"},
 		"severity":                {begin + `"event_value":"1","event_update_status":"1","event_update_action":"changed severity from High to Disaster","event_ack_status":"No"}`, "alert firing" + problem + " | CPU"},
 		"closed by hand":          {begin + `"event_value":"0","event_update_status":"1","event_update_action":"closed","event_update_message":"done"}`, "alert resolved" + problem + " comment=done | CPU"},
