@@ -90,6 +90,7 @@ func pagerduty1(o fields.Object) alert.Alert {
 func paged(a alert.Alert, key, action string) alert.Alert {
 	if key != "" {
 		a.Identity, a.Key = key, "key!"+key
+		a.Group = a.Key
 	}
 	switch action {
 	case "resolve":
