@@ -66,15 +66,6 @@ func TestAttackManyNotesAgain(t *testing.T) {
 	}
 }
 
-// docs/sources.md: the request to confirm a subscription is kept with its link.
-func TestAttackConfirmationIsKept(t *testing.T) {
-	g := newGateway(t)
-	v := g.say("sns", `{"Type":"SubscriptionConfirmation","MessageId":"1","Token":"t","TopicArn":"arn:aws:sns:eu-central-1:123456789012:a","Message":"m","SubscribeURL":"https://sns.eu-central-1.amazonaws.com/?x","Timestamp":"2026-11-21T02:00:00Z"}`)
-	if len(g.entries()) == 0 && len(g.incidents()) == 0 {
-		t.Errorf("%v, and nothing is kept", v)
-	}
-}
-
 // The form is sent twice while it reopens an incident.
 func TestAttackReportTwice(t *testing.T) {
 	g := newGateway(t)

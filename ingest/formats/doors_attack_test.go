@@ -89,6 +89,15 @@ func TestAttackSNSByMail(t *testing.T) {
 	}
 }
 
+// The request to confirm a subscription is kept with its link, as docs/sources.md says.
+func TestConfirmationIsKept(t *testing.T) {
+	body := `{"Type":"SubscriptionConfirmation","MessageId":"1","Token":"t","TopicArn":"arn:aws:sns:eu-central-1:123456789012:a","Message":"m","SubscribeURL":"https://sns.eu-central-1.amazonaws.com/?x","Timestamp":"2026-11-21T02:00:00Z"}`
+	k, code, _ := attack(t, ingest.Source{Name: "sns", Format: All["sns"]}, httptest.NewRequest("POST", "/ingest/sns", strings.NewReader(body)), true)
+	if code != 200 || len(k.alerts) != 1 || len(k.letters) != 1 || string(k.letters[0].Body) != body {
+		t.Errorf("answered %d, %d alerts, letters %v", code, len(k.alerts), k.letters)
+	}
+}
+
 // The token in the query, written another way, stays in the dead letter.
 func TestAttackTokenInQuery(t *testing.T) {
 	s := ingest.Source{Name: "uptime-kuma", Format: All["uptime-kuma"], Auth: ingest.AuthConfig{BearerToken: secret.New("s3cret"), QueryToken: true}}

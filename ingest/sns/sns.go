@@ -25,7 +25,7 @@ var Format = func() ingest.Format {
 }()
 
 // plain is the format without what a source wants.
-var plain = ingest.Format{Name: "sns", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Reply: reply}
+var plain = ingest.Format{Name: "sns", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decoder{}.decode), Reply: reply}
 
 // The types of messages.
 const (
@@ -62,7 +62,13 @@ func parse(body []byte) (envelope, error) {
 	return e, ingest.Errorf("Type", "%q is not %s, %s or %s", alert.CutText(e.text("Type"), 64), notification, confirmation, goodbye)
 }
 
-func decode(r ingest.Request) (ingest.Batch, error) {
+// decoder decodes for one source.
+type decoder struct {
+	// confirms: subscriptions are confirmed before it is asked.
+	confirms bool
+}
+
+func (d decoder) decode(r ingest.Request) (ingest.Batch, error) {
 	e, err := parse(r.Body)
 	if err != nil {
 		return ingest.Batch{}, err
@@ -70,7 +76,7 @@ func decode(r ingest.Request) (ingest.Batch, error) {
 	a := e.alert()
 	a.Flags |= e.flags
 	batch := ingest.Batch{Alerts: []alert.Alert{a}}
-	if e.text("Type") == confirmation {
+	if e.text("Type") == confirmation && !d.confirms {
 		// Information is not kept, but somebody has to find the link.
 		batch.Unparsed = []ingest.Rejected{ingest.Reject(0, "SubscribeURL", "", "to confirm the subscription of "+alert.CutText(e.text("TopicArn"), 300)+", open this link", r.Body)}
 	}
