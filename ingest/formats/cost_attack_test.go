@@ -2,45 +2,13 @@ package formats
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/tocsin-gateway/tocsin/ingest"
 )
-
-// cost decodes a body and says what that took.
-func cost(f ingest.Format, contentType string, body []byte) (d time.Duration, allocated uint64) {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	start := time.Now()
-	r := ingest.Request{Body: body, ContentType: contentType, ReceivedAt: time.Now()}
-	if f.Tokens != nil {
-		_, r.Body = f.Tokens(r)
-	}
-	if batches, err := f.Batches(r); err == nil {
-		for range batches {
-		}
-	}
-	d = time.Since(start)
-	runtime.ReadMemStats(&after)
-	return d, after.TotalAlloc - before.TotalAlloc
-}
 
 func fill(n int, unit string) string {
 	return strings.Repeat(unit, n/len(unit)+1)[:n/len(unit)*len(unit)]
-}
-
-func members(n int, name func(int) string) string {
-	var b strings.Builder
-	for i := 0; b.Len() < n; i++ {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, "%q:1", name(i))
-	}
-	return b.String()
 }
 
 // TestAttackCost: 4 MiB of the worst kind must not take more than a second or 256 MiB.
