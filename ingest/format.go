@@ -115,8 +115,8 @@ type Batch struct {
 	First    int
 	Alerts   []alert.Alert
 	Rejected []Rejected
-	// Unparsed are dead letters for elements that became alerts all the same,
-	// with alert.FlagUnparsed.
+	// Unparsed are dead letters for elements that became alerts all the same: with
+	// alert.FlagUnparsed, or because somebody has to do something about them.
 	Unparsed []Rejected
 	Group    Group
 }

@@ -223,6 +223,7 @@ func TestAttackSwallowed(t *testing.T) {
 		want   int
 	}{
 		"kuma: a problem that ends in Testing": {"uptime-kuma", []string{`{"msg":"[shop] [🔴 Down] keyword not found: A/B Testing"}`}, 1},
+		"events: an empty status is refused":   {"events", []string{`{"name":"Disk","status":""}`}, 0},
 		"elastalert: two dedup keys":           {"elastalert", []string{pd("db-1", "Disk full", "trigger"), pd("db-2", "Disk full", "trigger")}, 2},
 		"elastalert: resolve by the dedup key": {"elastalert", []string{pd("db-1", "Disk full", "trigger"), pd("db-1", "Disk ok", "resolve")}, 0},
 		"elastalert: PagerDuty v1, two rules":  {"elastalert", []string{v1("Disk full", "a"), v1("Login attack", "b")}, 2},

@@ -33,6 +33,7 @@ func TestDecode(t *testing.T) {
 		"a member far off":    {`{"name":"A","zzzzzzzzzz":1}`, "rejected: events[0].zzzzzzzzzz: there is no such member"},
 		"no name":             {`{"host":"a"}`, "rejected: events[0].name: absent; it is what the alert is called, such as DiskFull"},
 		"a name that is none": {`{"name":{}}`, "rejected: events[0].name: an object, must be a string"},
+		"no status":           {`{"name":"A","status":" "}`, `rejected: events[0].status: empty; write firing or resolved, or leave it out, which means firing`},
 		"status":              {`{"name":"A","status":"fireing"}`, `rejected: events[0].status: "fireing" is neither firing nor resolved; did you mean "firing"?`},
 		"kind":                {`{"name":"A","kind":"acknowledgment"}`, `rejected: events[0].kind: "acknowledgment" is none that there is; did you mean "acknowledgement"?`},
 		"time":                {`{"name":"A","starts_at":"yesterday"}`, `rejected: events[0].starts_at: "yesterday" is not a time of RFC 3339 such as 2026-11-21T02:00:00Z`},

@@ -5,7 +5,9 @@ package sns
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -23,7 +25,7 @@ var Format = func() ingest.Format {
 }()
 
 // plain is the format without what a source wants.
-var plain = ingest.Format{Name: "sns", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decode), Reply: reply}
+var plain = ingest.Format{Name: "sns", BodyLimit: 4 * ingest.MiB, Batches: ingest.Whole(decoder{}.decode), Reply: reply}
 
 // The types of messages.
 const (
@@ -52,7 +54,7 @@ func parse(body []byte) (envelope, error) {
 	case notification, confirmation, goodbye:
 		return e, nil
 	case "":
-		if isAlarm(o) {
+		if alarmIn(o) != nil {
 			return e, nil
 		}
 		return e, ingest.Errorf("Type", "absent; this is not a message of SNS")
@@ -60,24 +62,35 @@ func parse(body []byte) (envelope, error) {
 	return e, ingest.Errorf("Type", "%q is not %s, %s or %s", alert.CutText(e.text("Type"), 64), notification, confirmation, goodbye)
 }
 
-func decode(r ingest.Request) (ingest.Batch, error) {
+// decoder decodes for one source.
+type decoder struct {
+	// confirms: subscriptions are confirmed before it is asked.
+	confirms bool
+}
+
+func (d decoder) decode(r ingest.Request) (ingest.Batch, error) {
 	e, err := parse(r.Body)
 	if err != nil {
 		return ingest.Batch{}, err
 	}
 	a := e.alert()
 	a.Flags |= e.flags
-	return ingest.Batch{Alerts: []alert.Alert{a}}, nil
+	batch := ingest.Batch{Alerts: []alert.Alert{a}}
+	if e.text("Type") == confirmation && !d.confirms {
+		// Information is not kept, but somebody has to find the link.
+		batch.Unparsed = []ingest.Rejected{ingest.Reject(0, "SubscribeURL", "", "to confirm the subscription of "+alert.CutText(e.text("TopicArn"), 300)+", open this link", r.Body)}
+	}
+	return batch, nil
 }
 
 func (e envelope) alert() alert.Alert {
 	if e.text("Type") == "" {
-		return alarm(e.Object)
+		return alarm(alarmIn(e.Object))
 	}
 	a := e.information()
 	if e.text("Type") == notification {
-		if v, flags, err := fields.JSON([]byte(e.text("Message"))); err == nil && isAlarm(v) {
-			a = alarm(v)
+		if v, flags, err := fields.JSON([]byte(e.text("Message"))); err == nil && alarmIn(v) != nil {
+			a = alarm(alarmIn(v))
 			a.Flags |= flags
 		}
 	}
@@ -107,9 +120,45 @@ func (e envelope) information() alert.Alert {
 	return a
 }
 
-// isAlarm reports whether a message is one of a CloudWatch alarm.
-func isAlarm(v any) bool {
-	return fields.Text(fields.At(v, "AlarmName")) != "" && fields.Text(fields.At(v, "NewStateValue")) != ""
+// alarmIn returns the message of a CloudWatch alarm: v itself, or as what comes by
+// EventBridge would say it. It is nil if v is neither.
+func alarmIn(v any) fields.Object {
+	o, _ := v.(fields.Object)
+	if fields.Text(o["detail-type"]) == "CloudWatch Alarm State Change" {
+		o = bridged(o)
+	}
+	if fields.Text(o["AlarmName"]) == "" || fields.Text(o["NewStateValue"]) == "" {
+		return nil
+	}
+	return o
+}
+
+// bridged takes the names of the direct message for what stands in an event of
+// EventBridge, so that both are the same alarm:
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
+func bridged(event fields.Object) fields.Object {
+	at := func(path ...string) any { return fields.At(event["detail"], path...) }
+	o := fields.Object{"AlarmName": at("alarmName"), "NewStateValue": at("state", "value"), "NewStateReason": at("state", "reason"),
+		"StateChangeTime": at("state", "timestamp"), "OldStateValue": at("previousState", "value"),
+		"AlarmDescription": at("configuration", "description"), "AWSAccountId": event["account"], "Region": event["region"]}
+	if arns, ok := event["resources"].([]any); ok && len(arns) > 0 {
+		o["AlarmArn"] = arns[0]
+	}
+	metrics, _ := at("configuration", "metrics").([]any)
+	for _, m := range metrics[:min(len(metrics), alert.MaxLabels)] {
+		metric, ok := fields.At(m, "metricStat", "metric").(fields.Object)
+		if !ok {
+			continue
+		}
+		var dimensions []any
+		pairs, _ := metric["dimensions"].(fields.Object)
+		for _, name := range slices.Sorted(maps.Keys(pairs)) {
+			dimensions = append(dimensions, fields.Object{"name": name, "value": pairs[name]})
+		}
+		o["Trigger"] = fields.Object{"Namespace": metric["namespace"], "MetricName": metric["name"], "Dimensions": dimensions}
+		break
+	}
+	return o
 }
 
 // cloudWatchTime is how CloudWatch writes times: no colon in the zone.

@@ -54,6 +54,7 @@ func configure(c ingest.SourceConfig) (ingest.Format, error) {
 		return plain, mistakes
 	}
 	f := plain
+	f.Batches = ingest.Whole(decoder{confirms: c.SNS.Confirm}.decode)
 	if len(c.SNS.Topics) > 0 || v.checks() || c.SNS.Confirm {
 		f.Verify = v.verify
 	}

@@ -401,6 +401,11 @@ func TestConfigure(t *testing.T) {
 		if err != nil || (f.Verify != nil) != c.checks {
 			t.Errorf("%s: checks %v (%v), want %v", name, f.Verify != nil, err, c.checks)
 		}
+		// The link is kept for people, unless it was followed.
+		b, err := f.Decode(ingest.Request{Body: []byte(`{"Type":"SubscriptionConfirmation","SubscribeURL":"` + link + `"}`)})
+		if err != nil || (len(b.Unparsed) == 1) == c.config.Confirm {
+			t.Errorf("%s: %d dead letters, %v", name, len(b.Unparsed), err)
+		}
 	}
 	_, err := Format.Configure(ingest.SourceConfig{SNS: ingest.SNSConfig{Topics: []string{"x"}, CertificateHosts: []string{"a/b"}, CertificateFile: t.TempDir()}})
 	var mistakes ingest.ConfigMistakes

@@ -11,9 +11,11 @@ func TestDecode(t *testing.T) {
 	const problem = " alertname=CPU host=web-01 nseverity=4 severity=high key=7 identity=7"
 	ingesttest.Table{
 		"problem":                 {begin + `"event_value":"1","event_update_status":"0"}`, "alert firing" + problem + " | CPU"},
-		"recovery":                {begin + `"event_value":"0","event_recovery_timestamp":"1795222800","event_timestamp":"1795219200"}`, "alert resolved" + problem + " from=2026-11-21T00:00:00Z to=2026-11-21T01:00:00Z | CPU"},
+		"recovery":                {begin + `"event_value":"0","event_recovery_timestamp":"1795222800","event_timestamp":"1795219200"}`, "alert resolved" + problem + " from=2026-11-21T00:00:00Z to=2026-11-21T01:00:00Z at=2026-11-21T01:00:00Z | CPU"},
 		"status in a word":        {begin + `"event_status":"RESOLVED"}`, "alert resolved" + problem + " | CPU"},
 		"acknowledged":            {begin + `"event_value":"1","event_update_status":"1","event_update_action":"acknowledged","event_ack_status":"Yes","user":"Alice"}`, "acknowledgement firing" + problem + " by=Alice | CPU"},
+		"step of an escalation":   {begin + `"event_value":"1","event_update_status":"0","event_ack_status":"Yes","event_timestamp":"1795219200","event_update_timestamp":"1795222800"}`, "acknowledgement firing" + problem + " from=2026-11-21T00:00:00Z at=2026-11-21T00:00:00Z | CPU"},
+		"when it was updated":     {begin + `"event_value":"1","event_update_status":"1","event_update_action":"acknowledged","event_ack_status":"Yes","event_timestamp":"1795219200","event_update_timestamp":"1795222800"}`, "acknowledgement firing" + problem + " from=2026-11-21T00:00:00Z at=2026-11-21T01:00:00Z | CPU"},
 		"taken back":              {begin + `"event_value":"1","event_update_status":"1","event_update_action":"unacknowledged","event_ack_status":"No","user":"Alice"}`, "acknowledgement_removed firing" + problem + " by=Alice | CPU"},
 		"remark":                  {begin + `"event_value":"1","event_update_status":"1","event_update_action":"commented","event_ack_status":"Yes","event_update_message":"hm"}`, "note firing" + problem + " comment=hm | CPU"},
 		"severity":                {begin + `"event_value":"1","event_update_status":"1","event_update_action":"changed severity from High to Disaster","event_ack_status":"No"}`, "alert firing" + problem + " | CPU"},

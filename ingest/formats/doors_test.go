@@ -64,7 +64,7 @@ func rawMail(subject, text string) string {
 
 // A source of SNS that believes only what one certificate has signed takes a mail
 // that nobody has signed, which ends an alarm.
-func TestAttackSNSByMail(t *testing.T) {
+func TestSNSByMail(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -89,8 +89,17 @@ func TestAttackSNSByMail(t *testing.T) {
 	}
 }
 
+// The request to confirm a subscription is kept with its link, as docs/sources.md says.
+func TestConfirmationIsKept(t *testing.T) {
+	body := `{"Type":"SubscriptionConfirmation","MessageId":"1","Token":"t","TopicArn":"arn:aws:sns:eu-central-1:123456789012:a","Message":"m","SubscribeURL":"https://sns.eu-central-1.amazonaws.com/?x","Timestamp":"2026-11-21T02:00:00Z"}`
+	k, code, _ := attack(t, ingest.Source{Name: "sns", Format: All["sns"]}, httptest.NewRequest("POST", "/ingest/sns", strings.NewReader(body)), true)
+	if code != 200 || len(k.alerts) != 1 || len(k.letters) != 1 || string(k.letters[0].Body) != body {
+		t.Errorf("answered %d, %d alerts, letters %v", code, len(k.alerts), k.letters)
+	}
+}
+
 // The token in the query, written another way, stays in the dead letter.
-func TestAttackTokenInQuery(t *testing.T) {
+func TestTokenInQuery(t *testing.T) {
 	s := ingest.Source{Name: "uptime-kuma", Format: All["uptime-kuma"], Auth: ingest.AuthConfig{BearerToken: secret.New("s3cret"), QueryToken: true}}
 	k, code, answer := attack(t, s, httptest.NewRequest("GET", "/ingest/uptime-kuma?%74oken=s3cret&msg=hello", nil), false)
 	if code != 200 {
@@ -104,7 +113,7 @@ func TestAttackTokenInQuery(t *testing.T) {
 }
 
 // What the environment of Nagios holds that must stay secret.
-func TestAttackSecretsOfNagios(t *testing.T) {
+func TestSecretsOfNagios(t *testing.T) {
 	for name, body := range map[string]string{
 		"environment": "NAGIOS_NOTIFICATIONTYPE=PROBLEM\nNAGIOS_SERVICESTATE=CRITICAL\nNAGIOS__HOSTSNMPCOMMUNITY=s3cret\nNAGIOS_SERVICECHECKCOMMAND=check!-p s3cret\n",
 		"json":        `{"NOTIFICATIONTYPE":"PROBLEM","SERVICESTATE":"CRITICAL","_HOSTSNMPCOMMUNITY":"s3cret"}`,
@@ -123,7 +132,7 @@ func TestAttackSecretsOfNagios(t *testing.T) {
 	}
 }
 
-func TestAttackSecretsOfPagerDutyV1(t *testing.T) {
+func TestSecretsOfPagerDutyV1(t *testing.T) {
 	body := `{"service_key":"s3cret","event_type":"trigger"`
 	k, _, _ := attack(t, ingest.Source{Name: "elastalert", Format: All["elastalert"]}, httptest.NewRequest("POST", "/ingest/elastalert", strings.NewReader(body)), true)
 	for _, l := range k.letters {
@@ -133,7 +142,7 @@ func TestAttackSecretsOfPagerDutyV1(t *testing.T) {
 	}
 }
 
-func TestAttackSecretsOfMonit(t *testing.T) {
+func TestSecretsOfMonit(t *testing.T) {
 	body := `<?xml version="1.0"?><monit id="x"><server><credentials ><username>u</username><password>s3cret</password></credentials></server>`
 	k, _, _ := attack(t, ingest.Source{Name: "monit", Format: All["monit"]}, httptest.NewRequest("POST", "/ingest/monit", strings.NewReader(body)), true)
 	for _, l := range k.letters {
@@ -145,7 +154,7 @@ func TestAttackSecretsOfMonit(t *testing.T) {
 
 // A mail to each format that takes mail: it is an alert, and the dead letter of one
 // that nobody knows can be sent again.
-func TestAttackMailToFormats(t *testing.T) {
+func TestMailToFormats(t *testing.T) {
 	for name, f := range All {
 		if takesNoMail[name] || name == "email" {
 			continue
@@ -168,7 +177,7 @@ func TestAttackMailToFormats(t *testing.T) {
 }
 
 // The letter of a request to NRDP can be sent again, also if it was multipart.
-func TestAttackNRDPLetter(t *testing.T) {
+func TestNRDPLetter(t *testing.T) {
 	for _, s := range []string{`cmd=submitcheck&token=t&XMLDATA=%3Ccheckresults%3E%3Ccheckresult%3E%3Chostname%3Eh%3C/hostname%3E%3Cstate%3Ex%3C/state%3E%3C/checkresult%3E%3C/checkresults%3E`} {
 		for range 20 {
 			a, _, _ := attack(t, ingest.Source{Name: "nrdp", Format: All["nrdp"]}, httptest.NewRequest("POST", "/ingest/nrdp?"+s, strings.NewReader(s)), true)
