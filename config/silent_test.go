@@ -11,7 +11,7 @@ func TestNothingIsTakenWithoutAWord(t *testing.T) {
 		"any domain's signature is enough":       "sources: {email: {format: email, email: {authserv_id: mx, require: [dkim], senders: [victim.example]}}}\n",
 		"ignore_labels without effect":           "sources: {nagios: {format: nagios, ignore_labels: [host]}}\n",
 	} {
-		c, err := Load([]byte(text), "attack.yml")
+		c, err := Load([]byte(text), "test.yml")
 		if err != nil {
 			t.Logf("%s: refused: %v", name, err)
 			continue

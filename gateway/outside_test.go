@@ -18,7 +18,7 @@ func TestAttackPromises(t *testing.T) {
   nagios:
     format: nagios
     api: {command_file: /var/lib/nagios/rw/nagios.cmd, write_back: true}
-`), "attack.yml")
+`), "test.yml")
 	if err != nil {
 		t.Skip(err)
 	}

@@ -40,7 +40,7 @@ func crlf(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 
 // A problem and its recovery that were held up on the way (the queue of the
 // sender) come together when the gateway is back, or come from a clock that is late.
-func TestAttackLateRecovery(t *testing.T) {
+func TestLateRecovery(t *testing.T) {
 	at := func(m int) int64 { return epoch.Add(time.Duration(m) * time.Minute).Unix() }
 	monit := func(m int, state int) string {
 		return fmt.Sprintf(`<?xml version="1.0"?><monit id="x" version="5.33"><server><localhostname>web</localhostname></server><event><collected_sec>%d</collected_sec><collected_usec>0</collected_usec><service>nginx</service><type>3</type><id>32</id><state>%d</state><action>1</action><message>m</message></event></monit>`, at(m), state)
@@ -78,7 +78,7 @@ func TestAttackLateRecovery(t *testing.T) {
 }
 
 // The place is made of labels that the recovery does not have, though the key is the same.
-func TestAttackPlaceDiffers(t *testing.T) {
+func TestPlaceDiffers(t *testing.T) {
 	for name, c := range map[string]struct{ format, problem, recovery string }{
 		"kibana, service only while it fires": {"kibana",
 			`{"rule_name":"Latency","rule_id":"r","alert_id":"web","action_group":"default","context":{"service":{"name":"shop"}}}`,
@@ -106,7 +106,7 @@ func TestAttackPlaceDiffers(t *testing.T) {
 }
 
 // A correlation rule that matches the severity: the recovery of Nagios has none.
-func TestAttackSeverityRule(t *testing.T) {
+func TestSeverityRule(t *testing.T) {
 	g := newGateway(t, func(s *Settings) {
 		s.Correlate.Rules = append([]dedupe.Rule{{Name: "crit", Matchers: []string{`severity="critical"`}, By: []string{"service", "host"}}}, s.Correlate.Rules...)
 	})
@@ -118,7 +118,7 @@ func TestAttackSeverityRule(t *testing.T) {
 	}
 }
 
-func TestAttackSeverityBy(t *testing.T) {
+func TestSeverityBy(t *testing.T) {
 	g := newGateway(t, func(s *Settings) {
 		s.Correlate.Rules = append([]dedupe.Rule{{Name: "sev", By: []string{"host", "severity"}}}, s.Correlate.Rules...)
 	})
@@ -133,7 +133,7 @@ func TestAttackSeverityBy(t *testing.T) {
 }
 
 // The alert that a heartbeat is missing is itself taken for a sign of life.
-func TestAttackHeartbeatSwallowsItsOwn(t *testing.T) {
+func TestHeartbeatSwallowsItsOwn(t *testing.T) {
 	for _, m := range []string{`alertname=~".*Watchdog"`, `team="sre"`, `severity!="none"`} {
 		t.Run(m, func(t *testing.T) {
 			g := newGateway(t, heartbeats(Heartbeat{Name: "Watchdog", Matchers: []string{m}, Every: model.Duration(4 * time.Minute), Severity: "critical", Team: "sre"}))
@@ -150,7 +150,7 @@ func mailOf(from, subject, text string) string {
 }
 
 // Different problems that the subjects of mails tell apart by numbers and words only.
-func TestAttackMailKeys(t *testing.T) {
+func TestMailKeys(t *testing.T) {
 	for _, c := range [][3]string{
 		{"VM 101 is DOWN", "VM 102 is DOWN", "VM 102 is UP"},
 		{"Port 12 down on switch", "Port 13 down on switch", "Port 13 up on switch: OK"},
@@ -172,7 +172,7 @@ func TestAttackMailKeys(t *testing.T) {
 }
 
 // By webhook and by mail of the same sender.
-func TestAttackMailAndWebhook(t *testing.T) {
+func TestMailAndWebhook(t *testing.T) {
 	for name, c := range map[string]struct{ format, problem, recovery string }{
 		"zabbix": {"zabbix", `{"event_id":"77","event_name":"Disk full","event_value":"1","host":"web","event_severity":"High"}`,
 			mailOf("z@x.example", "Resolved in 5m: Disk full", "Problem has been resolved at 02:05:00 on 2026.11.21\nProblem name: Disk full\nHost: web\nSeverity: High\nOriginal problem ID: 77")},
@@ -193,7 +193,7 @@ func TestAttackMailAndWebhook(t *testing.T) {
 }
 
 // Monit's own words for the end of a problem that are neither "succeeded" nor "recovery".
-func TestAttackMonitWords(t *testing.T) {
+func TestMonitWords(t *testing.T) {
 	for _, c := range [][2]string{{"Download bytes exceeded", "Download bytes ok"}, {"Saturation exceeded", "Saturation ok"}, {"Invalid type", "Type succeeded"}, {"Content match", "Content doesn't match"}, {"Timeout", "Timeout recovery"}, {"Does not exist", "Exists"}} {
 		t.Run(c[0], func(t *testing.T) {
 			g := newGateway(t)
@@ -210,7 +210,7 @@ func TestAttackMonitWords(t *testing.T) {
 	}
 }
 
-func TestAttackSwallowed(t *testing.T) {
+func TestSwallowed(t *testing.T) {
 	pd := func(dedup, summary, action string) string {
 		return fmt.Sprintf(`{"routing_key":"k","event_action":%q,"dedup_key":%q,"client":"ElastAlert","payload":{"summary":%q,"severity":"critical","source":"x","custom_details":{"information":"i"}}}`, action, dedup, summary)
 	}
@@ -253,7 +253,7 @@ func TestAttackSwallowed(t *testing.T) {
 }
 
 // Reconciling with Alertmanager ends what came by mail to the same source.
-func TestAttackCompareEndsMail(t *testing.T) {
+func TestCompareEndsMail(t *testing.T) {
 	g, o := withOutside(t)
 	g.say("alertmanager", mailOf("backup@x.example", "Backup failed on db-1", "x"))
 	if g.openOnes() != 1 {
@@ -268,7 +268,7 @@ func TestAttackCompareEndsMail(t *testing.T) {
 	}
 }
 
-func TestAttackReportOfAnotherHost(t *testing.T) {
+func TestReportOfAnotherHost(t *testing.T) {
 	g := newGateway(t)
 	for _, host := range []string{"p1", "p2"} {
 		_, v, err := g.Report(context.Background(), Report{Title: "Printer broken", Description: "Printer broken", Reporter: "ann", Host: host})
@@ -284,7 +284,7 @@ func TestAttackReportOfAnotherHost(t *testing.T) {
 }
 
 // A word of one's own for the type: its problem opens, its end is information.
-func TestAttackOwnWords(t *testing.T) {
+func TestOwnWords(t *testing.T) {
 	g := newGateway(t)
 	v1 := g.say("nagios", "HOSTNAME=web&SERVICEDESC=Disk&NOTIFICATIONTYPE=ALERT&SERVICESTATE=CRITICAL")
 	g.clock.add(time.Minute)
