@@ -10,7 +10,7 @@ import (
 )
 
 // TestWhatTheAPIIsFor: what the configuration offers is done.
-func TestAttackPromises(t *testing.T) {
+func TestWhatTheAPIIsFor(t *testing.T) {
 	c, err := config.Load([]byte(`sources:
   icinga:
     format: icinga
