@@ -123,3 +123,49 @@ func (g *gateway) eventuallySays(t *testing.T, id string, want incident.Timeline
 		return fmt.Errorf("the timeline is %+v, want %+v in it", all, want)
 	})
 }
+
+// TestIcingaByItsAPI: without a notification there, events come over the stream,
+// and what people do here is said there, once, and does not come back.
+func TestIcingaByItsAPI(t *testing.T) {
+	i := icingatest.Start(t, `
+template Host "passive" { check_command = "dummy"; enable_active_checks = false; max_check_attempts = 1 }
+object Host "web-01" { import "passive" }
+object Service "disk /" { host_name = "web-01"; check_command = "dummy"; enable_active_checks = false; max_check_attempts = 1 }
+`)
+	g := gatewayWith(t, t.TempDir(), "127.0.0.1:0", fmt.Sprintf("sources:\n  icinga:\n    api: {url: %q, username: %q, password: %q, ca_file: %q, server_name: %q, stream: true, write_back: true, reconcile: 10s}\n",
+		i.URL, icingatest.User, icingatest.Password, i.CAFile, icingatest.Node))
+	result := func(exit int, output string) {
+		i.Do(t, "/v1/actions/process-check-result", fmt.Sprintf(`{"type":"Service","service":"web-01!disk /","exit_status":%d,"plugin_output":%q}`, exit, output))
+	}
+	says := func(path, want string) {
+		t.Helper()
+		eventually(t, soon, func(context.Context) error {
+			if got := i.Query(t, path); !strings.Contains(got, want) {
+				return fmt.Errorf("Icinga says %s, want %s in it", got, want)
+			}
+			return nil
+		})
+	}
+	result(2, "full")
+	opened := g.eventuallyOne(t, func(in icingaIncident) bool { return in.State == "open" && in.Severity == "critical" })
+
+	post(t, "http://"+g.addr+"/api/v1/incidents/"+opened.ID+"/acknowledge", []byte(`{"by":"ann","comment":"on it"}`))
+	says("/v1/objects/services/web-01!disk%20%2F?attrs=acknowledgement", `"acknowledgement":2`)
+	post(t, "http://"+g.addr+"/api/v1/incidents/"+opened.ID+"/note", []byte(`{"by":"ann","text":"the log has grown"}`))
+	says("/v1/objects/comments?attrs=text&attrs=author", "the log has grown")
+	says("/v1/objects/comments?attrs=text&attrs=author", `"author":"ann"`)
+
+	result(0, "fine")
+	over := g.eventuallyOne(t, func(in icingaIncident) bool { return in.ID == opened.ID && in.State == "resolved" })
+	entries, err := g.timeline(t.Context(), over.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]int{}
+	for _, e := range entries {
+		said[e.Action]++
+	}
+	if said["acknowledged"] != 1 || said["note"] != 1 || said["acknowledgement"] != 0 {
+		t.Errorf("what was said here came back: %+v", entries)
+	}
+}

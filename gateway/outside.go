@@ -75,7 +75,7 @@ func (o *outside) tool(s ingest.SourceConfig) (t tool, err error) {
 	if ask == nil {
 		return t, nil // unreachable: config refuses it
 	}
-	client, err := remote.Client(s.API.CAFile, "")
+	client, err := remote.Client(s.API.CAFile, s.API.ServerName)
 	if err != nil {
 		return t, err
 	}
@@ -86,7 +86,7 @@ func (o *outside) tool(s ingest.SourceConfig) (t tool, err error) {
 
 // newWriter is how what people do gets to the tool of a source; nil if it does not.
 func newWriter(s ingest.SourceConfig) (writer, error) {
-	server := writeback.Server{URL: s.API.URL, User: s.API.Username, Password: s.API.Password, CAFile: s.API.CAFile}
+	server := writeback.Server{URL: s.API.URL, User: s.API.Username, Password: s.API.Password, CAFile: s.API.CAFile, ServerName: s.API.ServerName}
 	switch {
 	case !s.API.WriteBack:
 		return nil, nil
@@ -110,7 +110,7 @@ func newWriter(s ingest.SourceConfig) (writer, error) {
 
 // stream is how an Icinga's API is read.
 func (o *outside) stream(a ingest.APIConfig) stream.Options {
-	return stream.Options{URL: a.URL, User: a.Username, Password: a.Password, CAFile: a.CAFile, Log: o.log}
+	return stream.Options{URL: a.URL, User: a.Username, Password: a.Password, CAFile: a.CAFile, ServerName: a.ServerName, Log: o.log}
 }
 
 // problems are the alerts of all that is not well in an Icinga.

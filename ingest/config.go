@@ -53,6 +53,8 @@ type APIConfig struct {
 	BearerTokenFile string        `yaml:"bearer_token_file"`
 	// CAFile holds the certificates to trust, PEM; empty means those of the system.
 	CAFile string `yaml:"ca_file"`
+	// ServerName is the name in the tool's certificate, if the URL has another.
+	ServerName string `yaml:"server_name"`
 	// Reconcile is how often the tool is asked what is open, so that a message that
 	// got lost does no harm; 0 is never.
 	Reconcile model.Duration `yaml:"reconcile"`
