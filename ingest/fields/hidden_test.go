@@ -45,3 +45,28 @@ func TestLooseTime(t *testing.T) {
 		}
 	}
 }
+
+// FuzzWithoutMembers: nothing hidden, nothing changed; valid JSON stays valid and
+// has no value of what is hidden.
+func FuzzWithoutMembers(f *testing.F) {
+	for _, s := range []string{`{"a":{"k": "1"},"k":[2]}`, `{"a":"say "x"","k":"2"`, `{x,"a":{"k":"1"}`, `{"k":"1 "x" 2","b":3`, `[1] {"k":"`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if taken, out := WithoutMembers(body, func(string, int) bool { return false }); string(out) != string(body) || taken != nil {
+			t.Errorf("%q became %q (%q)", body, out, taken)
+		}
+		hidden := func(name string, _ int) bool { return name == "k" }
+		_, out := WithoutMembers(body, hidden)
+		if _, _, err := JSON(body); err != nil {
+			return
+		}
+		v, _, err := JSON(out)
+		if err != nil {
+			t.Fatalf("%q became %q: %v", body, out, err)
+		}
+		if o, ok := v.(Object); ok && o["k"] != nil {
+			t.Errorf("%q became %q", body, out)
+		}
+	})
+}

@@ -197,6 +197,7 @@ func TestRefused(t *testing.T) {
 		field, words string
 		foreign      bool
 	}{
+		{format: NRDP, body: "<checkresults " + strings.Repeat(`a="" `, 20_000) + ">", field: "XMLDATA", words: "a tag of more than 65536 bytes"},
 		{format: Format, body: "", words: "empty"},
 		{format: Format, body: "a=b", words: "HOSTNAME, SERVICESTATE and NOTIFICATIONTYPE", foreign: true},
 		{format: Format, body: "hello, world", words: "not a notification", foreign: true},

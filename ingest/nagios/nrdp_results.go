@@ -52,11 +52,35 @@ const (
 	maxElements = 100_000
 	// maxDepth is how deep they may be nested.
 	maxDepth = 32
+	// maxTag is how long a tag may be in bytes: read, its attributes are many times
+	// as large.
+	maxTag = 64 << 10
 )
+
+func hasLongTag(text string) bool {
+	begin := -1
+	for i := range len(text) {
+		switch text[i] {
+		case '<':
+			begin = i
+		case '>', '!', '?':
+			if text[i] == '>' || begin == i-1 { // no attributes in these
+				begin = -1
+			}
+		}
+		if begin >= 0 && i-begin > maxTag {
+			return true
+		}
+	}
+	return false
+}
 
 // readXML reads <checkresults><checkresult type="service">, in which each result
 // has hostname, servicename, state, output and perhaps time.
 func readXML(text string) ([]named, error) {
+	if hasLongTag(text) {
+		return nil, ingest.Errorf("XMLDATA", "not what NRDP sends: a tag of more than %d bytes", maxTag)
+	}
 	x := xmlReader{in: xml.NewDecoder(strings.NewReader(text))}
 	// Plugins write & and some clients let it be. Nothing else is forgiven that
 	// matters: what is open is counted here.
