@@ -17,12 +17,14 @@ RUN GOOS=$TARGETOS GOARCH=$TARGETARCH VERSION=$VERSION REVISION=$REVISION SOURCE
  && mkdir /out/data
 
 FROM scratch
-# For `tocsin incident --url https://…`; the gateway itself calls nobody yet.
+# For `tocsin incident --url https://…`, and for the APIs that sources name.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /out/tocsin /tocsin
 COPY --from=build --chown=65532:65532 --chmod=0700 /out/data /data
 USER 65532:65532
 VOLUME /data
+# Where the spool is, unless the configuration says otherwise.
+WORKDIR /data
 EXPOSE 9095
 HEALTHCHECK --interval=10s --timeout=4s --start-period=30s --retries=3 CMD ["/tocsin", "healthcheck"]
 ENTRYPOINT ["/tocsin", "serve", "--web.listen-address=0.0.0.0:9095", "--store.url=file:/data"]
