@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,14 +13,12 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/tocsin-gateway/tocsin/folder"
 )
 
 const (
 	segmentSuffix = ".recording"
-	// searchStep is how much of a damaged file is searched at a time, in bytes.
-	searchStep = 64 << 10
-	// sector is how much is given up where the disk cannot read, in bytes.
-	sector = 4 << 10
 )
 
 // segment is a file of the recorder.
@@ -91,26 +88,6 @@ func (r *reader) block(at int64) (block, error) {
 	return b, err
 }
 
-// search returns the offset of the first mark at or behind the given offset;
-// the end if there is none.
-func (r *reader) search(at int64) int64 {
-	buffer := make([]byte, searchStep)
-	for at < r.end {
-		part := buffer[:min(searchStep, r.end-at)]
-		if _, err := r.file.ReadAt(part, at); err != nil {
-			at += sector
-			continue
-		}
-		if i := bytes.Index(part, mark[:]); i >= 0 {
-			return at + int64(i)
-		}
-		if at += int64(len(part)); at < r.end {
-			at -= int64(len(mark)) - 1 // it may begin in one part and end in the next
-		}
-	}
-	return r.end
-}
-
 // next returns the first block at or behind the given offset; io.EOF says that
 // there is none.
 func (r *reader) next(at int64) (block, error) {
@@ -118,7 +95,7 @@ func (r *reader) next(at int64) (block, error) {
 		if b, err := r.block(at); err == nil {
 			return b, nil
 		}
-		at = r.search(at + 1)
+		at = folder.Search(r.file, at+1, r.end, mark[:])
 	}
 	return block{}, io.EOF
 }

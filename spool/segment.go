@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tocsin-gateway/tocsin/folder"
 )
 
 const (
@@ -17,10 +18,6 @@ const (
 	// damagedSuffix is that of files that could not be read as a whole. Nobody but
 	// people looks at them.
 	damagedSuffix = ".damaged"
-	// searchStep is how much of a damaged file is searched at a time, in bytes.
-	searchStep = 64 << 10
-	// sector is how much is given up where the disk cannot read, in bytes.
-	sector = 4 << 10
 )
 
 // segmentName is the name of the file, whose order is that of the numbers.
@@ -136,26 +133,6 @@ func (r *reader) record(at int64, buffer []byte) (payload []byte, to int64, err 
 	return buffer, at + frameSize + length, nil
 }
 
-// search returns the offset of the first mark at or behind the given offset;
-// the end if there is none.
-func (r *reader) search(at int64) int64 {
-	buffer := make([]byte, searchStep)
-	for at < r.end {
-		part := buffer[:min(searchStep, r.end-at)]
-		if _, err := r.file.ReadAt(part, at); err != nil {
-			at += sector
-			continue
-		}
-		if i := bytes.Index(part, mark[:]); i >= 0 {
-			return at + int64(i)
-		}
-		if at += int64(len(part)); at < r.end {
-			at -= int64(len(mark)) - 1 // it may begin in one part and end in the next
-		}
-	}
-	return r.end
-}
-
 // next returns the first record that can be read at or behind the given
 // offset: its payload, and where it is. io.EOF says that there is none.
 func (r *reader) next(at int64, buffer []byte) (payload []byte, from, to int64, err error) {
@@ -164,7 +141,7 @@ func (r *reader) next(at int64, buffer []byte) (payload []byte, from, to int64, 
 		if err == nil || err == io.EOF {
 			return payload, at, to, err
 		}
-		at = r.search(at + 1)
+		at = folder.Search(r.file, at+1, r.end, mark[:])
 	}
 }
 
