@@ -18,7 +18,7 @@ func Suggest(word string, known []string) string {
 			best, distance = candidate, d
 		}
 	}
-	const few = 14
+	const few = 18
 	switch {
 	case best != "":
 		return fmt.Sprintf("did you mean %q?", best)
