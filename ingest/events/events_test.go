@@ -94,3 +94,21 @@ func TestDeadLettersCanBeSentAgain(t *testing.T) {
 		t.Errorf("got %+v (%v)", again.Rejected, err)
 	}
 }
+
+// BenchmarkDecode decodes 100 events in a body.
+func BenchmarkDecode(b *testing.B) {
+	const event = `{"name":"DiskFull","host":"web-01","service":"shop","severity":"critical","summary":"3 % left on /var",` +
+		`"labels":{"mount":"/var","region":"eu"},"annotations":{"runbook":"https://h/x"},"starts_at":"2026-11-21T02:00:00Z"}`
+	r := ingest.Request{Body: []byte("[" + strings.Repeat(event+",", 99) + event + "]")}
+	b.SetBytes(int64(len(r.Body)))
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		batch, err := Format.Decode(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n += len(batch.Alerts)
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "alerts/s")
+}
