@@ -30,7 +30,7 @@ func TestDecode(t *testing.T) {
 			a + "\n" + a + "\nrejected: events[1].sevrity: there is no such member; did you mean \"severity\"?\nrejected: events[2]: a number, must be an object\n" +
 				"rejected: events[3]: name: not JSON: duplicate object member name, at byte 12"},
 		"not UTF-8":           {"{\"name\":\"A\xff\"}", "alert firing alertname=A\ufffd key=\"alertname\"=\"A\ufffd\"  flags=invalid_utf8 | "},
-		"a member far off":    {`{"name":"A","zzzzzzzzzz":1}`, "rejected: events[0].zzzzzzzzzz: there is no such member"},
+		"a member far off":    {`{"name":"A","zzzzzzzzzz":1}`, "rejected: events[0].zzzzzzzzzz: there is no such member; known are annotations, author, comment, description, ends_at, event_at, host, identity, key, kind, labels, name, service, severity, starts_at, status, summary, url"},
 		"no name":             {`{"host":"a"}`, "rejected: events[0].name: absent; it is what the alert is called, such as DiskFull"},
 		"a name that is none": {`{"name":{}}`, "rejected: events[0].name: an object, must be a string"},
 		"no status":           {`{"name":"A","status":" "}`, `rejected: events[0].status: empty; write firing or resolved, or leave it out, which means firing`},
