@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/alert/alerttest"
 )
 
 // expectation is a NAME.expect.json beside a capture: what a correct receiver
@@ -182,42 +183,5 @@ func value[T any](p *T) T {
 // checkWellFormed checks what holds for every alert, whatever it came from.
 func checkWellFormed(t *testing.T, a *alert.Alert) {
 	t.Helper()
-	for _, ls := range []alert.Labels{a.Labels, a.Annotations} {
-		for i, l := range ls {
-			checkText(t, l.Name)
-			checkText(t, l.Value)
-			if i > 0 && ls[i-1].Name >= l.Name {
-				t.Errorf("labels not in order: %q before %q", ls[i-1].Name, l.Name)
-			}
-		}
-	}
-	for _, l := range a.Labels {
-		if l.Value == "" {
-			t.Errorf("label %q has no value", l.Name)
-		}
-	}
-	checkText(t, a.Identity)
-	checkText(t, a.GeneratorURL)
-	for _, when := range []time.Time{a.StartsAt, a.EndsAt, a.ValidUntil} {
-		if _, err := when.MarshalJSON(); err != nil {
-			t.Errorf("a time that cannot be written: %v", err)
-		}
-	}
-	switch {
-	case len(a.Labels) == 0:
-		t.Error("an alert without labels")
-	case a.Status != alert.Firing && a.Status != alert.Resolved:
-		t.Errorf("status %v", a.Status)
-	case a.Status == alert.Firing && !a.EndsAt.IsZero():
-		t.Errorf("a firing alert that ended at %v", a.EndsAt)
-	case a.Status == alert.Resolved && !a.ValidUntil.IsZero():
-		t.Errorf("a resolved alert that is valid until %v", a.ValidUntil)
-	}
-}
-
-func checkText(t *testing.T, s string) {
-	t.Helper()
-	if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-		t.Errorf("not a clean text: %q", s)
-	}
+	alerttest.WellFormed(t, a, a.Source, a.ReceivedAt)
 }

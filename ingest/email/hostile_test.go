@@ -92,7 +92,7 @@ func TestHostileMails(t *testing.T) {
 			}
 			text := 0
 			for i := range b.Alerts {
-				checkWellFormed(t, &b.Alerts[i])
+				checkMail(t, &b.Alerts[i])
 				text += len(b.Alerts[i].Annotations.Get("description"))
 			}
 			if text > 3*maxKept {

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/alert/alerttest"
 	"github.com/tocsin-gateway/tocsin/ingest"
 )
 
@@ -73,7 +73,7 @@ func TestEveryCaptureIsKnown(t *testing.T) {
 			if a.Flags != 0 || a.Source != "email" || !a.ReceivedAt.Equal(received) {
 				t.Errorf("%s: flags %v, source %q, received %v", name, a.Flags.Names(), a.Source, a.ReceivedAt)
 			}
-			checkWellFormed(t, &a)
+			checkMail(t, &a)
 		}
 		if len(b.Unparsed) > 0 && b.Alerts[0].Kind != alert.KindInformation {
 			t.Errorf("%s: %s", name, b.Unparsed[0].Reason)
@@ -153,30 +153,11 @@ func labels(a alert.Alert) string {
 	return strings.Join(out, ",")
 }
 
-func checkWellFormed(t testing.TB, a *alert.Alert) {
+func checkMail(t testing.TB, a *alert.Alert) {
 	t.Helper()
-	texts := []string{a.Identity, a.Key, a.GeneratorURL, a.Author, a.Comment}
-	for _, ls := range []alert.Labels{a.Labels, a.Annotations} {
-		for i, l := range ls {
-			texts = append(texts, l.Name, l.Value)
-			if l.Name == "" || l.Value == "" || i > 0 && ls[i-1].Name >= l.Name {
-				t.Errorf("labels are not in order, or empty: %q", ls)
-			}
-		}
-	}
-	for _, s := range texts {
-		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-			t.Errorf("not a clean text: %q", s)
-		}
-	}
+	alerttest.WellFormed(t, a, "email", received)
 	if a.Annotations.Get("via") != "email" {
 		t.Errorf("nothing says that it came by mail: %v", a.Annotations)
-	}
-	if len(a.Labels) == 0 {
-		t.Errorf("an alert without labels: %+v", a)
-	}
-	if a.Status == alert.Firing && !a.EndsAt.IsZero() {
-		t.Errorf("it fires, but ended at %v", a.EndsAt)
 	}
 }
 

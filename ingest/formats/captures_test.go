@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/alert/alerttest"
 	"github.com/tocsin-gateway/tocsin/ingest"
 )
 
@@ -153,7 +154,7 @@ func (c capture) send(tb testing.TB, received time.Time) (int, string, []alert.A
 	w := httptest.NewRecorder()
 	engine.ServeHTTP(w, c.request(tb))
 	for i := range sink.alerts {
-		checkWellFormed(tb, &sink.alerts[i], c.format, received)
+		alerttest.WellFormed(tb, &sink.alerts[i], c.format, received)
 	}
 	return w.Code, w.Body.String(), sink.alerts
 }
@@ -364,47 +365,6 @@ func meaning(t *testing.T, state string) (alert.Kind, alert.Status) {
 	}
 	t.Fatalf("the state %q means nothing", state)
 	return 0, 0
-}
-
-// checkWellFormed checks what holds for every alert, whatever it came from.
-func checkWellFormed(t testing.TB, a *alert.Alert, source string, received time.Time) {
-	t.Helper()
-	clean := func(s string) {
-		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-			t.Errorf("not a clean text: %q", s)
-		}
-	}
-	for _, ls := range []alert.Labels{a.Labels, a.Annotations} {
-		for i, l := range ls {
-			clean(l.Name)
-			clean(l.Value)
-			if i > 0 && ls[i-1].Name >= l.Name {
-				t.Errorf("labels not in order: %q before %q", ls[i-1].Name, l.Name)
-			}
-		}
-	}
-	for _, l := range a.Labels {
-		if l.Name == "" || l.Value == "" {
-			t.Errorf("a label without a name or a value: %q", l)
-		}
-	}
-	for _, s := range []string{a.Identity, a.Key, a.GeneratorURL, a.Author, a.Comment} {
-		clean(s)
-	}
-	for _, when := range []time.Time{a.StartsAt, a.EndsAt, a.ValidUntil, a.EventAt} {
-		if _, err := when.MarshalJSON(); err != nil {
-			t.Errorf("a time that cannot be written: %v", err)
-		}
-	}
-	if a.Source != source || !a.ReceivedAt.Equal(received) {
-		t.Errorf("source %q, received at %v", a.Source, a.ReceivedAt)
-	}
-	if a.Kind == alert.KindAlert && len(a.Labels) == 0 {
-		t.Error("an alert without labels")
-	}
-	if a.Status == alert.Firing && !a.EndsAt.IsZero() {
-		t.Errorf("a firing alert that ended at %v", a.EndsAt)
-	}
 }
 
 // TestBodiesAlone: what explain is given is a body, or a query, and nothing that

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tocsin-gateway/tocsin/alert/alerttest"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 )
 
@@ -47,7 +48,7 @@ func TestMailsOverSMTP(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range kept.alerts {
-				checkWellFormed(t, &kept.alerts[i], c.format, want.ReceivedAt)
+				alerttest.WellFormed(t, &kept.alerts[i], c.format, want.ReceivedAt)
 			}
 			want.check(t, kept.alerts)
 		})

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +15,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/alert/alerttest"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/ingesttest"
 )
 
 var received = time.Date(2026, 11, 21, 2, 0, 0, 0, time.UTC)
@@ -398,30 +399,11 @@ func TestNRDPReply(t *testing.T) {
 	}
 }
 
-// checkAlert checks what holds for every alert.
 func checkAlert(t *testing.T, a *alert.Alert) {
 	t.Helper()
-	texts := []string{a.Identity, a.Key, a.GeneratorURL, a.Author, a.Comment}
-	for _, ls := range []alert.Labels{a.Labels, a.Annotations} {
-		for i, l := range ls {
-			if l.Name == "" || l.Value == "" || i > 0 && ls[i-1].Name >= l.Name {
-				t.Errorf("labels that are empty or not in order: %q", ls)
-			}
-			texts = append(texts, l.Name, l.Value)
-		}
-	}
-	for _, s := range texts {
-		if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-			t.Errorf("not a clean text: %q", s)
-		}
-	}
-	for _, when := range []time.Time{a.StartsAt, a.EndsAt, a.EventAt} {
-		if _, err := when.MarshalJSON(); err != nil {
-			t.Errorf("a time that cannot be written: %v", err)
-		}
-	}
-	if a.Name() == "" || a.Status == alert.Firing && !a.EndsAt.IsZero() || a.Source != "s" || !a.ReceivedAt.Equal(received) {
-		t.Errorf("not well-formed: %+v", a)
+	alerttest.WellFormed(t, a, "s", received)
+	if a.Name() == "" {
+		t.Errorf("without a name: %+v", a)
 	}
 	if a.GeneratorURL != "" && !strings.HasPrefix(a.GeneratorURL, "http") {
 		t.Errorf("a link to %q", a.GeneratorURL)
@@ -449,25 +431,9 @@ func fuzz(f *testing.F, format ingest.Format, captures string, more ...string) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := ingest.Request{Source: "s", Body: body, ReceivedAt: received}
-		if format.Tokens != nil {
-			_, r.Body = format.Tokens(r)
-		}
-		got, err := format.Decode(r)
-		again, errAgain := format.Decode(r)
-		if !reflect.DeepEqual(got, again) || !reflect.DeepEqual(err, errAgain) {
-			t.Fatalf("twice the same body, but %+v (%v) and %+v (%v)", got, err, again, errAgain)
-		}
-		var bad *ingest.BodyError
-		if err != nil && (!errors.As(err, &bad) || bad.Reason == "" || !strings.HasPrefix(bad.Reason, bad.Field)) {
-			t.Fatalf("error %#v of the wrong kind, or without a reason", err)
-		}
+		got, _ := ingesttest.Check(t, format, r)
 		for i := range got.Alerts {
 			checkAlert(t, &got.Alerts[i])
-		}
-		for _, rejected := range append(got.Rejected, got.Unparsed...) {
-			if !strings.HasPrefix(rejected.Reason, rejected.Field+": ") || !utf8.ValidString(rejected.Reason) {
-				t.Errorf("rejected without a reason: %+v", rejected)
-			}
 		}
 	})
 }

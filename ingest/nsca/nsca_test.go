@@ -13,7 +13,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config/secret"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/ingesttest"
 )
 
 // taker keeps what is handed over.
@@ -515,14 +515,10 @@ func FuzzPackets(f *testing.F) {
 			binary.BigEndian.PutUint32(body[sumAt:], crc32.ChecksumIEEE(body))
 		}
 		r := ingest.Request{Source: "s", Body: body, ReceivedAt: at}
-		got, err := Format.Decode(r)
-		again, errAgain := Format.Decode(r)
-		if !reflect.DeepEqual(got, again) || !reflect.DeepEqual(err, errAgain) {
-			t.Fatalf("twice the same body, but %+v (%v) and %+v (%v)", got, err, again, errAgain)
-		}
+		got, _ := ingesttest.Check(t, Format, r)
 		for _, a := range got.Alerts {
-			if a.Host() == "" || a.Source != "s" || !slices.IsSortedFunc(a.Labels, func(a, b alert.Label) int { return strings.Compare(a.Name, b.Name) }) {
-				t.Errorf("not well-formed: %+v", a)
+			if a.Host() == "" {
+				t.Errorf("without a host: %+v", a)
 			}
 		}
 	})
