@@ -23,6 +23,8 @@ var picture = []struct {
 }{
 	// What a source told us. It knows nothing of ours.
 	{"alert", nil},
+	// What holds for every alert; for tests.
+	{"alert/alerttest", []string{"alert"}},
 	// Secrets that do not show themselves.
 	{"config/secret", nil},
 	// What was meant by a wrong word.
@@ -36,6 +38,8 @@ var picture = []struct {
 	// What small formats are made of, the formats, and the list of all of them.
 	{"ingest/fields", []string{"alert"}},
 	{"ingest/formats", []string{"ingest/...", "alert"}},
+	// What holds for every decoder; for tests.
+	{"ingest/ingesttest", []string{"ingest", "alert", "alert/alerttest"}},
 	// A real Icinga for everybody's tests, and the events that one has to say.
 	{"ingest/icinga/icingatest", nil},
 	{"ingest/icinga/stream", []string{"config/secret", "remote"}},

@@ -180,8 +180,12 @@ func value[T any](p *T) T {
 	return *p
 }
 
-// checkWellFormed checks what holds for every alert, whatever it came from.
+// checkWellFormed checks what holds for every alert of a format that always says
+// whether the problem exists.
 func checkWellFormed(t *testing.T, a *alert.Alert) {
 	t.Helper()
+	if a.Status != alert.Firing && a.Status != alert.Resolved {
+		t.Errorf("status %v", a.Status)
+	}
 	alerttest.WellFormed(t, a, a.Source, a.ReceivedAt)
 }

@@ -31,10 +31,24 @@ func Check(t *testing.T, f ingest.Format, r ingest.Request) (ingest.Batch, error
 	for i := range got.Alerts {
 		alerttest.WellFormed(t, &got.Alerts[i], r.Source, r.ReceivedAt)
 	}
-	for _, rejected := range append(got.Rejected, got.Unparsed...) {
-		if !strings.HasPrefix(rejected.Reason, rejected.Field+": ") || !utf8.ValidString(rejected.Reason) {
-			t.Errorf("rejected without a reason: %+v", rejected)
+	for _, rejected := range got.Rejected {
+		reasonable(t, rejected)
+		if len(rejected.Raw) == 0 {
+			t.Errorf("rejected without the element: %+v", rejected)
 		}
 	}
+	for _, letter := range got.Unparsed {
+		reasonable(t, letter)
+	}
 	return got, err
+}
+
+// reasonable fails the test if a dead letter does not say why it is one, or names
+// a field elsewhere than at the beginning, where people look for it.
+func reasonable(t *testing.T, letter ingest.Rejected) {
+	t.Helper()
+	named := letter.Field == "" || strings.HasPrefix(letter.Reason, letter.Field+": ")
+	if letter.Reason == "" || !named || !utf8.ValidString(letter.Reason) {
+		t.Errorf("without a reason: %+v", letter)
+	}
 }
