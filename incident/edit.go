@@ -19,6 +19,8 @@ const (
 	JobStillFiring = "still_firing"
 	// JobRetention removes a closed incident.
 	JobRetention = "retention"
+	// JobNotify tells one target how the incident is.
+	JobNotify = "notify"
 )
 
 // System is who acts when no person does.
@@ -34,7 +36,31 @@ type Policy struct {
 	Retention time.Duration
 	// Teams are those that statistics name; all others are "other".
 	Teams []string
+	// Targets says who is told of an incident as it is; nil tells nobody.
+	Targets func(*Incident) []Target
 }
+
+// Target is somebody who is told of an incident.
+type Target struct {
+	// Name is that of a receiver's integration, such as dba/slack[0].
+	Name string
+	// Wait is how long news is gathered before it is told.
+	Wait time.Duration
+}
+
+// targetsKept bounds the targets that an incident remembers.
+const targetsKept = 50
+
+// news is how soon people are to hear of a change.
+type news uint8
+
+const (
+	noNews news = iota
+	// soonNews waits for more of its kind.
+	soonNews
+	// urgentNews does not wait.
+	urgentNews
+)
 
 // Edit changes one incident and gathers all that the change causes.
 type Edit struct {
@@ -50,6 +76,7 @@ type Edit struct {
 	timeline             []TimelineEntry
 	jobs                 []Job
 	observed             []Observation
+	news                 news
 }
 
 // Change starts to change i, which itself stays as it is. What the edit does
@@ -91,7 +118,7 @@ func (p Policy) Open(o Opening, now time.Time) *Edit {
 	if i.Reporter = o.Reporter; i.Reporter == "" && o.By != System {
 		i.Reporter = o.By
 	}
-	e := &Edit{Incident: i, policy: p, now: now, opens: true, ownLabels: true, ownFiring: true}
+	e := &Edit{Incident: i, policy: p, now: now, opens: true, ownLabels: true, ownFiring: true, news: byWhom(o.By)}
 	e.started(o.StartedAt)
 	e.grade(c)
 	e.Log(o.By, "opened", "opened: "+o.Title, 0)
@@ -158,6 +185,45 @@ func (e *Edit) arm(kind string, due time.Time) {
 	e.jobs = append(e.jobs, Job{Subject: e.Incident.ID.String(), Kind: kind, Due: due})
 }
 
+// tell notes that people are to hear of the edit.
+func (e *Edit) tell(n news) { e.news = max(e.news, n) }
+
+// byWhom is how soon people hear of what was done: at once of what a person did,
+// with what else comes together of what followed from alerts.
+func byWhom(by string) news {
+	if by == System {
+		return soonNews
+	}
+	return urgentNews
+}
+
+// notify arms the jobs that tell people: those who are told of the incident as it
+// is now, and those who were told of it before, who have to hear how it ends.
+func (e *Edit) notify() {
+	if e.policy.Targets == nil || e.news == noNews {
+		return
+	}
+	i := e.Incident
+	targets := e.policy.Targets(i)
+	wait := time.Duration(0)
+	for _, t := range targets {
+		wait = max(wait, t.Wait)
+		i.addTold(t.Name)
+	}
+	for _, name := range i.Told {
+		if !slices.ContainsFunc(targets, func(t Target) bool { return t.Name == name }) {
+			targets = append(targets, Target{Name: name, Wait: wait})
+		}
+	}
+	for _, t := range targets {
+		due := e.now
+		if e.news == soonNews {
+			due = due.Add(t.Wait)
+		}
+		e.jobs = append(e.jobs, Job{Subject: i.ID.String(), Kind: JobNotify, Target: t.Name, Due: due, NoLater: true})
+	}
+}
+
 // IntoJobs adds only the jobs of the edit, for one that leaves the incident as it is.
 func (e *Edit) IntoJobs(next *Next) { next.Jobs = append(next.Jobs, e.jobs...) }
 
@@ -168,6 +234,7 @@ func (e *Edit) Into(next *Next) {
 		e.observe("opened_total", 1)
 		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
 	}
+	e.notify()
 	next.Incidents = append(next.Incidents, e.Incident)
 	next.Timeline = join(next.Timeline, e.timeline)
 	next.Jobs = join(next.Jobs, e.jobs)
@@ -202,10 +269,12 @@ func (e *Edit) Join(m Member, known bool) {
 	i := e.Incident
 	i.Alerts.Firing++
 	e.firing()[m.Class.Severity]++
+	e.tell(soonNews)
 	if !known {
 		e.narrow(m.labels())
 		i.Alerts.Total++
 	}
+	e.word(m)
 	e.raise(m.Class)
 	e.started(m.Alert.StartsAt)
 	i.LeftOut = max(i.LeftOut, m.Alert.LeftOut)
@@ -220,6 +289,7 @@ func (e *Edit) Join(m Member, known bool) {
 // Reported counts in what another person says of the same problem.
 func (e *Edit) Reported(by, text string, c Classification) {
 	e.Log(by, "reported", text, 0)
+	e.tell(soonNews)
 	e.Incident.Occurrences++
 	e.raise(c)
 }
@@ -260,6 +330,18 @@ func (e *Edit) firing() map[string]int {
 	return e.Incident.Firing
 }
 
+// word keeps how the sender of the worst alert puts its severity. It is called
+// before the severity rises.
+func (e *Edit) word(m Member) {
+	i := e.Incident
+	if i.SeverityWord != "" && !e.policy.Severities.Worse(m.Class.Severity, i.Severity) {
+		return
+	}
+	if word := m.Alert.Labels.Get("severity"); word != "" {
+		i.SeverityWord = strings.Clone(word)
+	}
+}
+
 // raise lets a worse alert make the incident worse; severity never falls by itself.
 func (e *Edit) raise(c Classification) {
 	i := e.Incident
@@ -271,6 +353,9 @@ func (e *Edit) raise(c Classification) {
 	}
 	e.Log(System, "severity", fmt.Sprintf("severity rose from %s to %s", i.Severity, c.Severity), 0)
 	i.Severity = c.Severity
+	if !e.opens {
+		e.tell(urgentNews)
+	}
 	e.grade(c)
 }
 
@@ -284,6 +369,7 @@ func (e *Edit) Regrade(was string, m Member) {
 	if e.Incident.Alerts.Total > 0 {
 		e.narrow(m.labels()) // of an alert with a key of its own labels may change too
 	}
+	e.word(m)
 	e.raise(m.Class)
 }
 
@@ -292,6 +378,7 @@ func (e *Edit) Leave(severity string, ended time.Time) {
 	i := e.Incident
 	i.Alerts.Firing--
 	e.uncount(severity)
+	e.tell(soonNews)
 	if ended.After(i.RestoredAt) {
 		i.RestoredAt = ended
 	}
@@ -326,6 +413,7 @@ func (e *Edit) Acknowledge(by, comment string) error {
 		return &StateError{"acknowledge", i.State}
 	}
 	i.State, i.AcknowledgedAt, i.AcknowledgedBy = Acknowledged, e.now, by
+	e.tell(urgentNews)
 	e.Log(by, "acknowledged", withComment("acknowledged", comment), 0)
 	if d, _ := i.TimeToAcknowledge(); i.measured() && i.FirstAcknowledgedAt.IsZero() {
 		e.observe("time_to_acknowledge_seconds", d.Seconds())
@@ -347,6 +435,7 @@ func (e *Edit) Unacknowledge(by, comment string) error {
 		i.FirstAcknowledgedAt = i.AcknowledgedAt
 	}
 	i.State, i.AcknowledgedAt, i.AcknowledgedBy = Open, time.Time{}, ""
+	e.tell(urgentNews)
 	e.Log(by, "acknowledgement_removed", withComment("acknowledgement taken back", comment), 0)
 	return nil
 }
@@ -362,6 +451,7 @@ func (e *Edit) Resolve(by, comment string) error {
 	}
 	unacknowledged := i.State == Open && i.FirstAcknowledgedAt.IsZero()
 	i.State, i.ResolvedAt, i.ResolvedBy = Resolved, e.now, by
+	e.tell(byWhom(by))
 	text := "resolved"
 	if i.Alerts.Firing > 0 {
 		text = fmt.Sprintf("resolved while %d still fire", i.Alerts.Firing)
@@ -416,6 +506,7 @@ func (e *Edit) Reopen(by, comment string) error {
 	i.AcknowledgedAt, i.ResolvedAt, i.ClosedAt, i.RestoredAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	i.FirstAcknowledgedAt = time.Time{}
 	i.AcknowledgedBy, i.ResolvedBy, i.ClosedBy = "", "", ""
+	e.tell(byWhom(by))
 	e.Log(by, "reopened", withComment("reopened", comment), 0)
 	for _, kind := range [...]string{JobClose, JobStillFiring, JobRetention} {
 		e.arm(kind, time.Time{})
@@ -470,6 +561,7 @@ func (e *Edit) SetSeverity(by, severity, comment string) error {
 		return nil
 	}
 	i.Severity, i.SeveritySet = severity, true
+	e.tell(urgentNews)
 	if e.policy.Severities.Worse(severity, i.CycleSeverity) {
 		i.CycleSeverity = severity
 	}
@@ -484,6 +576,7 @@ func (e *Edit) Remind() {
 	if i.State != Resolved || i.Alerts.Firing == 0 {
 		return
 	}
+	e.tell(urgentNews)
 	e.Log(System, "still_firing", fmt.Sprintf("resolved, but %d still fire", i.Alerts.Firing), i.Alerts.Firing)
 	e.armReminder()
 }

@@ -116,6 +116,12 @@ type Incident struct {
 	// FlappingUntil: until then changes are too many to be news.
 	FlappingUntil time.Time `json:"flapping_until,omitzero"`
 
+	// SeverityWord is how the sender of its worst alert puts its severity, which
+	// routes may ask for as well; empty if it states none.
+	SeverityWord string `json:"severity_word,omitzero"`
+	// Told are those who are told of it, such as dba/slack[0].
+	Told []string `json:"told,omitempty"`
+
 	Key      Key               `json:"key"`
 	Rule     string            `json:"rule"`
 	Roles    map[string]string `json:"roles"`
@@ -196,6 +202,7 @@ func (i *Incident) share() *Incident {
 	c.Cycles = slices.Clip(i.Cycles)
 	c.Links = slices.Clip(i.Links)
 	c.Children = slices.Clip(i.Children)
+	c.Told = slices.Clip(i.Told)
 	return &c
 }
 
@@ -212,6 +219,22 @@ func cloneMap[V any](m map[string]V) map[string]V {
 		c[k] = v
 	}
 	return c
+}
+
+// WithTold returns a copy that remembers targets which are told of it, so that
+// they hear how it ends.
+func (i *Incident) WithTold(targets []string) *Incident {
+	c := i.share()
+	for _, name := range targets {
+		c.addTold(name)
+	}
+	return c
+}
+
+func (i *Incident) addTold(name string) {
+	if !slices.Contains(i.Told, name) && len(i.Told) < targetsKept {
+		i.Told = append(i.Told, name)
+	}
 }
 
 // Classification is what the rules say about one alert.

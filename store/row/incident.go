@@ -70,6 +70,8 @@ const (
 	incidentReporterRole   = 55
 	incidentChannel        = 56
 	incidentReportedAt     = 57
+	incidentSeverityWord   = 58
+	incidentTold           = 59
 )
 
 // The fields of pairs and cycles.
@@ -96,7 +98,8 @@ func AppendIncident(b []byte, i *incident.Incident) []byte {
 		{incidentService, i.Service}, {incidentTeam, i.Team}, {incidentRunbook, i.Runbook}, {incidentAcknowledgedBy, i.AcknowledgedBy},
 		{incidentResolvedBy, i.ResolvedBy}, {incidentClosedBy, i.ClosedBy}, {incidentCycleSeverity, i.CycleSeverity}, {incidentRule, i.Rule},
 		{incidentDescription, i.Description}, {incidentReporter, i.Reporter}, {incidentTimelineHash, i.TimelineHash},
-		{incidentContact, i.ReporterContact}, {incidentReporterRole, i.ReporterRole}, {incidentChannel, i.Channel}} {
+		{incidentContact, i.ReporterContact}, {incidentReporterRole, i.ReporterRole}, {incidentChannel, i.Channel},
+		{incidentSeverityWord, i.SeverityWord}} {
 		b = appendString(b, f.num, f.text)
 	}
 	for _, f := range [...]struct {
@@ -152,6 +155,9 @@ func appendIncidentLists(b []byte, i *incident.Incident) []byte {
 	for _, source := range i.Sources {
 		b = appendBytes(b, incidentSource, source)
 	}
+	for _, target := range i.Told {
+		b = appendBytes(b, incidentTold, target)
+	}
 	for _, c := range i.Cycles {
 		part = appendTime(appendTime(appendTime(part[:0], cycleOpened, c.OpenedAt), cycleAcked, c.AcknowledgedAt), cycleResolved, c.ResolvedAt)
 		part = appendString(appendString(appendString(part, cycleAckedBy, c.AcknowledgedBy), cycleResolvedBy, c.ResolvedBy), cycleSeverity, c.Severity)
@@ -192,6 +198,8 @@ func ParseIncident(b []byte) (*incident.Incident, error) {
 			i.Hosts = append(i.Hosts, string(f.bytes))
 		case incidentSource:
 			i.Sources = append(i.Sources, intern(f.bytes))
+		case incidentTold:
+			i.Told = append(i.Told, intern(f.bytes))
 		case incidentHasLabels:
 			if i.Labels == nil {
 				i.Labels = map[string]string{}
@@ -265,6 +273,8 @@ func parseIncidentText(i *incident.Incident, f field) bool {
 		text = &i.ReporterRole
 	case incidentChannel:
 		text = &i.Channel
+	case incidentSeverityWord:
+		text = &i.SeverityWord
 	case incidentTimelineHash:
 		text = &i.TimelineHash
 	default:

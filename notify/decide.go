@@ -1,0 +1,147 @@
+package notify
+
+import (
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// Timing is how often a target is told of an incident: that of the first route
+// which leads from the incident to its receiver.
+type Timing struct {
+	// Routed: a route leads there now.
+	Routed bool
+	// GroupInterval is the shortest time between two messages about alerts that
+	// came and went, and RepeatInterval after how long the same is said again.
+	GroupInterval, RepeatInterval time.Duration
+	// RepeatAcknowledged: also while somebody works on it.
+	RepeatAcknowledged bool
+	// Labels are the route's.
+	Labels map[string]string
+	// Muted says what of the route's time intervals hides messages at a moment, and
+	// until when; nil hides nothing.
+	Muted func(now time.Time) (Hidden, bool)
+}
+
+// Hidden is why a target is not told now.
+type Hidden struct {
+	// By is the kind of what hides it, and Text which one it is, in words.
+	By   string `json:"by"`
+	Text string `json:"text"`
+	// Until is when that ends, zero if that is not known.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// decision is what to do for a target now.
+type decision struct {
+	// event is what it is told; empty means nothing.
+	event Event
+	// again is when to look again, zero if only a change can make it necessary.
+	again time.Time
+	// known: what it knows has changed without a message.
+	known bool
+	// hidden is why it is not told, if it would be otherwise.
+	hidden *Hidden
+}
+
+// newsOf is what a timeline has that a target has not heard.
+type newsOf struct {
+	// alerts came or went; ends: they only went.
+	alerts, ends bool
+	// urgent does not wait for group_interval.
+	urgent   bool
+	flapping bool
+}
+
+func read(entries []incident.TimelineEntry) (n newsOf) {
+	for _, e := range entries {
+		switch e.Action {
+		case "joined", "reported":
+			n.alerts = true
+		case "alerts_resolved", "expired", "moved", "reconciled":
+			n.ends = true
+		case "severity", "still_firing", "escalated":
+			n.alerts, n.urgent = true, true
+		case "flapping":
+			n.flapping = true
+		}
+	}
+	return n
+}
+
+// decide says what a target has to hear of an incident, given what it knows. It
+// is pure.
+func decide(i *incident.Incident, t *told, in *Integration, timing Timing, entries []incident.TimelineEntry, now time.Time) decision {
+	n := read(entries)
+	fresh := t.At.IsZero() || t.Cycle != i.Reopens
+	if !i.IsOpen() {
+		return ended(i, t, in, timing, fresh, now)
+	}
+	if !timing.Routed && fresh && t.Remark == "" {
+		return decision{known: true}
+	}
+	if n.flapping && !fresh {
+		return decision{event: Updated} // said once; what follows is held
+	}
+	flaps := i.FlappingUntil.After(now)
+	hold := func() decision {
+		return decision{again: i.FlappingUntil, hidden: &Hidden{"flapping", "it changes too often to be news", i.FlappingUntil}}
+	}
+	switch {
+	case fresh && flaps && !t.At.IsZero():
+		return hold()
+	case fresh:
+		return decision{event: Opened}
+	case i.State == incident.Acknowledged && t.State != incident.Acknowledged && in.Acknowledges:
+		return decision{event: Acknowledged}
+	case i.State == incident.Open && t.State == incident.Acknowledged:
+		return decision{event: Unacknowledged}
+	case n.urgent:
+		return decision{event: Updated}
+	}
+	var d decision
+	if n.alerts || n.ends && in.SendResolved {
+		switch due := t.At.Add(timing.GroupInterval); {
+		case flaps:
+			d = hold()
+		case !due.After(now):
+			return decision{event: Updated}
+		default:
+			d.again = due
+		}
+	}
+	if timing.Routed && timing.RepeatInterval > 0 && (i.State == incident.Open || timing.RepeatAcknowledged) {
+		due := t.At.Add(timing.RepeatInterval)
+		if !due.After(now) && d.hidden == nil {
+			return decision{event: Repeated}
+		}
+		if due.After(now) {
+			d.again = earlier(d.again, due)
+		}
+	}
+	d.known = true
+	return d
+}
+
+// ended is decide for an incident that is over.
+func ended(i *incident.Incident, t *told, in *Integration, timing Timing, fresh bool, now time.Time) decision {
+	switch {
+	case fresh, t.State == incident.Resolved:
+		return decision{known: true} // it never heard of the problem, or of its end already
+	case !in.SendResolved:
+		return decision{known: true}
+	case i.FlappingUntil.After(now) && i.ResolvedBy == incident.System:
+		return decision{again: i.FlappingUntil, hidden: &Hidden{"flapping", "it changes too often to be news", i.FlappingUntil}}
+	}
+	if due := t.At.Add(timing.GroupInterval); i.ResolvedBy == incident.System && due.After(now) {
+		return decision{again: due}
+	}
+	return decision{event: Resolved}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

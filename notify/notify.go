@@ -1,0 +1,145 @@
+// Package notify tells people of incidents. A Worker does the jobs of kind
+// notify: it looks at an incident as it is now, decides whether its target has
+// to hear of it, and hands a Message to the target's Sender. What it has told is
+// kept in the store, one document for each incident and target.
+//
+// The senders are in folders of their own, one for each tool.
+package notify
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// Event is why somebody is told of an incident.
+type Event string
+
+// The events.
+const (
+	// Opened is the first that a target hears of an incident, or of a new cycle of it.
+	Opened Event = "opened"
+	// Updated says that alerts joined or ended, or that the severity changed.
+	Updated Event = "updated"
+	// Acknowledged and Unacknowledged say that a person works on it, or no longer.
+	Acknowledged   Event = "acknowledged"
+	Unacknowledged Event = "unacknowledged"
+	// Resolved says that it is over.
+	Resolved Event = "resolved"
+	// Repeated says again what was said before, because nobody has acknowledged it.
+	Repeated Event = "repeated"
+)
+
+// Message is what one target is told.
+type Message struct {
+	Event    Event
+	Incident *incident.Incident
+	// Alerts are those that fire, then those that ended since the target last heard
+	// of it; no more than AlertsShown.
+	Alerts []Alert
+	// More is how many alerts are left out.
+	More int
+	// News is what happened since the target last heard of it, oldest first.
+	News []incident.TimelineEntry
+	// Receiver is the name in the configuration, and RouteLabels those of the route.
+	Receiver    string
+	RouteLabels map[string]string
+	Links       Links
+	// Remark is said beside everything else, such as that another receiver does not
+	// answer; usually empty.
+	Remark string
+	// Memory is what the sender returned last for this incident; nil at first.
+	Memory Memory
+	// SentAt is the moment it is told.
+	SentAt time.Time
+	// ReceiverLabel... are filled by Templates.
+	failed []TemplateError
+}
+
+// AlertsShown bounds the alerts of a message.
+const AlertsShown = 100
+
+// Alert is one alert of a message.
+type Alert struct {
+	*alert.Alert
+	Fingerprint alert.Fingerprint
+	// Firing: it fires now. Severity is the classified one.
+	Firing   bool
+	Severity string
+	// StartsAt and EndsAt are those of its episode; EndsAt is zero while it fires.
+	StartsAt, EndsAt time.Time
+}
+
+// Links lead back to Tocsin. Those that act are signed and expire; a GET of one
+// shows a page that asks. Empty means that there is none.
+type Links struct {
+	Incident, Acknowledge, Resolve string
+}
+
+// Memory is what a sender wants to know at its next message about the same
+// incident, such as the thread it wrote to. It is small.
+type Memory map[string]string
+
+// Key names the incident at a target that recognises what it has been told: 64
+// hexadecimal digits, as Alertmanager has them, and the same for every message
+// of one cycle.
+func (m *Message) Key() string {
+	sum := sha256.Sum256([]byte(m.GroupKey()))
+	return hex.EncodeToString(sum[:])
+}
+
+// GroupKey is what Key is the hash of: the incident's id and the number of its cycle.
+func (m *Message) GroupKey() string {
+	key := "incident/" + m.Incident.ID.String()
+	if n := m.Incident.Reopens; n > 0 {
+		key += "/" + decimal(n)
+	}
+	return key
+}
+
+// Resolved reports whether the message says that the incident is over.
+func (m *Message) Resolved() bool { return m.Event == Resolved }
+
+// Sender tells one target. It is called by one goroutine at a time for one
+// incident, and by several for different ones.
+type Sender interface {
+	// Send returns what it wants to remember; nil keeps what it had. It returns
+	// an *Error if the target was not told, and not before it is sure what became
+	// of the request or ctx ends.
+	Send(ctx context.Context, m *Message) (Memory, error)
+}
+
+// Integration is one way to tell one receiver.
+type Integration struct {
+	// Name is that of the tool, such as slack, and Index its place among those of
+	// the same name in the receiver.
+	Name  string
+	Index int
+	// Receiver is the receiver's name.
+	Receiver string
+	Sender   Sender
+	// SendResolved: it hears that an incident is over.
+	SendResolved bool
+	// Acknowledges: it hears that an incident is acknowledged, or no longer. True
+	// where that changes a message or stops a call, false where it is one message more.
+	Acknowledges bool
+	// Recognises: a message that is sent twice is shown once.
+	Recognises bool
+	// Rate bounds the messages; zero is no bound.
+	Rate Rate
+}
+
+// Rate is so many messages in a period.
+type Rate struct {
+	Messages int
+	Per      time.Duration
+}
+
+// Target is the integration's name in jobs: RECEIVER/NAME[INDEX].
+func (i *Integration) Target() string {
+	return i.Receiver + "/" + i.Name + "[" + decimal(i.Index) + "]"
+}

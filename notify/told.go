@@ -1,0 +1,118 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// Document types in the store.
+const (
+	// DocumentTold is what one target has been told of one incident; the id is
+	// INCIDENT/TARGET.
+	DocumentTold = "told"
+	// DocumentUndelivered marks a told document whose message was given up.
+	DocumentUndelivered = "undelivered"
+)
+
+// attemptsKept bounds the attempts that a document lists.
+const attemptsKept = 20
+
+// told is what a target knows of an incident.
+type told struct {
+	// Cycle, State and Seq are what it was told last: the number of the cycle, the
+	// incident's state, and how much of the timeline.
+	Cycle int       `json:"cycle,omitzero"`
+	State string    `json:"state,omitzero"`
+	Seq   uint64    `json:"seq,omitzero"`
+	At    time.Time `json:"at,omitzero"`
+	// Sent counts its messages.
+	Sent   int    `json:"sent,omitzero"`
+	Memory Memory `json:"memory,omitempty"`
+	// Failures counts the attempts since the latest success, the first of which was
+	// at FailedSince; GivenUp says that there will be no more of them.
+	Failures    int       `json:"failures,omitzero"`
+	FailedSince time.Time `json:"failed_since,omitzero"`
+	GivenUp     bool      `json:"given_up,omitzero"`
+	// Hidden is what hides it now.
+	Hidden *Hidden `json:"hidden,omitempty"`
+	// Remark is said with the next message: why this target is told at all.
+	Remark   string    `json:"remark,omitzero"`
+	Attempts []Attempt `json:"attempts,omitempty"`
+	// Unknown holds members that a newer version wrote.
+	Unknown jsontext.Value `json:",embed"`
+
+	version uint64
+}
+
+// Attempt is one attempt to tell a target, or why there was none.
+type Attempt struct {
+	At    time.Time `json:"at"`
+	Event Event     `json:"event,omitzero"`
+	// Result is sent, failed, given_up or hidden.
+	Result string `json:"result"`
+	// Text is what failed, or what hid it.
+	Text string `json:"text,omitzero"`
+	// Templates names those that failed.
+	Templates string `json:"templates,omitzero"`
+	// Took is how long the target took, in seconds.
+	Took float64 `json:"took_seconds,omitzero"`
+}
+
+func (t *told) log(a Attempt) {
+	a.At = a.At.UTC().Truncate(time.Millisecond)
+	if t.Attempts = append(t.Attempts, a); len(t.Attempts) > attemptsKept {
+		t.Attempts = t.Attempts[len(t.Attempts)-attemptsKept:]
+	}
+}
+
+func toldID(id incident.ID, target string) string { return id.String() + "/" + target }
+
+func (w *Worker) told(ctx context.Context, id string) (*told, error) {
+	d, err := w.store.Document(ctx, DocumentTold, id)
+	t := &told{}
+	switch {
+	case errors.Is(err, incident.ErrNotFound):
+		return t, nil
+	case err != nil:
+		return nil, err
+	}
+	if err := json.Unmarshal(d.Data, t); err != nil {
+		return nil, fmt.Errorf("notify: %s: %w", id, err)
+	}
+	t.version = d.Version
+	return t, nil
+}
+
+// keep stores what a target knows. Nobody else writes it while the job is leased,
+// but for a remark of another target; then the change is made again.
+func (w *Worker) keep(ctx context.Context, id string, t *told) error {
+	for {
+		data, err := json.Marshal(t)
+		if err != nil {
+			return err // unreachable: it always encodes
+		}
+		version, err := w.store.PutDocument(ctx, incident.Document{Type: DocumentTold, ID: id, Version: t.version, Data: data})
+		if !errors.Is(err, incident.ErrConflict) {
+			t.version = version
+			return err
+		}
+		other, err := w.told(ctx, id)
+		if err != nil {
+			return err
+		}
+		t.version = other.version
+		if other.Remark != "" {
+			t.Remark = other.Remark
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}

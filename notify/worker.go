@@ -1,0 +1,446 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// Outbox is the part of the store that notify needs.
+type Outbox interface {
+	Now() time.Time
+	Update(ctx context.Context, changes []incident.Change) error
+	Incident(ctx context.Context, name string) (*incident.Incident, error)
+	Alerts(ctx context.Context, id incident.ID, cursor string, limit int) ([]store.Record, string, error)
+	Timeline(ctx context.Context, id incident.ID, after uint64, limit int) ([]incident.TimelineEntry, error)
+	Document(ctx context.Context, typ, id string) (incident.Document, error)
+	Documents(ctx context.Context, typ, after string, limit int) ([]incident.Document, error)
+	PutDocument(ctx context.Context, d incident.Document) (uint64, error)
+	Done(ctx context.Context, l store.Lease) error
+	Retry(ctx context.Context, l store.Lease, due time.Time, cause string) error
+}
+
+// Muter says what hides messages about an incident.
+type Muter interface {
+	// Muted is called with the incident as it is now, and with a way to read its
+	// alerts that fire.
+	Muted(ctx context.Context, i *incident.Incident, now time.Time) (Hidden, bool, error)
+}
+
+// Settings are what a Worker works by.
+type Settings struct {
+	// Integrations are those that can be told, by target.
+	Integrations map[string]*Integration
+	// Timing is how often a receiver is told of an incident.
+	Timing func(i *incident.Incident, receiver string) Timing
+	// Links are those of a message; nil makes none.
+	Links func(i *incident.Incident, target string) Links
+	// Mute hides messages; nil hides none.
+	Mute Muter
+	// Fallback is the receiver that is told when another one does not answer for
+	// FallbackAfter; empty is nobody.
+	Fallback      string
+	FallbackAfter time.Duration
+	// GiveUpAfter is how long a message is tried.
+	GiveUpAfter time.Duration
+}
+
+const (
+	// sendTime is how long a target may take, and recordTime what is done afterwards;
+	// together they are shorter than a lease.
+	sendTime   = 12 * time.Second
+	recordTime = 8 * time.Second
+	// atOnce is how many messages one target gets at a time, and atOnceInAll how
+	// many are under way.
+	atOnce      = 4
+	atOnceInAll = 256
+	// firstRetry and lastRetry bound the pause between two attempts.
+	firstRetry = 2 * time.Second
+	lastRetry  = 5 * time.Minute
+	// lookAgain is when something that is hidden without a known end is looked at again.
+	lookAgain = 30 * time.Second
+	// hiddenAtMost is the longest pause before what is hidden is looked at again.
+	hiddenAtMost = 24 * time.Hour
+	// newsRead bounds the timeline entries that a message is made of.
+	newsRead = 200
+)
+
+// Worker tells targets. Its methods may be called from any goroutine.
+type Worker struct {
+	store    Outbox
+	log      *slog.Logger
+	settings atomic.Pointer[Settings]
+	metrics  metrics
+	running  sync.WaitGroup
+
+	mu       sync.Mutex
+	lanes    map[string]*lane
+	underWay int
+}
+
+// New returns a Worker that tells nobody before Set.
+func New(st Outbox, log *slog.Logger, reg prometheus.Registerer) *Worker {
+	w := &Worker{store: st, log: log.With("component", "notify"), lanes: map[string]*lane{}}
+	w.settings.Store(&Settings{})
+	w.metrics = newMetrics(reg)
+	return w
+}
+
+// Set makes s the current settings.
+func (w *Worker) Set(s *Settings) {
+	w.metrics.prepare(s.Integrations)
+	w.settings.Store(s)
+}
+
+// Wait returns when all messages that are under way have been handed over.
+func (w *Worker) Wait() { w.running.Wait() }
+
+// Take does a claimed job beside all others, or gives it back for later if its
+// target is busy. It returns at once. The lease must have just begun.
+func (w *Worker) Take(ctx context.Context, l store.Lease) {
+	now := w.store.Now()
+	s := w.settings.Load()
+	in := s.Integrations[l.Target]
+	if in == nil {
+		w.running.Go(func() { w.finish(ctx, l, w.store.Done) })
+		return
+	}
+	free, wait := w.enter(in, l, now)
+	if !free {
+		due := now.Add(wait)
+		w.running.Go(func() {
+			w.finish(ctx, l, func(ctx context.Context, l store.Lease) error {
+				return w.store.Retry(ctx, l, due, "its turn has not come")
+			})
+		})
+		return
+	}
+	w.running.Go(func() {
+		began := time.Now()
+		defer func() { w.leave(in.Target(), time.Since(began)) }()
+		if err := w.deliver(ctx, s, in, l); err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "a notification waits for the store", "incident", l.Subject, "target", l.Target, "err", err)
+		}
+	})
+}
+
+func (w *Worker) finish(ctx context.Context, l store.Lease, how func(context.Context, store.Lease) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	if err := how(ctx, l); err != nil {
+		w.log.WarnContext(ctx, "a notification waits for the store", "incident", l.Subject, "target", l.Target, "err", err)
+	}
+}
+
+// deliver looks at the incident as it is now and tells the target what it has to
+// hear. An error is one of the store: the lease ends by itself.
+func (w *Worker) deliver(ctx context.Context, s *Settings, in *Integration, l store.Lease) error {
+	read, cancel := context.WithTimeout(ctx, recordTime/2)
+	defer cancel()
+	i, err := w.store.Incident(read, l.Subject)
+	if errors.Is(err, incident.ErrNotFound) {
+		return w.store.Done(ctx, l)
+	}
+	if err != nil {
+		return err
+	}
+	id := toldID(i.ID, l.Target)
+	t, err := w.told(read, id)
+	if err != nil {
+		return err
+	}
+	entries, err := w.store.Timeline(read, i.ID, t.Seq, newsRead)
+	if err != nil {
+		return err
+	}
+	now := w.store.Now()
+	timing := s.Timing(i, in.Receiver)
+	d := decide(i, t, in, timing, entries, now)
+	if d.event != "" {
+		if h, muted, err := w.muted(read, s, in, i, t, timing, d.event, now); err != nil {
+			return err
+		} else if muted {
+			d = decision{again: againAfter(h, now), hidden: &h}
+		}
+	}
+	if d.event == "" {
+		return w.quiet(ctx, l, id, i, t, d, now)
+	}
+	m, err := w.message(read, s, in, i, t, timing, d.event, entries, now)
+	if err != nil {
+		return err
+	}
+	return w.send(ctx, s, in, l, id, t, m)
+}
+
+// muted says what hides an event from a target. What ends something there is not
+// hidden from a target that recognises it: nobody is called by it.
+func (w *Worker) muted(ctx context.Context, s *Settings, in *Integration, i *incident.Incident, t *told, timing Timing, e Event, now time.Time) (Hidden, bool, error) {
+	if in.Recognises && (e == Resolved || e == Acknowledged) {
+		return Hidden{}, false, nil
+	}
+	if timing.Muted != nil {
+		if h, ok := timing.Muted(now); ok {
+			return h, true, nil
+		}
+	}
+	if s.Mute == nil {
+		return Hidden{}, false, nil
+	}
+	return s.Mute.Muted(ctx, i, now)
+}
+
+func againAfter(h Hidden, now time.Time) time.Time {
+	if h.Until.IsZero() {
+		return now.Add(lookAgain)
+	}
+	return earlier(h.Until, now.Add(hiddenAtMost))
+}
+
+// quiet notes that there is nothing to say now, and when to look again.
+func (w *Worker) quiet(ctx context.Context, l store.Lease, id string, i *incident.Incident, t *told, d decision, now time.Time) error {
+	changed := false
+	if d.hidden != nil && (t.Hidden == nil || t.Hidden.By != d.hidden.By || t.Hidden.Text != d.hidden.Text) {
+		t.log(Attempt{At: now, Result: "hidden", Text: d.hidden.By + ": " + d.hidden.Text})
+		w.metrics.hidden.WithLabelValues(d.hidden.By).Inc()
+		changed = true
+	}
+	if t.Hidden != d.hidden && (t.Hidden == nil || d.hidden == nil || *t.Hidden != *d.hidden) {
+		t.Hidden, changed = d.hidden, true
+	}
+	if d.known && !t.At.IsZero() && t.State != i.State && t.Cycle == i.Reopens {
+		t.State, changed = i.State, true
+	}
+	if changed {
+		if err := w.keep(ctx, id, t); err != nil {
+			return err
+		}
+	}
+	return w.next(ctx, l, d.again)
+}
+
+// next arms the job again, if there is something to look at later, and ends it.
+// Whoever armed it meanwhile is not overruled: the earliest time holds.
+func (w *Worker) next(ctx context.Context, l store.Lease, again time.Time) error {
+	if !again.IsZero() {
+		id, err := incident.ParseID(l.Subject)
+		if err != nil {
+			return err // unreachable: it was read
+		}
+		job := l.Job
+		job.Due, job.NoLater = again, true
+		if err := w.arm(ctx, id, job); err != nil {
+			return err
+		}
+	}
+	return w.store.Done(ctx, l)
+}
+
+func (w *Worker) arm(ctx context.Context, id incident.ID, jobs ...incident.Job) error {
+	return w.store.Update(ctx, []incident.Change{{ID: uuid.New(), Incident: id, Step: func(st incident.State) (incident.Next, error) {
+		if st.Incident == nil {
+			return incident.Next{}, nil
+		}
+		return incident.Next{Jobs: jobs}, nil
+	}}})
+}
+
+// message gathers what is said.
+func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *incident.Incident, t *told, timing Timing, e Event, news []incident.TimelineEntry, now time.Time) (*Message, error) {
+	m := &Message{Event: e, Incident: i, News: news, Receiver: in.Receiver, RouteLabels: maps.Clone(timing.Labels), Remark: t.Remark, Memory: maps.Clone(t.Memory), SentAt: now}
+	if s.Links != nil {
+		m.Links = s.Links(i, in.Target())
+	}
+	since := t.At
+	if t.Cycle != i.Reopens || since.IsZero() {
+		since = i.CycleOpenedAt
+	}
+	if err := w.alerts(ctx, m, since); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// alertsRead bounds how many alerts are looked at for those that are shown.
+const alertsRead = 1000
+
+// alerts fills in those that fire, then those that ended.
+func (w *Worker) alerts(ctx context.Context, m *Message, since time.Time) error {
+	records, _, err := w.store.Alerts(ctx, m.Incident.ID, "", alertsRead)
+	if err != nil {
+		return err
+	}
+	var ended []Alert
+	for n := range records {
+		r := &records[n]
+		if r.Content == nil {
+			continue
+		}
+		a := Alert{Alert: r.Content, Fingerprint: r.Entry.Fingerprint, Firing: r.Entry.Firing, Severity: r.Entry.Severity, StartsAt: r.Entry.Start}
+		if a.Firing {
+			m.Alerts = append(m.Alerts, a)
+		} else if a.EndsAt = r.Entry.End; !r.Entry.EndSeen.Before(since) || m.Resolved() && !r.Entry.EndSeen.Before(m.Incident.CycleOpenedAt) {
+			ended = append(ended, a)
+		}
+	}
+	m.Alerts = append(m.Alerts, ended...)
+	if over := len(m.Alerts) - AlertsShown; over > 0 {
+		m.Alerts, m.More = m.Alerts[:AlertsShown], over
+	}
+	if unread := m.Incident.Alerts.Total - len(records); unread > 0 && len(records) == alertsRead {
+		m.More += unread
+	}
+	return nil
+}
+
+// send tells the target and records what became of it. That is recorded even if
+// we are being stopped: otherwise it is said twice.
+func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store.Lease, id string, t *told, m *Message) error {
+	sending, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	began := time.Now()
+	memory, err := guarded(sending, in.Sender, m)
+	took := time.Since(began)
+	ctx, cancelRecord := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancelRecord()
+	if err != nil && sending.Err() != nil && errors.Is(context.Cause(sending), context.Canceled) {
+		return nil // we are being stopped; another one takes over when the lease ends
+	}
+	a := Attempt{At: m.SentAt, Event: m.Event, Result: "sent", Took: took.Seconds()}
+	if failed := m.ErrTemplates(); failed != nil {
+		a.Templates = Cut(failed.Error(), 500)
+		w.metrics.templates.WithLabelValues(in.Receiver, in.Name).Add(float64(len(m.failed)))
+	}
+	if err != nil {
+		return w.failed(ctx, s, in, l, id, t, m, a, asError(err))
+	}
+	late := m.SentAt.Sub(l.Due)
+	w.metrics.sent(in, max(late, 0)+took)
+	w.log.InfoContext(ctx, "notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "took", took)
+	if memory != nil {
+		t.Memory = memory
+	}
+	wasGivenUp := t.GivenUp
+	t.Cycle, t.State, t.Seq, t.At = m.Incident.Reopens, m.Incident.State, m.Incident.TimelineLength, m.SentAt
+	if m.Resolved() {
+		t.State = incident.Resolved
+	}
+	t.Sent++
+	t.Failures, t.FailedSince, t.GivenUp, t.Hidden = 0, time.Time{}, false, nil
+	if !m.Incident.IsOpen() {
+		t.Remark = ""
+	}
+	t.log(a)
+	if err := w.keep(ctx, id, t); err != nil {
+		return err
+	}
+	if wasGivenUp {
+		if err := w.mark(ctx, id, nil); err != nil {
+			return err
+		}
+	}
+	d := decide(m.Incident, t, in, s.Timing(m.Incident, in.Receiver), nil, m.SentAt)
+	return w.next(ctx, l, d.again)
+}
+
+// guarded turns a panic of a sender into an error.
+func guarded(ctx context.Context, s Sender, m *Message) (memory Memory, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			memory, err = nil, &Error{Reason: ReasonOther, Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	return s.Send(ctx, m)
+}
+
+// failed records that the target was not told, and when it is tried again.
+func (w *Worker) failed(ctx context.Context, s *Settings, in *Integration, l store.Lease, id string, t *told, m *Message, a Attempt, e *Error) error {
+	now := w.store.Now()
+	a.Result, a.Text = "failed", Cut(Line(e.Error()), 500)
+	if t.Failures++; t.FailedSince.IsZero() {
+		t.FailedSince = now
+	}
+	giveUp := e.Permanent || s.GiveUpAfter > 0 && now.Sub(t.FailedSince) >= s.GiveUpAfter
+	if giveUp {
+		a.Result, t.GivenUp = "given_up", true
+	}
+	t.log(a)
+	w.metrics.failed(in, e.Reason, giveUp)
+	w.log.ErrorContext(ctx, "not notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "attempt", t.Failures,
+		"reason", e.Reason, "given_up", giveUp, "err", e)
+	if err := w.keep(ctx, id, t); err != nil {
+		return err
+	}
+	if s.Fallback != "" && s.Fallback != in.Receiver && m.Event != Resolved && (giveUp || now.Sub(t.FailedSince) >= s.FallbackAfter) {
+		if err := w.fallBack(ctx, s, in, m.Incident, a.Text); err != nil {
+			return err
+		}
+	}
+	if giveUp {
+		if err := w.mark(ctx, id, &Undelivered{Incident: m.Incident.ID, Reference: m.Incident.Reference, Target: l.Target, At: now, Error: a.Text}); err != nil {
+			return err
+		}
+		return w.store.Done(ctx, l)
+	}
+	pause := max(backoff(t.Failures), e.RetryAfter)
+	if e.RetryAfter > 0 {
+		w.holdLane(in.Target(), now.Add(e.RetryAfter))
+	}
+	return w.store.Retry(ctx, l, now.Add(pause), a.Text)
+}
+
+// backoff is the pause after the n-th failure in a row: growing, capped, and
+// never the same for all.
+func backoff(n int) time.Duration {
+	top := min(firstRetry<<min(n-1, 20), lastRetry)
+	return top/2 + rand.N(top/2+1)
+}
+
+// fallBack tells the fallback receiver, once for an incident, because a target
+// does not answer.
+func (w *Worker) fallBack(ctx context.Context, s *Settings, in *Integration, i *incident.Incident, why string) error {
+	remark := fmt.Sprintf("%s of receiver %s is unreachable (%s), so you are told instead", in.Name, in.Receiver, why)
+	var targets []string
+	var jobs []incident.Job
+	for target, other := range s.Integrations {
+		if other.Receiver != s.Fallback {
+			continue
+		}
+		id := toldID(i.ID, target)
+		t, err := w.told(ctx, id)
+		if err != nil {
+			return err
+		}
+		if t.Remark != "" || t.Cycle == i.Reopens && !t.At.IsZero() {
+			continue // it knows
+		}
+		t.Remark = remark
+		if err := w.keep(ctx, id, t); err != nil {
+			return err
+		}
+		targets = append(targets, target)
+		jobs = append(jobs, incident.Job{Subject: i.ID.String(), Kind: incident.JobNotify, Target: target, Due: w.store.Now(), NoLater: true})
+	}
+	if len(jobs) == 0 {
+		return nil
+	}
+	return w.store.Update(ctx, []incident.Change{{ID: uuid.New(), Incident: i.ID, Step: func(st incident.State) (incident.Next, error) {
+		if st.Incident == nil {
+			return incident.Next{}, nil
+		}
+		// It has to hear how this ends as well.
+		return incident.Next{Incidents: []*incident.Incident{st.Incident.WithTold(targets)}, Jobs: jobs}, nil
+	}}})
+}
