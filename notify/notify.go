@@ -8,8 +8,8 @@ package notify
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -56,7 +56,7 @@ type Message struct {
 	Memory Memory
 	// SentAt is the moment it is told.
 	SentAt time.Time
-	// ReceiverLabel... are filled by Templates.
+	// failed are the templates that failed while it was written.
 	failed []TemplateError
 }
 
@@ -84,21 +84,29 @@ type Links struct {
 // incident, such as the thread it wrote to. It is small.
 type Memory map[string]string
 
-// Key names the incident at a target that recognises what it has been told: 64
-// hexadecimal digits, as Alertmanager has them, and the same for every message
-// of one cycle.
+// keyPrefix begins the keys that we give out.
+const keyPrefix = "tocsin-"
+
+// Key names the incident at a target that recognises what it has been told. It is
+// the same for every message of one cycle, has at most 64 letters, digits and
+// hyphens, and ParseKey reads it.
 func (m *Message) Key() string {
-	sum := sha256.Sum256([]byte(m.GroupKey()))
-	return hex.EncodeToString(sum[:])
+	return keyPrefix + m.Incident.ID.String() + "-" + decimal(m.Incident.Reopens)
 }
 
-// GroupKey is what Key is the hash of: the incident's id and the number of its cycle.
-func (m *Message) GroupKey() string {
-	key := "incident/" + m.Incident.ID.String()
-	if n := m.Incident.Reopens; n > 0 {
-		key += "/" + decimal(n)
+// ParseKey returns the incident that a target means by a Key; ok is false for
+// what is none.
+func ParseKey(key string) (id incident.ID, ok bool) {
+	rest, ours := strings.CutPrefix(key, keyPrefix)
+	at := strings.LastIndexByte(rest, '-')
+	if !ours || at < 0 {
+		return id, false
 	}
-	return key
+	if _, err := strconv.ParseUint(rest[at+1:], 10, 31); err != nil {
+		return id, false
+	}
+	id, err := incident.ParseID(rest[:at])
+	return id, err == nil
 }
 
 // Resolved reports whether the message says that the incident is over.
