@@ -31,6 +31,8 @@ var picture = []struct {
 	{"config/nearest", nil},
 	// What we made of it: pure.
 	{"incident", []string{"alert"}},
+	// Matchers, asked of incidents and alerts: pure.
+	{"match", []string{"incident", "alert"}},
 	// Is it news, and whose incident is it: pure.
 	{"dedupe", []string{"incident", "alert"}},
 	// Wire format → alerts.
@@ -69,15 +71,23 @@ var picture = []struct {
 	{"store/...", []string{"store", "incident", "alert"}},
 	// The APIs of the tools that alerts come from.
 	{"remote", []string{"ingest", "alert"}},
+	// Who is told, what, and how. Of the store it knows the door only.
+	{"notify/route", []string{"match"}},
+	{"notify/outgoing", []string{"notify"}},
+	// What the tools would say to a request; for tests.
+	{"notify/targettest", []string{"notify", "incident", "alert"}},
+	{"notify/receivers", []string{"notify/...", "config/secret"}},
+	{"notify", []string{"incident", "alert", "store"}},
+	{"notify/...", []string{"notify", "notify/outgoing", "incident", "alert", "config/secret"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
 	{"web/webtest", []string{"web"}},
 	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "recorder", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "notify", "notify/receivers", "recorder", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "alert", "recorder", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "notify", "notify/receivers", "notify/route", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
@@ -102,11 +112,11 @@ var libraries = []struct {
 	{"github.com/emersion/go-imap", []string{"ingest/imap"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
 	{"github.com/klauspost/compress", []string{"recorder"}},
-	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
-	{"net/http", []string{"ingest/...", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "notify", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
+	{"net/http", []string{"ingest/...", "notify/...", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "folder", "ingest/...", "recorder", "remote", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
-	{"log/slog", []string{"config/...", "ingest/...", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"os", []string{"config/...", "folder", "ingest/...", "notify/...", "recorder", "remote", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"log/slog", []string{"config/...", "ingest/...", "notify/...", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 
 // fits reports whether the pattern covers the package.

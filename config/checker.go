@@ -62,6 +62,7 @@ func (d *decoder) check(cfg *Config) {
 	c.smtp()
 	c.imap()
 	c.recorder()
+	c.notify()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

@@ -30,6 +30,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/imap"
 	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -58,6 +59,7 @@ type Config struct {
 	IMAP       []imap.Config      `yaml:"imap"`
 	NSCA       nsca.Config        `yaml:"nsca"`
 	Recorder   recorder.Config    `yaml:"recorder"`
+	Notify     notify.Config      `yaml:"notify"`
 	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.

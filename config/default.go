@@ -12,6 +12,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -54,6 +55,7 @@ func Default() *Config {
 		Spool:    spool.DefaultConfig(),
 		SMTP:     smtp.DefaultConfig(),
 		Recorder: recorder.DefaultConfig(),
+		Notify:   notify.DefaultConfig(),
 	}
 }
 

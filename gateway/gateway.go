@@ -24,6 +24,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -53,6 +54,11 @@ type Options struct {
 	// AnyHost lets requests in that name another host than this machine, although
 	// there is no authentication of ours.
 	AnyHost bool
+	// External is the URL under which people reach this Tocsin, for links in messages;
+	// empty makes none.
+	External string
+	// Notify tells receivers; without it, as in a simulation, nobody hears of anything.
+	Notify bool
 	// Backup writes a copy of the store; nil means that it cannot.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Now is the clock; nil means the store's, which is the same for all gateways
@@ -70,6 +76,7 @@ type Gateway struct {
 	ingest    *ingest.Handler
 	outside   outside
 	streams   streams
+	notifier  *notify.Worker
 	log       *slog.Logger
 	store     store.Store
 	pings     *prometheus.CounterVec
@@ -98,6 +105,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
 		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
 	}))
+	if o.Notify {
+		g.notifier = notify.New(st, o.Log, o.Registry)
+		g.Pipeline.SetNotifier(g.notifier)
+	}
 	g.outside.log = o.Log
 	g.Pipeline.SetOutside(&g.outside)
 	api := web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
@@ -146,8 +157,19 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if err := g.outside.set(c.Sources); err != nil {
 		return err
 	}
-	if err := g.Pipeline.Set(ctx, c.Settings()); err != nil {
+	settings := c.Settings()
+	told, err := g.receivers(c)
+	if err != nil {
 		return err
+	}
+	if told != nil {
+		settings.Targets, settings.Prompt = told.targets, told.prompt()
+	}
+	if err := g.Pipeline.Set(ctx, settings); err != nil {
+		return err
+	}
+	if g.notifier != nil {
+		g.notifier.Set(told.settings(c))
 	}
 	g.ingest.Set(sources)
 	g.config.Store(c)

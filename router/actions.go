@@ -68,6 +68,9 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 	if err := p.store.Update(ctx, []incident.Change{change}); err != nil {
 		return nil, err
 	}
+	if rules.Targets != nil {
+		p.news()
+	}
 	return result.Clone(), nil
 }
 

@@ -40,6 +40,9 @@ type Pipeline struct {
 	outside     Outside
 	outsiders   chan struct{}
 	outsideDone sync.WaitGroup
+	notifier    Notifier
+	// wake has something in it if jobs may be due before the next poll.
+	wake chan struct{}
 	// scanned is the list of generations for which reconcile has seen all entries.
 	scanned atomic.Uint64
 }
@@ -52,7 +55,7 @@ type metrics struct {
 
 // New returns a Pipeline over st. It takes nothing before Set.
 func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline {
-	p := &Pipeline{store: st, log: log.With("component", "router"), outsiders: make(chan struct{}, outsideAtOnce)}
+	p := &Pipeline{store: st, log: log.With("component", "router"), outsiders: make(chan struct{}, outsideAtOnce), wake: make(chan struct{}, 1)}
 	p.scratches.New = func() any { return newScratch() }
 	p.metrics.unknownSeverity = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tocsin_alerts_unknown_severity_total",
@@ -185,6 +188,7 @@ func (p *Pipeline) accept(ctx context.Context, source string, alerts []alert.Ale
 		return nil, nil, err
 	}
 	q.count(source)
+	p.newsOf(q.rules, q.outcomes)
 	return q.outcomes, q.rules.heartbeats, nil
 }
 

@@ -21,6 +21,10 @@ type Settings struct {
 	// Heartbeats are the messages that are expected.
 	Heartbeats []Heartbeat
 	Identity   Identity
+	// Targets says who is told of an incident; nil tells nobody.
+	Targets func(*incident.Incident) []incident.Target
+	// Prompt: some are told of an incident sooner than jobs are polled for.
+	Prompt bool
 }
 
 // SourceSettings are those of one source.
@@ -121,7 +125,7 @@ func newRules(s Settings, gens store.Generations) (*rules, error) {
 	}
 	r.elders, r.current = live[:len(live)-1], live[len(live)-1]
 	r.policy = incident.Policy{Severities: s.Classify.Severities, Matrix: s.Incidents.Matrix, CloseAfter: time.Duration(s.Correlate.CloseAfter),
-		StillFiringAfter: time.Duration(s.Correlate.StillFiringAfter), Retention: time.Duration(s.Incidents.Retention), Teams: Teams(s.Classify)}
+		StillFiringAfter: time.Duration(s.Correlate.StillFiringAfter), Retention: time.Duration(s.Incidents.Retention), Teams: Teams(s.Classify), Targets: s.Targets}
 	if r.policy.Matrix == nil {
 		r.policy.Matrix = incident.DefaultMatrix()
 	}

@@ -41,15 +41,30 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
 	defer p.outsideDone.Wait()
+	if p.notifier != nil {
+		defer p.notifier.Wait()
+	}
 	waiting := false
-	for round := 0; ; round++ {
+	var woken <-chan struct{} = p.wake
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for round := 0; ; {
+		compares := false
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-pause.C:
+			woken = p.wake
+			continue
+		case <-woken:
+			woken = nil
+			pause.Reset(wakesApart)
 		case <-tick.C:
+			compares = round%reconcileRounds == 0
+			round++
 		}
 		err := p.RunDue(ctx)
-		if r := p.rules.Load(); err == nil && round%reconcileRounds == 0 && (len(r.elders) > 0 || r.overruled()) {
+		if r := p.rules.Load(); err == nil && compares && (len(r.elders) > 0 || r.overruled()) {
 			err = p.reconcile(ctx)
 		}
 		switch { // an outage is two lines, not one a second
@@ -93,9 +108,12 @@ func (p *Pipeline) RunDue(ctx context.Context) error {
 // runJob does one job and says so to the store. A job that fails comes again,
 // later each time.
 func (p *Pipeline) runJob(ctx context.Context, l store.Lease) error {
-	if isOutside(l.Kind) {
+	switch {
+	case isOutside(l.Kind):
 		p.goOutside(ctx, l)
 		return nil
+	case l.Kind == incident.JobNotify:
+		return p.notify(ctx, l)
 	}
 	return p.finish(ctx, l)
 }
@@ -307,6 +325,11 @@ func (p *Pipeline) retire(ctx context.Context, subject string) error {
 	}
 	if err := p.putOver(ctx, incident.Document{Type: typeWriteBack, ID: i.ID.String()}); err != nil {
 		return err
+	}
+	if p.notifier != nil {
+		if err := p.notifier.Forget(ctx, i.ID); err != nil {
+			return err
+		}
 	}
 	return p.store.Remove(ctx, i.ID)
 }

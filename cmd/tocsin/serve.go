@@ -135,7 +135,7 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	g, err := v.gateway(ctx, gateway.Options{Store: withOutage(st), Spool: waiting, Recorder: recording, Config: c, Log: log, Registry: registry, AdminToken: admin,
-		AnyHost: v.allowUnauthenticated || protected})
+		AnyHost: v.allowUnauthenticated || protected, External: v.console(l.Addr()), Notify: true})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,62 @@
+package router
+
+import (
+	"context"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// Notifier does the jobs that tell people.
+type Notifier interface {
+	// Take does a job that has just been claimed beside all others. It returns at
+	// once, and ends the job itself.
+	Take(ctx context.Context, l store.Lease)
+	// Wait returns when what was taken is done.
+	Wait()
+	// Forget removes what is known of an incident that is removed.
+	Forget(ctx context.Context, id incident.ID) error
+}
+
+// SetNotifier is called before Run, if at all. Without it nobody is told.
+func (p *Pipeline) SetNotifier(n Notifier) { p.notifier = n }
+
+// wakesApart is the least time between two looks for due jobs because of news:
+// what a storm brings is claimed together.
+const wakesApart = 10 * time.Millisecond
+
+// news lets Run look for due jobs now, if there is somebody to tell.
+func (p *Pipeline) news() {
+	if p.notifier == nil {
+		return
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// notify hands a job to the notifier.
+func (p *Pipeline) notify(ctx context.Context, l store.Lease) error {
+	if p.notifier == nil {
+		return p.store.Done(ctx, l)
+	}
+	p.notifier.Take(ctx, l)
+	return nil
+}
+
+// newsOf lets Run look for due jobs if some of the outcomes are told at once.
+func (p *Pipeline) newsOf(r *rules, outcomes []alert.Outcome) {
+	if !r.Prompt {
+		return
+	}
+	for i := range outcomes {
+		switch outcomes[i].Verdict {
+		case alert.Opened, alert.Joined, alert.Reopened, alert.ResolvedAlert, alert.Acknowledged:
+			p.news()
+			return
+		}
+	}
+}
