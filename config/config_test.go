@@ -90,7 +90,7 @@ func TestExample(t *testing.T) {
 	for section, pair := range map[string][2]any{
 		"classify": {c.Classify, want.Classify}, "correlate": {c.Correlate, want.Correlate},
 		"incidents": {c.Incidents, want.Incidents}, "store": {c.Store, want.Store}, "spool": {c.Spool, want.Spool}, "recorder": {c.Recorder, want.Recorder}, "notify": {c.Notify, want.Notify},
-		"web": {c.Web, want.Web},
+		"web":                  {c.Web, want.Web},
 		"sources.alertmanager": {c.Sources["alertmanager"], want.Sources["alertmanager"]},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {

@@ -25,6 +25,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -57,8 +58,9 @@ type Options struct {
 	// External is the URL under which people reach this Tocsin, for links in messages;
 	// empty makes none.
 	External string
-	// Notify tells receivers; without it, as in a simulation, nobody hears of anything.
-	Notify bool
+	// Receivers makes the integrations that tell people; nil, as in a simulation,
+	// means that nobody hears of anything.
+	Receivers func(receivers.Options) (map[string]*notify.Integration, error)
 	// Backup writes a copy of the store; nil means that it cannot.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Now is the clock; nil means the store's, which is the same for all gateways
@@ -105,8 +107,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
 		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
 	}))
-	if o.Notify {
-		g.notifier = notify.New(st, o.Log, o.Registry)
+	if o.Receivers != nil {
+		g.notifier = notify.New(st, o.Log, o.Registry, g.Pipeline.Wake)
 		g.Pipeline.SetNotifier(g.notifier)
 	}
 	g.outside.log = o.Log

@@ -56,7 +56,7 @@ type newsOf struct {
 func read(entries []incident.TimelineEntry) (n newsOf) {
 	for _, e := range entries {
 		switch e.Action {
-		case "joined", "reported":
+		case "joined", "reported", "reopened":
 			n.alerts = true
 		case "alerts_resolved", "expired", "moved", "reconciled":
 			n.ends = true
@@ -73,9 +73,9 @@ func read(entries []incident.TimelineEntry) (n newsOf) {
 // is pure.
 func decide(i *incident.Incident, t *told, in *Integration, timing Timing, entries []incident.TimelineEntry, now time.Time) decision {
 	n := read(entries)
-	fresh := t.At.IsZero() || t.Cycle != i.Reopens
+	fresh := t.fresh()
 	if !i.IsOpen() {
-		return ended(i, t, in, timing, fresh, now)
+		return ended(i, t, in, timing, now)
 	}
 	if !timing.Routed && fresh && t.Remark == "" {
 		return decision{known: true}
@@ -124,10 +124,10 @@ func decide(i *incident.Incident, t *told, in *Integration, timing Timing, entri
 }
 
 // ended is decide for an incident that is over.
-func ended(i *incident.Incident, t *told, in *Integration, timing Timing, fresh bool, now time.Time) decision {
+func ended(i *incident.Incident, t *told, in *Integration, timing Timing, now time.Time) decision {
 	switch {
-	case fresh, t.State == incident.Resolved:
-		return decision{known: true} // it never heard of the problem, or of its end already
+	case t.fresh(): // it never heard of the problem, or has heard of its end
+		return decision{known: true}
 	case !in.SendResolved:
 		return decision{known: true}
 	case i.FlappingUntil.After(now) && i.ResolvedBy == incident.System:

@@ -38,6 +38,8 @@ const (
 type Message struct {
 	Event    Event
 	Incident *incident.Incident
+	// Ended is how often the target was told before that the incident is over.
+	Ended int
 	// Alerts are those that fire, then those that ended since the target last heard
 	// of it; no more than AlertsShown.
 	Alerts []Alert
@@ -88,10 +90,10 @@ type Memory map[string]string
 const keyPrefix = "tocsin-"
 
 // Key names the incident at a target that recognises what it has been told. It is
-// the same for every message of one cycle, has at most 64 letters, digits and
-// hyphens, and ParseKey reads it.
+// the same from one end that the target is told to the next, has at most 64
+// letters, digits and hyphens, and ParseKey reads it.
 func (m *Message) Key() string {
-	return keyPrefix + m.Incident.ID.String() + "-" + decimal(m.Incident.Reopens)
+	return keyPrefix + m.Incident.ID.String() + "-" + decimal(m.Ended)
 }
 
 // ParseKey returns the incident that a target means by a Key; ok is false for

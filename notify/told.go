@@ -26,10 +26,10 @@ const attemptsKept = 20
 
 // told is what a target knows of an incident.
 type told struct {
-	// Cycle, State and Seq are what it was told last: the number of the cycle, the
-	// incident's state, and how much of the timeline.
-	Cycle int       `json:"cycle,omitzero"`
+	// State and Seq are what it was told last: the incident's state, and how much of
+	// the timeline. Ended counts how often it was told that the incident is over.
 	State string    `json:"state,omitzero"`
+	Ended int       `json:"ended,omitzero"`
 	Seq   uint64    `json:"seq,omitzero"`
 	At    time.Time `json:"at,omitzero"`
 	// Sent counts its messages.
@@ -63,6 +63,20 @@ type Attempt struct {
 	Templates string `json:"templates,omitzero"`
 	// Took is how long the target took, in seconds.
 	Took float64 `json:"took_seconds,omitzero"`
+}
+
+// fresh reports whether the target believes that nothing is wrong.
+func (t *told) fresh() bool { return t.At.IsZero() || t.State == incident.Resolved }
+
+// is notes in which state the target believes the incident to be.
+func (t *told) is(i *incident.Incident) {
+	was := t.State
+	if t.State = i.State; !i.IsOpen() {
+		t.State = incident.Resolved
+	}
+	if t.State == incident.Resolved && was != incident.Resolved {
+		t.Ended++
+	}
 }
 
 func (t *told) log(a Attempt) {

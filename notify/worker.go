@@ -59,9 +59,9 @@ type Settings struct {
 
 const (
 	// sendTime is how long a target may take, and recordTime what is done afterwards;
-	// together they are shorter than a lease.
+	// together with the time before they are shorter than a lease.
 	sendTime   = 12 * time.Second
-	recordTime = 8 * time.Second
+	recordTime = 6 * time.Second
 	// atOnce is how many messages one target gets at a time, and atOnceInAll how
 	// many are under way.
 	atOnce      = 4
@@ -84,15 +84,17 @@ type Worker struct {
 	settings atomic.Pointer[Settings]
 	metrics  metrics
 	running  sync.WaitGroup
+	wake     func()
 
 	mu       sync.Mutex
 	lanes    map[string]*lane
 	underWay int
 }
 
-// New returns a Worker that tells nobody before Set.
-func New(st Outbox, log *slog.Logger, reg prometheus.Registerer) *Worker {
-	w := &Worker{store: st, log: log.With("component", "notify"), lanes: map[string]*lane{}}
+// New returns a Worker that tells nobody before Set. It calls wake when a job
+// that it gave back is due again soon.
+func New(st Outbox, log *slog.Logger, reg prometheus.Registerer, wake func()) *Worker {
+	w := &Worker{store: st, log: log.With("component", "notify"), lanes: map[string]*lane{}, wake: wake}
 	w.settings.Store(&Settings{})
 	w.metrics = newMetrics(reg)
 	return w
@@ -117,22 +119,49 @@ func (w *Worker) Take(ctx context.Context, l store.Lease) {
 		w.running.Go(func() { w.finish(ctx, l, w.store.Done) })
 		return
 	}
-	free, wait := w.enter(in, l, now)
-	if !free {
+	n, wait := w.enter(in, now)
+	if n == nil {
 		due := now.Add(wait)
-		w.running.Go(func() {
-			w.finish(ctx, l, func(ctx context.Context, l store.Lease) error {
-				return w.store.Retry(ctx, l, due, "its turn has not come")
-			})
-		})
+		w.running.Go(func() { w.giveBack(ctx, l, due) })
 		return
 	}
-	w.running.Go(func() {
-		began := time.Now()
-		defer func() { w.leave(in.Target(), time.Since(began)) }()
-		if err := w.deliver(ctx, s, in, l); err != nil && ctx.Err() == nil {
-			w.log.WarnContext(ctx, "a notification waits for the store", "incident", l.Subject, "target", l.Target, "err", err)
-		}
+	w.running.Go(func() { w.inLane(ctx, s, in, n, l) })
+}
+
+// inLane waits for a place on the lane, and then does the job.
+func (w *Worker) inLane(ctx context.Context, s *Settings, in *Integration, n *lane, l store.Lease) {
+	patience := time.NewTimer(waitTime)
+	defer patience.Stop()
+	select {
+	case n.slots <- struct{}{}:
+	case <-ctx.Done():
+		w.leave(n, 0)
+		return // the lease ends by itself
+	case <-patience.C:
+		w.leave(n, 0)
+		w.mu.Lock()
+		now := w.store.Now()
+		wait := n.back(now, now, n.took/atOnce)
+		w.mu.Unlock()
+		w.giveBack(ctx, l, now.Add(wait))
+		return
+	}
+	began := time.Now()
+	err := w.deliver(ctx, s, in, l)
+	<-n.slots
+	w.leave(n, max(time.Since(began), 1))
+	if err != nil && ctx.Err() == nil {
+		w.log.WarnContext(ctx, "a notification waits for the store", "incident", l.Subject, "target", l.Target, "err", err)
+	}
+}
+
+// giveBack gives a job back whose target is busy.
+func (w *Worker) giveBack(ctx context.Context, l store.Lease, due time.Time) {
+	if wait := due.Sub(w.store.Now()); wait < time.Second {
+		defer time.AfterFunc(wait, w.wake) // before the next poll
+	}
+	w.finish(ctx, l, func(ctx context.Context, l store.Lease) error {
+		return w.store.Retry(ctx, l, due, "its turn has not come")
 	})
 }
 
@@ -220,8 +249,9 @@ func (w *Worker) quiet(ctx context.Context, l store.Lease, id string, i *inciden
 	if t.Hidden != d.hidden && (t.Hidden == nil || d.hidden == nil || *t.Hidden != *d.hidden) {
 		t.Hidden, changed = d.hidden, true
 	}
-	if d.known && !t.At.IsZero() && t.State != i.State && t.Cycle == i.Reopens {
-		t.State, changed = i.State, true
+	if d.known && !t.fresh() && t.State != i.State {
+		t.is(i)
+		changed = true
 	}
 	if changed {
 		if err := w.keep(ctx, id, t); err != nil {
@@ -259,12 +289,12 @@ func (w *Worker) arm(ctx context.Context, id incident.ID, jobs ...incident.Job) 
 
 // message gathers what is said.
 func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *incident.Incident, t *told, timing Timing, e Event, news []incident.TimelineEntry, now time.Time) (*Message, error) {
-	m := &Message{Event: e, Incident: i, News: news, Receiver: in.Receiver, RouteLabels: maps.Clone(timing.Labels), Remark: t.Remark, Memory: maps.Clone(t.Memory), SentAt: now}
+	m := &Message{Event: e, Incident: i, Ended: t.Ended, News: news, Receiver: in.Receiver, RouteLabels: maps.Clone(timing.Labels), Remark: t.Remark, Memory: maps.Clone(t.Memory), SentAt: now}
 	if s.Links != nil {
 		m.Links = s.Links(i, in.Target())
 	}
 	since := t.At
-	if t.Cycle != i.Reopens || since.IsZero() {
+	if t.fresh() {
 		since = i.CycleOpenedAt
 	}
 	if err := w.alerts(ctx, m, since); err != nil {
@@ -333,10 +363,8 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 		t.Memory = memory
 	}
 	wasGivenUp := t.GivenUp
-	t.Cycle, t.State, t.Seq, t.At = m.Incident.Reopens, m.Incident.State, m.Incident.TimelineLength, m.SentAt
-	if m.Resolved() {
-		t.State = incident.Resolved
-	}
+	t.Seq, t.At = m.Incident.TimelineLength, m.SentAt
+	t.is(m.Incident)
 	t.Sent++
 	t.Failures, t.FailedSince, t.GivenUp, t.Hidden = 0, time.Time{}, false, nil
 	if !m.Incident.IsOpen() {
@@ -396,7 +424,7 @@ func (w *Worker) failed(ctx context.Context, s *Settings, in *Integration, l sto
 	}
 	pause := max(backoff(t.Failures), e.RetryAfter)
 	if e.RetryAfter > 0 {
-		w.holdLane(in.Target(), now.Add(e.RetryAfter))
+		w.hold(in, now.Add(e.RetryAfter))
 	}
 	return w.store.Retry(ctx, l, now.Add(pause), a.Text)
 }
@@ -423,7 +451,7 @@ func (w *Worker) fallBack(ctx context.Context, s *Settings, in *Integration, i *
 		if err != nil {
 			return err
 		}
-		if t.Remark != "" || t.Cycle == i.Reopens && !t.At.IsZero() {
+		if t.Remark != "" || !t.fresh() {
 			continue // it knows
 		}
 		t.Remark = remark

@@ -69,7 +69,7 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 		return nil, err
 	}
 	if rules.Targets != nil {
-		p.news()
+		p.Wake()
 	}
 	return result.Clone(), nil
 }

@@ -27,11 +27,8 @@ func (p *Pipeline) SetNotifier(n Notifier) { p.notifier = n }
 // what a storm brings is claimed together.
 const wakesApart = 10 * time.Millisecond
 
-// news lets Run look for due jobs now, if there is somebody to tell.
-func (p *Pipeline) news() {
-	if p.notifier == nil {
-		return
-	}
+// Wake lets Run look for due jobs now.
+func (p *Pipeline) Wake() {
 	select {
 	case p.wake <- struct{}{}:
 	default: // it will look anyway
@@ -55,7 +52,7 @@ func (p *Pipeline) newsOf(r *rules, outcomes []alert.Outcome) {
 	for i := range outcomes {
 		switch outcomes[i].Verdict {
 		case alert.Opened, alert.Joined, alert.Reopened, alert.ResolvedAlert, alert.Acknowledged:
-			p.news()
+			p.Wake()
 			return
 		}
 	}

@@ -29,6 +29,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/failpoint"
@@ -135,7 +136,7 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	g, err := v.gateway(ctx, gateway.Options{Store: withOutage(st), Spool: waiting, Recorder: recording, Config: c, Log: log, Registry: registry, AdminToken: admin,
-		AnyHost: v.allowUnauthenticated || protected, External: v.console(l.Addr()), Notify: true})
+		AnyHost: v.allowUnauthenticated || protected, External: v.console(l.Addr()), Receivers: receivers.New})
 	if err != nil {
 		return err
 	}

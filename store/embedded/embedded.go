@@ -92,6 +92,8 @@ type Store struct {
 	repeats *repeats.Buffer
 	numbers numbers
 	jobMu   sync.Mutex // held while jobs are read and written; taken after the locks of keys
+	// dueFrom is where the order of due jobs begins: nothing is before it. jobMu guards it.
+	dueFrom uint64
 
 	genMu       sync.RWMutex // held for reading by commits, for writing by SetGeneration
 	generations store.Generations

@@ -86,7 +86,9 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 	return nil
 }
 
+// putJob writes a row and its place in the order. The caller holds jobMu.
 func (w *writing) putJob(name []byte, row *job) error {
+	w.s.dueFrom = min(w.s.dueFrom, millis(row.position()))
 	return errors.Join(w.putJSON(name, row), w.batch.Set(jobDueKey(row.position(), name), nil, nil))
 }
 
@@ -176,18 +178,35 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 	return leases, s.apply(w.batch, pebble.NoSync)
 }
 
+// dueJobs lists the names of jobs that are due. The caller holds jobMu.
+//
+// Jobs leave the front of their order all the time, and the engine has to step
+// over each that left until it has cleaned up. So it begins where it last found
+// something.
 func (s *Store) dueJobs(now time.Time, limit int) ([][]byte, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{rowJobDue},
-		UpperBound: binary.BigEndian.AppendUint64([]byte{rowJobDue}, uint64(now.UnixMilli())+1)})
+	until := millis(now) + 1
+	bound := func(at uint64) []byte { return binary.BigEndian.AppendUint64([]byte{rowJobDue}, at) }
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: bound(min(s.dueFrom, until)), UpperBound: bound(until)})
 	if err != nil {
 		return nil, &store.UnavailableError{Cause: err}
 	}
 	var names [][]byte
+	first := until
 	for ok := it.First(); ok && len(names) < limit; ok = it.Next() {
+		if len(names) == 0 {
+			first = binary.BigEndian.Uint64(it.Key()[1:9])
+		}
 		names = append(names, append([]byte{rowJob}, it.Key()[9:]...))
 	}
-	return names, it.Close()
+	if err := it.Close(); err != nil {
+		return nil, err
+	}
+	s.dueFrom = max(s.dueFrom, first)
+	return names, nil
 }
+
+// millis is a place in the order of due times.
+func millis(at time.Time) uint64 { return uint64(max(at.UnixMilli(), 0)) }
 
 func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) error {
 	if b.Empty() {

@@ -81,7 +81,7 @@ func jobName(subject, kind, target string) []byte {
 }
 
 func jobDueKey(due time.Time, name []byte) []byte {
-	b := binary.BigEndian.AppendUint64([]byte{rowJobDue}, uint64(max(due.UnixMilli(), 0)))
+	b := binary.BigEndian.AppendUint64([]byte{rowJobDue}, millis(due))
 	return append(b, name[1:]...)
 }
 

@@ -1,0 +1,423 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
+	"github.com/tocsin-gateway/tocsin/store/embedded"
+)
+
+// desk is a target that writes down what it is told.
+type desk struct {
+	mu   sync.Mutex
+	said []string
+	got  []*notify.Message
+	// answer, if set, is asked before a message counts as told.
+	answer func(ctx context.Context, m *notify.Message) error
+	start  time.Time
+}
+
+func (d *desk) Send(ctx context.Context, m *notify.Message) (notify.Memory, error) {
+	d.mu.Lock()
+	answer := d.answer
+	d.mu.Unlock()
+	if answer != nil {
+		if err := answer(ctx, m); err != nil {
+			return nil, err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.got = append(d.got, m)
+	d.said = append(d.said, fmt.Sprintf("%s %s %s firing=%d", m.SentAt.Sub(d.start).Round(time.Second), m.Event, m.Incident.Title, m.Incident.Alerts.Firing))
+	return notify.Memory{"sent": fmt.Sprint(len(d.said))}, nil
+}
+
+func (d *desk) fail(answer func(ctx context.Context, m *notify.Message) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answer = answer
+}
+
+// heard returns what was said since the last call.
+func (d *desk) heard() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	said := d.said
+	d.said = nil
+	return said
+}
+
+// office is a gateway on a virtual clock whose receivers are desks, one for each
+// webhook of the configuration.
+type office struct {
+	t     *testing.T
+	g     *gateway.Gateway
+	desks map[string]*desk
+	start time.Time
+	stop  func()
+}
+
+func newOffice(t *testing.T, text string) *office {
+	t.Helper()
+	c, err := config.Load([]byte(text), "test.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := embedded.Open("mem:", embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &office{t: t, desks: map[string]*desk{}, start: time.Now()}
+	ctx, cancel := context.WithCancel(context.Background())
+	o.g, err = gateway.New(ctx, gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), External: "https://tocsin.example.com/",
+		Receivers: func(r receivers.Options) (map[string]*notify.Integration, error) {
+			all := map[string]*notify.Integration{}
+			for _, receiver := range r.Alertmanager.Receivers {
+				for n := range receiver.WebhookConfigs {
+					in := &notify.Integration{Name: "webhook", Index: n, Receiver: receiver.Name, SendResolved: true, Acknowledges: true}
+					d := &desk{start: o.start}
+					in.Sender, o.desks[in.Target()] = d, d
+					all[in.Target()] = in
+				}
+			}
+			return all, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- o.g.Run(ctx) }()
+	o.stop = func() {
+		cancel()
+		if err := errors.Join(<-done, st.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	return o
+}
+
+func (o *office) do(method, path, body string) string {
+	o.t.Helper()
+	r := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	o.g.Engine.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		o.t.Fatalf("%s %s: got %d %s", method, path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// alert sends one alert; ended says that it is over.
+func (o *office) alert(name, host, severity string, ended bool) {
+	o.t.Helper()
+	end := ""
+	if ended {
+		end = `,"endsAt":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"`
+	}
+	o.do("POST", "/api/v2/alerts", fmt.Sprintf(`[{"labels":{"alertname":%q,"host":%q,"severity":%q},"startsAt":%q%s}]`, name, host, severity, o.start.UTC().Format(time.RFC3339Nano), end))
+}
+
+// at lets time pass until that long after the start.
+func (o *office) at(d time.Duration) {
+	time.Sleep(time.Until(o.start.Add(d)))
+	synctest.Wait()
+}
+
+func (o *office) heard(target string, want ...string) {
+	o.t.Helper()
+	synctest.Wait()
+	if got := o.desks[target].heard(); !slices.Equal(got, want) {
+		o.t.Errorf("%s at %s: heard\n\t%s\nwant\n\t%s", target, time.Since(o.start), strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+	}
+}
+
+// reference is the only incident's name.
+func (o *office) reference() string {
+	o.t.Helper()
+	list := o.do("GET", "/api/v1/incidents", "")
+	_, rest, ok := strings.Cut(list, `"reference":"`)
+	if !ok {
+		o.t.Fatalf("no incident in %s", list)
+	}
+	name, _, _ := strings.Cut(rest, `"`)
+	return name
+}
+
+const oneDesk = `
+route: {receiver: ops, group_wait: 30s, group_interval: 5m, repeat_interval: 4h}
+receivers: [{name: ops, webhook_configs: [{url: "http://127.0.0.1:1/"}]}]
+`
+
+// TestToldAsOftenAsNeeded: once after group_wait, news after group_interval, the
+// same again after repeat_interval until somebody works on it, and the end.
+func TestToldAsOftenAsNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk)
+		defer o.stop()
+		const ops = "ops/webhook[0]"
+		o.alert("Disk", "a", "warning", false)
+		o.at(20 * time.Second)
+		o.alert("Disk", "b", "warning", false)
+		o.heard(ops)
+		o.at(31 * time.Second)
+		o.heard(ops, "30s opened Disk firing=2")
+		o.at(time.Minute)
+		o.alert("Disk", "c", "warning", false)
+		o.at(5 * time.Minute)
+		o.heard(ops)
+		o.at(6 * time.Minute)
+		o.heard(ops, "5m30s updated Disk firing=3")
+		o.alert("Disk", "a", "warning", false) // a repeat is no news
+		o.at(4 * time.Hour)
+		o.heard(ops)
+		o.at(4*time.Hour + 6*time.Minute)
+		o.heard(ops, "4h5m30s repeated Disk firing=3")
+		o.do("POST", "/api/v1/incidents/"+o.reference()+"/acknowledge", `{"by":"alice"}`)
+		o.at(4*time.Hour + 7*time.Minute)
+		o.heard(ops, "4h6m0s acknowledged Disk firing=3")
+		o.at(6 * time.Hour)
+		o.heard(ops)
+		o.alert("Disk", "a", "warning", true)
+		o.at(24*time.Hour + time.Minute)
+		o.heard(ops, "6h0m30s updated Disk firing=2")
+		o.alert("Disk", "b", "warning", true)
+		o.alert("Disk", "c", "warning", true)
+		o.at(24*time.Hour + 5*time.Minute)
+		o.heard(ops)
+		o.at(7 * time.Hour)
+		o.heard(ops, "6h5m30s resolved Disk firing=0")
+		o.at(12 * time.Hour)
+		o.heard(ops)
+	})
+}
+
+// TestToldNothing: what is over before anybody was told needs no message.
+func TestToldNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk)
+		defer o.stop()
+		o.alert("Blip", "a", "warning", false)
+		o.at(10 * time.Second)
+		o.alert("Blip", "a", "warning", true)
+		o.at(10 * time.Hour)
+		o.heard("ops/webhook[0]")
+	})
+}
+
+// TestAPersonsWordIsToldAtOnce: nobody waits for group_interval to hear that a
+// person resolved it, or took the acknowledgement back.
+func TestAPersonsWordIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk)
+		defer o.stop()
+		o.alert("Disk", "a", "warning", false)
+		o.at(40 * time.Second)
+		name := o.reference()
+		for _, action := range []string{"acknowledge", "unacknowledge", "resolve", "reopen"} {
+			o.do("POST", "/api/v1/incidents/"+name+"/"+action, `{"by":"alice"}`)
+			o.at(time.Since(o.start) + time.Second)
+		}
+		o.heard("ops/webhook[0]", "30s opened Disk firing=1", "40s acknowledged Disk firing=1", "41s unacknowledged Disk firing=1", "42s resolved Disk firing=1", "43s opened Disk firing=1")
+	})
+}
+
+const escalating = `
+route:
+  receiver: ops
+  group_wait: 10s
+  routes:
+    - {matchers: ['severity="critical"'], receiver: pager, group_wait: 0s, continue: true}
+    - {receiver: ops}
+receivers:
+  - {name: ops, webhook_configs: [{url: "http://127.0.0.1:1/"}]}
+  - {name: pager, webhook_configs: [{url: "http://127.0.0.1:1/"}]}
+`
+
+// TestWorseIsToldAtOnceAndToMore: a severity that rises leads to those who are
+// told of such, and all who were told hear the end.
+func TestWorseIsToldAtOnceAndToMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, escalating)
+		defer o.stop()
+		o.alert("Disk", "a", "warning", false)
+		o.at(time.Minute)
+		o.heard("ops/webhook[0]", "10s opened Disk firing=1")
+		o.alert("Disk", "b", "critical", false)
+		o.at(2 * time.Minute)
+		o.heard("ops/webhook[0]", "1m0s updated Disk firing=2")
+		o.heard("pager/webhook[0]", "1m0s opened Disk firing=2")
+		o.do("POST", "/api/v1/incidents/"+o.reference()+"/severity", `{"by":"alice","severity":"info"}`)
+		o.at(3 * time.Minute)
+		o.alert("Disk", "a", "warning", true)
+		o.alert("Disk", "b", "critical", true)
+		o.at(20 * time.Minute)
+		o.heard("ops/webhook[0]", "2m0s updated Disk firing=2", "7m0s resolved Disk firing=0")
+		o.heard("pager/webhook[0]", "2m0s updated Disk firing=2", "7m0s resolved Disk firing=0")
+	})
+}
+
+// TestReceiverDownForAnHour: it recovers by itself, and hears how things are now,
+// once, and not what it missed.
+func TestReceiverDownForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk)
+		defer o.stop()
+		down := errors.New("refused")
+		o.desks["ops/webhook[0]"].fail(func(context.Context, *notify.Message) error { return down })
+		for n := range 10 {
+			o.alert(fmt.Sprint("Disk", n), "a", "warning", false)
+		}
+		o.at(20 * time.Minute)
+		for n := range 10 {
+			o.alert(fmt.Sprint("Disk", n), "b", "warning", false)
+			if n < 4 {
+				o.alert(fmt.Sprint("Disk", n), "a", "warning", true)
+				o.alert(fmt.Sprint("Disk", n), "b", "warning", true)
+			}
+		}
+		o.at(time.Hour)
+		o.desks["ops/webhook[0]"].fail(nil)
+		o.at(time.Hour + 6*time.Minute) // the longest pause is five minutes
+		got := o.desks["ops/webhook[0]"].heard()
+		if len(got) != 6 {
+			t.Fatalf("heard %d messages, want one for each of the 6 that are still open:\n%s", len(got), strings.Join(got, "\n"))
+		}
+		for _, line := range got {
+			if !strings.Contains(line, "opened") || !strings.HasSuffix(line, "firing=2") {
+				t.Errorf("heard %q, want how it is now", line)
+			}
+		}
+		o.at(2 * time.Hour)
+		o.heard("ops/webhook[0]")
+	})
+}
+
+// TestOneThatHangsDelaysNoOther: a target that never answers has its own lane.
+func TestOneThatHangsDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, escalating)
+		defer o.stop()
+		o.desks["ops/webhook[0]"].fail(func(ctx context.Context, _ *notify.Message) error { <-ctx.Done(); return ctx.Err() })
+		for n := range 500 {
+			o.alert(fmt.Sprint("Disk", n), "a", "critical", false)
+		}
+		o.at(10 * time.Second)
+		if got := len(o.desks["pager/webhook[0]"].heard()); got != 500 {
+			t.Errorf("the pager heard %d of 500 while another target hung", got)
+		}
+		o.at(time.Hour)
+		for n := range 5 {
+			o.alert(fmt.Sprint("Late", n), "a", "critical", false)
+		}
+		o.at(time.Hour + 2*time.Second)
+		if got := len(o.desks["pager/webhook[0]"].heard()); got != 5 {
+			t.Errorf("the pager heard %d of 5 after an hour of that", got)
+		}
+		o.desks["ops/webhook[0]"].fail(nil)
+		o.at(time.Hour + 20*time.Minute)
+		if got := len(o.desks["ops/webhook[0]"].heard()); got != 505 {
+			t.Errorf("the target that hung heard of %d incidents, want 505", got)
+		}
+	})
+}
+
+const withFallback = oneDesk2 + `
+notify: {fallback: phone, fallback_after: 5m}
+`
+
+const oneDesk2 = `
+route: {receiver: chat, group_wait: 0s, group_interval: 5m, repeat_interval: 4h}
+receivers:
+  - {name: chat, webhook_configs: [{url: "http://127.0.0.1:1/"}]}
+  - {name: phone, webhook_configs: [{url: "http://127.0.0.1:1/"}]}
+`
+
+// TestFallback: somebody else is told, and why, when a receiver stays down; and
+// hears how it ends.
+func TestFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, withFallback)
+		defer o.stop()
+		o.desks["chat/webhook[0]"].fail(func(context.Context, *notify.Message) error {
+			return &notify.Error{Reason: notify.ReasonServer, Err: errors.New("answered 502")}
+		})
+		o.alert("Disk", "a", "warning", false)
+		o.at(4 * time.Minute)
+		o.heard("phone/webhook[0]")
+		o.at(12 * time.Minute)
+		phone := o.desks["phone/webhook[0]"]
+		if said := phone.heard(); len(said) != 1 || !strings.Contains(said[0], "opened Disk") {
+			t.Fatalf("the fallback heard %q, want one opened", said)
+		}
+		if got := phone.got[0].Plain(); !strings.Contains(got, "webhook of receiver chat is unreachable (answered 502)") {
+			t.Errorf("the message does not say why:\n%s", got)
+		}
+		o.desks["chat/webhook[0]"].fail(nil)
+		o.at(20 * time.Minute)
+		o.alert("Disk", "a", "warning", true)
+		o.at(40 * time.Minute)
+		if said := phone.heard(); len(said) != 1 || !strings.Contains(said[0], "resolved Disk") {
+			t.Errorf("the fallback heard %q at the end, want one resolved", said)
+		}
+	})
+}
+
+// TestGivenUp: what a target will never take is listed, and can be tried again.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk2)
+		defer o.stop()
+		tries := 0
+		o.desks["chat/webhook[0]"].fail(func(context.Context, *notify.Message) error {
+			tries++
+			return &notify.Error{Reason: notify.ReasonClient, Permanent: true, Err: errors.New("answered 404")}
+		})
+		o.alert("Disk", "a", "warning", false)
+		o.at(time.Hour)
+		if tries != 1 {
+			t.Errorf("tried %d times what will never be taken", tries)
+		}
+	})
+}
+
+// TestFlapping: it is said once that it flaps, and then how it is when it is over.
+func TestFlapping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, strings.Replace(oneDesk, "group_interval: 5m", "group_interval: 1s", 1)+"correlate: {reopen_window: 1h}\n")
+		defer o.stop()
+		const ops = "ops/webhook[0]"
+		for n := range 20 {
+			at := time.Duration(n) * 2 * time.Minute
+			o.at(at)
+			o.do("POST", "/api/v2/alerts", fmt.Sprintf(`[{"labels":{"alertname":"Disk","host":"a"},"startsAt":%q}]`, time.Now().UTC().Format(time.RFC3339Nano)))
+			o.at(at + time.Minute)
+			o.alert("Disk", "a", "", true)
+		}
+		o.at(time.Hour + 30*time.Minute)
+		said := o.desks[ops].heard()
+		if len(said) > 10 {
+			t.Errorf("heard %d messages of 40 changes:\n\t%s", len(said), strings.Join(said, "\n\t"))
+		}
+		if len(said) == 0 || !strings.Contains(said[len(said)-1], "resolved") {
+			t.Errorf("the last heard is not how it ended:\n\t%s", strings.Join(said, "\n\t"))
+		}
+	})
+}
