@@ -83,7 +83,7 @@ var picture = []struct {
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
 	{"web/webtest", []string{"web"}},
-	{"web", []string{"ingest/fields", "router", "incident", "alert", "store", "config/secret"}},
+	{"web", []string{"ingest/fields", "notify", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "notify", "notify/receivers", "recorder", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.

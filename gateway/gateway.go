@@ -115,6 +115,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.Pipeline.SetOutside(&g.outside)
 	api := web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
 		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
+	if g.notifier != nil {
+		api.Notifications = g.notifier
+	}
 	if o.Recorder != nil {
 		api.Recordings = recordings{o.Recorder}
 	}

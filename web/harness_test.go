@@ -148,9 +148,10 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 		t.Fatal(err)
 	}
 	o := web.Options{Pipeline: s.pipeline, Store: s.store, Log: log, Now: s.clock.now, Version: "test", Retry: s.retry, Explain: s.explain,
-		Backup:     func(_ context.Context, w io.Writer) error { return s.backup(w) },
-		Recordings: &recordings{s: s, all: []web.Recording{recording("first", `{"n":1}`)}},
-		HasSource:  func(name string) bool { return name == "alertmanager" || name == "prometheus" }}
+		Backup:        func(_ context.Context, w io.Writer) error { return s.backup(w) },
+		Notifications: &notifications{s: s},
+		Recordings:    &recordings{s: s, all: []web.Recording{recording("first", `{"n":1}`)}},
+		HasSource:     func(name string) bool { return name == "alertmanager" || name == "prometheus" }}
 	for _, c := range change {
 		c(&o)
 	}

@@ -51,6 +51,8 @@ type Options struct {
 	Explain func(ctx context.Context, source string, payload []byte) (Explanation, error)
 	// Backup writes a copy of the store as a tar archive.
 	Backup func(ctx context.Context, w io.Writer) error
+	// Notifications tells people; nil means that nobody does.
+	Notifications Notifications
 	// Recordings are the requests that were recorded; nil means that none are.
 	Recordings Recordings
 	Log        *slog.Logger
@@ -103,6 +105,9 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/incidents/:id", a.incident)
 	viewer.GET("/incidents/:id/alerts", a.alerts)
 	viewer.GET("/incidents/:id/timeline", a.timeline)
+	viewer.GET("/incidents/:id/notifications", a.notifications)
+	viewer.GET("/incidents/:id/notifications/preview", a.preview)
+	viewer.GET("/undelivered", a.undelivered)
 	viewer.GET("/deadletters", a.letters)
 	viewer.GET("/deadletters/:id", a.letter)
 	viewer.POST("/explain", a.explain)
@@ -117,6 +122,8 @@ func (a *API) Register(engine *gin.Engine) {
 	responder.POST("/incidents/:id/note", a.note)
 	responder.POST("/incidents/:id/phase", a.phase)
 	responder.POST("/incidents/:id/severity", a.severity)
+	responder.POST("/incidents/:id/notifications/retry", a.again)
+	responder.POST("/receivers/:id/test", a.testReceiver)
 
 	admin.POST("/deadletters/:id/retry", a.retryLetter)
 	admin.GET("/recordings", a.recordings)

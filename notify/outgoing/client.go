@@ -78,6 +78,9 @@ type Answer struct {
 // Do sends a request. A status that is not 2xx is an error, with what the target
 // said; the answer is there all the same.
 func (c *Client) Do(r *http.Request) (Answer, error) {
+	if look := notify.CaptureOf(r.Context()); look != nil {
+		return Answer{}, captured(look, r)
+	}
 	response, err := c.http.Do(r)
 	if err != nil {
 		return Answer{}, c.failed(r.Context(), err)
@@ -93,6 +96,16 @@ func (c *Client) Do(r *http.Request) (Answer, error) {
 		return a, c.Refused(a, "")
 	}
 	return a, nil
+}
+
+// captured shows a request in place of sending it. Its address and its headers
+// may hold secrets.
+func captured(look *notify.Capture, r *http.Request) error {
+	look.Method, look.ContentType = r.Method, r.Header.Get("Content-Type")
+	if r.Body != nil {
+		look.Body, _ = io.ReadAll(r.Body) // it is in memory
+	}
+	return &notify.Error{Reason: notify.ReasonOther, Permanent: true, Err: notify.ErrCaptured}
 }
 
 // JSON sends a body as JSON, with further headers in pairs of name and value.
