@@ -97,7 +97,7 @@ var picture = []struct {
 	// It also has to know what of a notification is nobody's business.
 	{"send", []string{"ingest/nagios"}},
 	// Wiring.
-	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "notify/receivers", "recorder", "router", "send", "simulate", "spool", "store/...", "web"}},
+	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "notify", "notify/receivers", "recorder", "router", "send", "simulate", "spool", "store/...", "web"}},
 }
 
 // libraries says where a library may be imported.
