@@ -117,9 +117,9 @@ func (m *Message) Resolved() bool { return m.Event == Resolved }
 // Sender tells one target. It is called by one goroutine at a time for one
 // incident, and by several for different ones.
 type Sender interface {
-	// Send returns what it wants to remember; nil keeps what it had. It returns
-	// an *Error if the target was not told, and not before it is sure what became
-	// of the request or ctx ends.
+	// Send returns what it wants to remember, also beside an error; nil keeps what
+	// it had. It returns an *Error if the target was not told, or not all of those
+	// that it tells, and not before it is sure what became of the request or ctx ends.
 	Send(ctx context.Context, m *Message) (Memory, error)
 }
 

@@ -353,15 +353,15 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 		a.Templates = Cut(failed.Error(), 500)
 		w.metrics.templates.WithLabelValues(in.Receiver, in.Name).Add(float64(len(m.failed)))
 	}
+	if memory != nil {
+		t.Memory = memory // also if it failed: some of those it tells may know
+	}
 	if err != nil {
 		return w.failed(ctx, s, in, l, id, t, m, a, asError(err))
 	}
 	late := m.SentAt.Sub(l.Due)
 	w.metrics.sent(in, max(late, 0)+took)
 	w.log.InfoContext(ctx, "notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "took", took)
-	if memory != nil {
-		t.Memory = memory
-	}
 	wasGivenUp := t.GivenUp
 	t.Seq, t.At = m.Incident.TimelineLength, m.SentAt
 	t.is(m.Incident)
