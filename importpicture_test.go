@@ -78,7 +78,7 @@ var picture = []struct {
 	{"notify/targettest", []string{"notify", "incident", "alert"}},
 	{"notify/receivers", []string{"notify/...", "config/secret"}},
 	{"notify", []string{"incident", "alert", "store"}},
-	{"notify/...", []string{"notify", "notify/outgoing", "incident", "alert", "config/secret"}},
+	{"notify/...", []string{"notify", "notify/block", "notify/outgoing", "incident", "alert", "config/secret"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.

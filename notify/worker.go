@@ -406,7 +406,14 @@ func (w *Worker) failed(ctx context.Context, s *Settings, in *Integration, l sto
 	}
 	t.log(a)
 	w.metrics.failed(in, e.Reason, giveUp)
-	w.log.ErrorContext(ctx, "not notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "attempt", t.Failures,
+	level := slog.LevelDebug // what goes on failing is said when it begins and when it ends
+	switch {
+	case giveUp:
+		level = slog.LevelError
+	case t.Failures == 1:
+		level = slog.LevelWarn
+	}
+	w.log.Log(ctx, level, "not notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "attempt", t.Failures,
 		"reason", e.Reason, "given_up", giveUp, "err", e)
 	if err := w.keep(ctx, id, t); err != nil {
 		return err

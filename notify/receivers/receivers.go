@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/outgoing"
+	"github.com/tocsin-gateway/tocsin/notify/webhook"
 )
 
 // Options are what the integrations are made of.
@@ -91,6 +92,9 @@ func (b *building) add(name string, index int, h hears, make func() (notify.Send
 }
 
 func (b *building) all() {
+	for n, c := range b.receiver.WebhookConfigs {
+		b.add("webhook", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return webhook.New(c, b.templates, b.dial) })
+	}
 }
 
 // Names are those of the integrations, as in metrics and in notify.rates.
