@@ -227,7 +227,7 @@ func TestHostile(t *testing.T) {
 	s := targettest.NewTeams(t)
 	for _, yaml := range []string{"", "\ntitle: '{{ .CommonAnnotations.summary }}'\ntext: '{{ .CommonAnnotations.summary }} {{ .CommonLabels.x }}'"} {
 		to := sender(t, usual(s)+yaml)
-		for _, text := range append(targettest.HostileTexts(), "# head\n- list\n1. one\n> quote\n= x", "{{DATE(2026-11-21T06:08:00Z,SHORT)}}", strings.Repeat(`\`, 5000), strings.Repeat(`"`, 40_000), strings.Repeat("*", 40_001), strings.Repeat("日", 20_000)) {
+		for _, text := range append(targettest.HostileTexts(), "# head\n- list\n1. one\n> quote\n= x", "{{DATE(2026-11-21T06:08:00Z,SHORT)}}", strings.Repeat(`\`, 5000), "x"+strings.Repeat(`\`, 5000), strings.Repeat(`"`, 40_000), strings.Repeat("*", 40_001), strings.Repeat("日", 20_000)) {
 			for _, e := range []notify.Event{notify.Opened, notify.Acknowledged, notify.Resolved} {
 				m := targettest.Hostile(targettest.Message(e), text)
 				m.Remark = text

@@ -182,8 +182,8 @@ func (c *TeamsCard) element(e map[string]any) string {
 var (
 	teamsEscaped = regexp.MustCompile("\\\\[\\\\`*_\\[\\]~{}|#+.)=>-]")
 	teamsMarkup  = []*regexp.Regexp{
-		regexp.MustCompile(`<\s*/?\s*[a-zA-Z!]`), regexp.MustCompile(`\]\s*\(`), regexp.MustCompile(`\*[^*\n]+\*`), regexp.MustCompile("`[^`\n]+`"), regexp.MustCompile(`~~[^~\n]+~~`),
-		regexp.MustCompile(`(?m)(^|\W)_[^_\n]+_`), regexp.MustCompile(`\{\{`), regexp.MustCompile(`\\$`),
+		regexp.MustCompile(`<\s*/?\s*[a-zA-Z!]`), regexp.MustCompile(`\]\(`), regexp.MustCompile(`\*[^*\n]+\*`), regexp.MustCompile("`[^`\n]+`"), regexp.MustCompile(`~~[^~\n]+~~`),
+		regexp.MustCompile(`(?m)(^|\W)_[^_\n]+_`), regexp.MustCompile(`\{\{`), regexp.MustCompile(`\\`),
 	}
 )
 

@@ -676,7 +676,10 @@ func eachSlackText(v any, do func(string)) {
 
 var (
 	slackControl = regexp.MustCompile(`<([^<>]*)>`)
-	slackName2   = regexp.MustCompile(`@[\w.-]+`)
+	// slackEntity are the only entities that there are; the sign that begins them is
+	// not written otherwise.
+	slackEntity = regexp.MustCompile(`&(amp|lt|gt);`)
+	slackName2  = regexp.MustCompile(`@[\w.-]+`)
 )
 
 // readMarkup finds what is live in a text: what stands in angle brackets, and bare
@@ -690,6 +693,9 @@ func (m *SlackMessage) readMarkup(text string, names bool) {
 		case strings.Contains(inner, "|"):
 			m.Links = append(m.Links, inner)
 		}
+	}
+	if strings.Contains(slackEntity.ReplaceAllString(text, ""), "&") {
+		m.Live = append(m.Live, "&")
 	}
 	if names {
 		m.Live = append(m.Live, slackName2.FindAllString(text, -1)...)
