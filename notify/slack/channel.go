@@ -25,6 +25,8 @@ const (
 	// orphanAge is after how long a channel without a purpose was left by an attempt
 	// that has ended: no attempt takes so long.
 	orphanAge = 15 * time.Second
+	// The types of channels.
+	publicChannel, privateChannel = "public_channel", "private_channel"
 )
 
 // conversation is a channel,
@@ -144,9 +146,13 @@ func (t *telling) create(ctx context.Context) (id string, err error) {
 	if word(err) != "name_taken" {
 		return id, err
 	}
-	taken, _ := t.channels(ctx, "public_channel", func(c *conversation) bool { return strings.HasPrefix(c.Name, base) })
+	taken, all := t.channels(ctx, publicChannel, func(c *conversation) bool { return strings.HasPrefix(c.Name, base) })
 	if id := t.ours(ctx, taken); id != "" {
 		return id, nil
+	}
+	if !all && !t.s.denied(list+publicChannel) {
+		// It may be among those that we did not see.
+		return "", &notify.Error{Reason: notify.ReasonServer, Err: errors.New(list + ": the channels cannot be listed now")}
 	}
 	for n := 2; n < channelsPerDay; n++ {
 		name := base + "-" + strconv.Itoa(n)

@@ -177,3 +177,24 @@ func TestNoChannel(t *testing.T) {
 		t.Errorf("channels %v", got)
 	}
 }
+
+// TestChannelListed: the incident's channel is found though the usual one is private
+// and may not be listed; and it is not made twice because the list fails.
+func TestChannelListed(t *testing.T) {
+	s := targettest.NewSlack(t, "alerts", "news")
+	s.Change("alerts", func(c *targettest.SlackChannel) { c.Private = true })
+	first := send(t, sender(t, apiBlock(s), perMajor), message(notify.Opened), nil)
+	second := send(t, sender(t, apiBlock(s), perMajor), message(notify.Opened), nil)
+	if first["room_channel"] != second["room_channel"] || len(s.Channels()) != 3 {
+		t.Errorf("channels %v", s.Channels())
+	}
+	for _, word := range []string{"internal_error", "ratelimited"} {
+		to := sender(t, strings.Replace(apiBlock(s), "'#alerts'", s.Channel("alerts").ID, 1), slack.Options{ChannelPerMajor: true})
+		s.Refuse("conversations.list", word)
+		_, err := to.Send(t.Context(), message(notify.Opened))
+		check(t, word, err, notify.Error{Reason: notify.ReasonServer})
+		if len(s.Channels()) != 3 {
+			t.Errorf("%s: channels %v", word, s.Channels())
+		}
+	}
+}

@@ -107,6 +107,18 @@ func hidden(u *url.URL) []string {
 	return []string{u.String(), u.RequestURI()}
 }
 
+// Threads reports whether a block goes through the Web API, as far as that can be
+// known now: then an incident has one message that is edited, and a message that is
+// sent twice is recognised. Otherwise every event is a message.
+func Threads(c *config.SlackConfig) bool {
+	if c.APIURL != nil {
+		return isAPI(c.APIURL.URL)
+	}
+	text, err := outgoing.ReadSecret("", c.APIURLFile)
+	u, bad := url.Parse(text)
+	return err == nil && bad == nil && isAPI(u)
+}
+
 // isAPI tells the Web API from an incoming webhook.
 func isAPI(u *url.URL) bool { return strings.HasSuffix(u.Path, "/"+postMessage) }
 

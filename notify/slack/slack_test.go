@@ -518,7 +518,7 @@ func TestHostile(t *testing.T) {
 	}
 	every += "\nfields: [{title: '{{ .CommonLabels.x }}', value: '{{ .CommonAnnotations.summary }}'}]\nactions: [{type: button, text: '{{ .CommonLabels.x }}', url: '{{ .CommonAnnotations.summary }}'}]"
 	options := slack.Options{ChannelPerMajor: true, AnnounceIn: []string{"news"}}
-	for name, yaml := range map[string]string{"default": "", "every field": every, "link_names": "\nlink_names: true", "every field, link_names": every + "\nlink_names: true"} {
+	for name, yaml := range map[string]string{"default": "", "every field": every, "every field, link_names": every + "\nlink_names: true"} {
 		for n, text := range append(targettest.HostileTexts(), strings.Repeat("&", 9000), "x"+strings.Repeat("&", 9000), "xx"+strings.Repeat("<", 9000)) {
 			s := targettest.NewSlack(t, "alerts", "news")
 			to, hook := sender(t, apiBlock(s)+yaml, options), sender(t, hookBlock(s)+yaml, options)
@@ -584,6 +584,20 @@ func TestGuard(t *testing.T) {
 	check(t, "guard", err, notify.Error{Reason: notify.ReasonClient, Permanent: true})
 	if n := len(s.Requests()); n != 0 {
 		t.Errorf("%d requests", n)
+	}
+}
+
+// TestThreads: which blocks can edit.
+func TestThreads(t *testing.T) {
+	s := targettest.NewSlack(t)
+	file := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(file, []byte(s.APIURL()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for yaml, want := range map[string]bool{apiBlock(s): true, hookBlock(s): false, "api_url_file: " + file: true, "api_url_file: " + file + "x": false} {
+		if got := slack.Threads(block(t, yaml)); got != want {
+			t.Errorf("%s: %v", yaml, got)
+		}
 	}
 }
 

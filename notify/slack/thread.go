@@ -44,8 +44,9 @@ const (
 	lookPages, lookLimit = 4, 50
 	// skew is how far apart our clock and Slack's may be.
 	skew = time.Minute
-	// deniedFor is how long a method is not asked that the token does not allow.
-	deniedFor = time.Hour
+	// waitLimit is the longest that a method is not asked because it was asked too
+	// often, and deniedFor how long one that the token does not allow.
+	waitLimit, deniedFor = 5 * time.Minute, time.Hour
 )
 
 // place is where an incident is told.
@@ -320,7 +321,8 @@ func (t *telling) find(ctx context.Context, channel, thread, part string) (id, t
 // reports whether it could be read. What the token does not allow is not asked
 // again for some time.
 func (t *telling) look(ctx context.Context, method string, query url.Values, into answer) bool {
-	if !t.s.mayAsk(method) {
+	asked := method + query.Get("types") // each type has a scope of its own
+	if !t.s.mayAsk(asked) {
 		return false
 	}
 	for limit := lookLimit; limit > 0; limit /= 5 {
@@ -333,10 +335,10 @@ func (t *telling) look(ctx context.Context, method string, query url.Values, int
 		case !errors.As(err, &e):
 			return false // unreachable: they all are
 		case word(err) == "missing_scope":
-			t.s.dontAsk(method, deniedFor)
+			t.s.dontAsk(asked, deniedFor)
 			return false
 		case e.Reason == notify.ReasonRateLimited:
-			t.s.dontAsk(method, max(e.RetryAfter, skew))
+			t.s.dontAsk(asked, min(max(e.RetryAfter, skew), waitLimit))
 			return false
 		case e.Reason != notify.ReasonOther || ctx.Err() != nil:
 			return false
@@ -355,6 +357,13 @@ func (s *Sender) dontAsk(method string, d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unasked[method] = s.now().Add(d)
+}
+
+// denied: the token does not allow the method, as far as we know.
+func (s *Sender) denied(method string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unasked[method].Sub(s.now()) > waitLimit
 }
 
 // idsKept bounds the names of channels that are remembered; a template may make many.
@@ -384,7 +393,7 @@ func (t *telling) id(ctx context.Context, channel string) string {
 	if id != "" || name == "" || strings.HasPrefix(name, "@") {
 		return id
 	}
-	for _, kind := range []string{"public_channel", "private_channel"} {
+	for _, kind := range []string{publicChannel, privateChannel} {
 		all, _ := t.channels(ctx, kind, func(c *conversation) bool { return c.Name == name })
 		if len(all) > 0 {
 			t.s.learn(name, all[0].ID)

@@ -44,7 +44,9 @@ type SlackChannel struct {
 	ID, Name, Purpose, Creator string
 	Created                    time.Time
 	Archived                   bool
-	Messages                   []*SlackMessage
+	// Private: only those who are in it know of it.
+	Private  bool
+	Messages []*SlackMessage
 }
 
 // SlackMessage is a message as people see it.
@@ -450,7 +452,7 @@ func (s *Slack) list(args map[string]any) (map[string]any, string, string) {
 	}
 	var all []any
 	for _, c := range s.channels {
-		if c.Archived && args["exclude_archived"] == "true" {
+		if c.Private || c.Archived && args["exclude_archived"] == "true" {
 			continue
 		}
 		all = append(all, map[string]any{"id": c.ID, "name": c.Name, "creator": c.Creator, "created": c.Created.Unix(), "is_archived": c.Archived,
