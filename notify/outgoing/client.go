@@ -37,6 +37,8 @@ const UserAgent = "Tocsin"
 type Client struct {
 	http    *http.Client
 	secrets *strings.Replacer
+	// pairs are what secrets is made of.
+	pairs []string
 	// Now is the clock that Retry-After dates are compared with.
 	now func() time.Time
 }
@@ -58,13 +60,7 @@ func New(c *commoncfg.HTTPClientConfig, dial DialFunc, secrets ...string) (*Clie
 	}
 	// A redirect would carry the message, and its secrets, to where nobody meant it to go.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	var pairs []string
-	for _, s := range secrets {
-		if s != "" {
-			pairs = append(pairs, s, "<secret>")
-		}
-	}
-	return &Client{http: client, secrets: strings.NewReplacer(pairs...), now: time.Now}, nil
+	return (&Client{http: client, now: time.Now}).With(secrets...), nil
 }
 
 // Answer is what a target answered.
