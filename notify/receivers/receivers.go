@@ -11,7 +11,10 @@ import (
 	amconfig "github.com/prometheus/alertmanager/config"
 
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/msteams"
 	"github.com/tocsin-gateway/tocsin/notify/outgoing"
+	"github.com/tocsin-gateway/tocsin/notify/rocketchat"
+	"github.com/tocsin-gateway/tocsin/notify/slack"
 	"github.com/tocsin-gateway/tocsin/notify/webhook"
 )
 
@@ -20,8 +23,10 @@ type Options struct {
 	// Alertmanager holds the receivers; nil means that there are none.
 	Alertmanager *amconfig.Config
 	Config       notify.Config
-	Templates    *notify.Templates
-	Log          *slog.Logger
+	// Slack is what the file says of Slack beside Alertmanager's blocks.
+	Slack     slack.Options
+	Templates *notify.Templates
+	Log       *slog.Logger
 }
 
 // New makes the integrations of all receivers, by target.
@@ -36,7 +41,7 @@ func New(o Options) (map[string]*notify.Integration, error) {
 	}
 	for n := range o.Alertmanager.Receivers {
 		r := &o.Alertmanager.Receivers[n]
-		b := &building{receiver: r, templates: o.Templates, dial: dial, log: o.Log}
+		b := &building{receiver: r, templates: o.Templates, dial: dial, log: o.Log, slack: o.Slack}
 		if b.all(); b.err != nil {
 			return nil, b.err
 		}
@@ -71,6 +76,7 @@ type building struct {
 	templates *notify.Templates
 	dial      outgoing.DialFunc
 	log       *slog.Logger
+	slack     slack.Options
 	made      []*notify.Integration
 	err       error
 }
@@ -92,6 +98,16 @@ func (b *building) add(name string, index int, h hears, make func() (notify.Send
 }
 
 func (b *building) all() {
+	for n, c := range b.receiver.SlackConfigs {
+		threads := slack.Threads(c)
+		b.add("slack", n, hears{c.SendResolved(), threads, threads}, func() (notify.Sender, error) { return slack.New(c, b.templates, b.dial, b.slack) })
+	}
+	for n, c := range b.receiver.RocketchatConfigs {
+		b.add("rocketchat", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return rocketchat.New(c, b.templates, b.dial) })
+	}
+	for n, c := range b.receiver.MSTeamsV2Configs {
+		b.add("msteamsv2", n, hears{resolved: c.SendResolved()}, func() (notify.Sender, error) { return msteams.New(c, b.templates, b.dial) })
+	}
 	for n, c := range b.receiver.WebhookConfigs {
 		b.add("webhook", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return webhook.New(c, b.templates, b.dial) })
 	}
