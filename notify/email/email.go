@@ -5,14 +5,11 @@ package email
 
 import (
 	"context"
-	"encoding/hex"
-	"hash/fnv"
 	"maps"
 	"net"
 	"net/textproto"
 	"regexp"
 	"slices"
-	"strings"
 
 	amconfig "github.com/prometheus/alertmanager/config"
 
@@ -50,9 +47,6 @@ func New(c *amconfig.EmailConfig, t *notify.Templates, dial outgoing.DialFunc) (
 	return s, nil
 }
 
-// memoryReached is where the memory has which mail, and who of its recipients got it.
-const memoryReached = "reached"
-
 // Send implements notify.Sender. A recipient who already got this very mail does
 // not get it again when it is repeated for the others.
 func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, error) {
@@ -60,52 +54,18 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	if err != nil {
 		return nil, err
 	}
-	reached := reachedBy(m.Memory, m.MessageID())
-	waiting := slices.DeleteFunc(slices.Clone(e.to), func(a string) bool { return slices.Contains(reached, short(a)) })
+	reached := block.ReachedBy(m)
+	waiting := slices.DeleteFunc(slices.Clone(e.to), reached.Has)
 	var r result
 	if len(waiting) > 0 {
 		r = s.deliver(ctx, e, waiting)
 	}
-	for _, a := range r.accepted {
-		reached = append(reached, short(a))
+	for _, one := range r.accepted {
+		reached.Add(one)
 	}
-	err = r.err
-	if e, ok := err.(*notify.Error); ok && e.Permanent && len(reached) > 0 {
-		// The others will never get it. What they miss is said where the message is shown.
-		m.Warn("to", err)
-		err = nil
+	more := notify.Memory{}
+	if m.Memory[threadFirst] == "" {
+		more[threadFirst] = e.id
 	}
-	if err != nil {
-		if len(reached) == 0 {
-			return nil, err
-		}
-		memory := maps.Clone(m.Memory)
-		if memory == nil {
-			memory = notify.Memory{}
-		}
-		memory[memoryReached] = m.MessageID() + " " + strings.Join(reached, " ")
-		return memory, err
-	}
-	memory := m.Counted()
-	delete(memory, memoryReached)
-	if memory[threadFirst] == "" {
-		memory[threadFirst] = e.id
-	}
-	return memory, nil
-}
-
-// reachedBy are those who got the mail with the id.
-func reachedBy(memory notify.Memory, id string) []string {
-	words := strings.Fields(memory[memoryReached])
-	if len(words) == 0 || words[0] != id {
-		return nil
-	}
-	return words[1:]
-}
-
-// short stands for an address in the memory, which is small.
-func short(address string) string {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(address)) // it never fails
-	return hex.EncodeToString(h.Sum(nil))
+	return reached.Result(r.err, more)
 }

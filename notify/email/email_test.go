@@ -475,7 +475,9 @@ func TestSilentFarewell(t *testing.T) {
 
 func TestRefusedDial(t *testing.T) {
 	c := load(t, "127.0.0.1:9", plain)
-	s, err := New(c, templates(t), func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("an address that no message may go to") })
+	s, err := New(c, templates(t), func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("an address that no message may go to")
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,9 +71,7 @@ func transact(ctx context.Context, c *smtp.Client, e *envelope, to []string) res
 		if !errors.As(err, &answer) {
 			return result{err: f} // the connection is gone
 		}
-		if was, _ := refused.(*notify.Error); was == nil || was.Permanent && !f.Permanent {
-			refused = f
-		}
+		refused = block.Worse(refused, f)
 	}
 	if len(accepted) == 0 {
 		return result{err: refused}
