@@ -38,3 +38,9 @@ func (m *Message) sent() int {
 	}
 	return n
 }
+
+// Warn adds to what failed while the message was written and sent, of which the
+// target, or most of those that it tells, heard all the same.
+func (m *Message) Warn(field string, err error) {
+	m.failed = append(m.failed, TemplateError{field, err})
+}

@@ -36,8 +36,12 @@ func Or(set *bool, otherwise bool) bool {
 	return *set
 }
 
-// secretLimit is the largest file that is read as a secret, in bytes.
-const secretLimit = 64 << 10
+const (
+	// secretLimit is the largest file that is read as a secret, in bytes.
+	secretLimit = 64 << 10
+	// secretShortest is the shortest text that Scrub hides, in bytes.
+	secretShortest = 4
+)
 
 // Secret returns a value, or what its file holds now: it may have been rotated.
 // The error, which does not name the value, is for a later attempt.
@@ -67,7 +71,8 @@ func File(name string) (string, error) {
 }
 
 // Scrub hides secrets in what an error says. They may be longer than what one
-// attempt knows, as files change, so it is done for each.
+// attempt knows, as files change, so it is done for each. What is too short to be
+// one is left.
 func Scrub(err error, secrets ...string) error {
 	var e *notify.Error
 	if !errors.As(err, &e) {
@@ -75,7 +80,7 @@ func Scrub(err error, secrets ...string) error {
 	}
 	text := e.Err.Error()
 	for _, s := range secrets {
-		if s != "" {
+		if len(s) >= secretShortest {
 			text = strings.ReplaceAll(text, s, "<secret>")
 			text = strings.ReplaceAll(text, url.QueryEscape(s), "<secret>")
 		}
