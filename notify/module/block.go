@@ -38,7 +38,9 @@ type block struct {
 	wholeData bool
 	// keyPerMessage: the tool drops a message with the key of another one.
 	keyPerMessage bool
-	rate          notify.Rate
+	// unguarded: it makes its connections without our guard.
+	unguarded bool
+	rate      notify.Rate
 	// unformatted is the block without markup, for a text that the tool cannot read.
 	unformatted *block
 }
@@ -210,6 +212,7 @@ func snsBlock(n int, c *amconfig.SNSConfig) *block {
 	b := newBlock("sns", n, clean, c)
 	own := *c
 	own.HTTPConfig = httpConfig(c.HTTPConfig)
+	own.HTTPConfig.TLSConfig.CAFile, b.unguarded = bundleFor(c)
 	size := octets(240 << 10)
 	if c.PhoneNumber != "" {
 		size = octets(1600)

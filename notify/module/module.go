@@ -46,6 +46,9 @@ func New(r amconfig.Receiver, t *notify.Templates, dial outgoing.DialFunc, log *
 			all = errors.Join(all, fmt.Errorf("notify: receiver %s: %s_configs[%d]: %w", r.Name, b.name, b.index, err))
 			continue
 		}
+		if b.unguarded && dial != nil {
+			log.Warn("use_aws_http_client: the networks that no message may go to are not kept from this one", "integration", b.name, "index", b.index)
+		}
 		out = append(out, notify.Integration{Name: b.name, Index: b.index, Receiver: r.Name, Sender: s, SendResolved: s.sendResolved,
 			Recognises: b.recognises, Rate: b.rate})
 	}

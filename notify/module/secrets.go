@@ -15,6 +15,9 @@ import (
 	commoncfg "github.com/prometheus/common/config"
 )
 
+// secretPart is how long a part of a secret URL is that is one by itself, in bytes.
+const secretPart = 16
+
 // secretFileLimit is what is read of a file with a secret, in bytes.
 const secretFileLimit = 64 << 10
 
@@ -104,7 +107,11 @@ func (s *secrets) address(u *url.URL) {
 	if u.Path != "" && u.Path != "/" {
 		s.add(u.RequestURI())
 		s.add(u.Path)
-		s.add(u.Path[strings.LastIndexByte(u.Path, '/')+1:])
+		for part := range strings.SplitSeq(u.Path, "/") {
+			if len(part) >= secretPart {
+				s.add(part)
+			}
+		}
 	}
 	s.login(u)
 }
