@@ -28,10 +28,9 @@ type block struct {
 	main int
 	// needsText: the tool refuses a message without it.
 	needsText bool
-	// escape makes inert what came with an alert; ownEscape what is ours, if that is
-	// done in another way.
-	escape, ownEscape func(string) string
-	secrets           *secrets
+	// escape makes inert what came with an alert.
+	escape  func(string) string
+	secrets *secrets
 	// recognises: the tool shows a message once that it is sent twice.
 	recognises bool
 	// wholeData: the tool is sent the data that templates see.
@@ -148,8 +147,6 @@ func telegramBlockAs(n int, c *telegram.TelegramConfig, mode string) *block {
 	own := *c
 	own.HTTPConfig, own.ParseMode = httpConfig(c.HTTPConfig), mode
 	switch mode {
-	case "HTML":
-		b.ownEscape = asHTML(mentions)
 	case "Markdown":
 		b.escape = telegramMarkdown
 	case "MarkdownV2":
@@ -181,9 +178,6 @@ func pushoverBlock(n int, c *amconfig.PushoverConfig) *block {
 	b := newBlock("pushover", n, clean, c)
 	own := *c
 	own.HTTPConfig = httpConfig(c.HTTPConfig)
-	if c.HTML {
-		b.ownEscape = asHTML(clean)
-	}
 	b.take(&own.Message, field{name: "message", html: c.HTML, fragile: c.HTML, limit: characters(1024)})
 	b.take(&own.Title, field{name: "title", use: title, limit: characters(250)})
 	b.take(&own.URL, field{name: "url", use: link, limit: characters(512)})
@@ -227,7 +221,7 @@ func snsBlock(n int, c *amconfig.SNSConfig) *block {
 	for name, value := range c.Attributes {
 		path := "attributes." + name
 		b.take(&name, field{name: path, use: code, limit: octets(256)})
-		b.take(&value, field{name: path, use: code, limit: octets(1024)})
+		b.take(&value, field{name: path, use: code, limit: octets(1024), instead: "-"})
 		own.Attributes[name] = value
 	}
 	b.needsText, b.keyPerMessage = true, true

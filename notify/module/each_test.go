@@ -157,6 +157,11 @@ func TestWeChatForgetsATokenEarly(t *testing.T) {
 	_, err := in.Sender.Send(t.Context(), targettest.Message(notify.Updated))
 	check(t, "wechat", "forgotten", err, outcome{notify.ReasonOther, false, 0})
 	send(t, in, targettest.Message(notify.Updated))
+	s.Fail(targettest.Failure{Status: 429}, targettest.Failure{Status: 503})
+	_, err = in.Sender.Send(t.Context(), targettest.Message(notify.Updated))
+	check(t, "wechat", "429", err, outcome{notify.ReasonRateLimited, false, 30 * time.Second})
+	_, err = in.Sender.Send(t.Context(), targettest.Message(notify.Updated))
+	check(t, "wechat", "503", err, outcome{notify.ReasonServer, false, 0})
 	s.Fail(targettest.Failure{Status: 200, Body: `{"errcode":45009,"errmsg":"reach max api daily quota limit, api freq out of limit"}`})
 	_, err = in.Sender.Send(t.Context(), targettest.Message(notify.Updated))
 	check(t, "wechat", "quota", err, outcome{notify.ReasonRateLimited, false, 30 * time.Second})
@@ -186,6 +191,29 @@ func TestSNSPhone(t *testing.T) {
 	}
 }
 
+// TestSNSAttributes: one without a value would be refused, and the message with it.
+func TestSNSAttributes(t *testing.T) {
+	x := snsTool(t, targettest.SNSTopic)
+	m := targettest.Message(notify.Opened)
+	send(t, integration(t, "sns", x.replaced("attributes", "{nothing: '{{ .CommonLabels.nothing }}', severity: '{{ .CommonLabels.severity }}'}"), nil), m)
+	if len(x.texts()) != 1 {
+		t.Error("it was not taken")
+	}
+}
+
+// TestTitlesAreNoHTML even beside a message that is.
+func TestTitlesAreNoHTML(t *testing.T) {
+	s := targettest.NewPushover(t)
+	block := fmt.Sprintf("token: %s\nuser_key: %s\nhtml: true\nmessage: '<b>{{ .Status }}</b>'\ntitle: '{{ template \"nothing\" . }}'\n%s", targettest.PushoverToken, targettest.PushoverUser, trust(s.Server.Server))
+	m := targettest.Message(notify.Opened)
+	m.Incident.Title, m.Remark = "a & b", "c & d"
+	send(t, integration(t, "pushover", block, dialTo(&s.Server)), m)
+	got := s.Messages()[0]
+	if !strings.Contains(got.Get("title"), "a & b") || got.Get("message") != "c &amp; d\n<b>firing</b>" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestSNSBundle: the authorities that AWS's library would trust are trusted, and
 // the guard holds all the same.
 func TestSNSBundle(t *testing.T) {
@@ -199,6 +227,7 @@ func TestSNSBundle(t *testing.T) {
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("AWS_MAX_ATTEMPTS", "1")
 	module.SetBundle(t, "")
 	t.Setenv("AWS_CA_BUNDLE", path)
 	block := fmt.Sprintf("api_url: %s\ntopic_arn: %s\nsigv4: {region: %s, access_key: %s, secret_key: %s}", s.URL, targettest.SNSTopic, targettest.SNSRegion, targettest.SNSKey, targettest.SNSSecret)

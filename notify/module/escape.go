@@ -16,6 +16,9 @@ const apart = "\u200b"
 // clean returns a text as valid UTF-8 without what nobody should see: control
 // characters but line ends and tabs, and what turns the direction of writing.
 func clean(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return s
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n', r == '\t':

@@ -11,8 +11,10 @@
 // closed. Their answers are bounded, redirects are not followed, and their errors
 // are read for what to do next and show no secrets.
 //
-// No other package may import the module's notify/... and config/receiver, but for
-// the tests that use a notifier of the module as a control.
+// No other package may import the module's notify, config/receiver and
+// eventrecorder, but for tests that use a notifier of the module as a control: they
+// change with every version of it. Of its notify/... the types of the configuration
+// may be used elsewhere, and nothing more.
 package module
 
 import (

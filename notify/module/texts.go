@@ -1,12 +1,14 @@
 package module
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/tocsin-gateway/tocsin/notify"
@@ -42,8 +44,10 @@ type field struct {
 	use  use
 	// text is its template, and file where it is read instead.
 	text, file string
-	// limit is how much of it the tool takes.
-	limit limit
+	// limit is how much of it the tool takes, and instead stands for nothing where
+	// that is refused.
+	limit   limit
+	instead string
 	// html: the template is one of HTML.
 	html bool
 	// fragile: cut anywhere, or with a sign out of place, the tool refuses it.
@@ -58,7 +62,7 @@ func key(n int) string { return "__text_" + strconv.Itoa(n) }
 // lookUp is the template that the module gets for it.
 func (f *field) lookUp(n int) string {
 	if f.html {
-		return "{{ ." + "RouteLabels." + key(n) + " | safeHtml }}"
+		return "{{ .RouteLabels." + key(n) + " | safeHtml }}"
 	}
 	return "{{ .RouteLabels." + key(n) + " }}"
 }
@@ -117,17 +121,16 @@ var errTarget = errors.New("its template fails, so it is not known who is to be 
 // writing is one message being written for a block.
 type writing struct {
 	message *notify.Message
-	escape  func(string) string
+	// escape is for what is ours in a text, escapeHTML in one that is HTML.
+	escape, escapeHTML func(string) string
 	// shown are the texts for people, and meant those for the tool.
-	shown, meant *notify.Texts
+	shown *notify.Texts
+	meant func() *notify.Texts
 }
 
 // texts writes all texts of a message, by the label that each comes in.
 func (b *block) texts(t *notify.Templates, m *notify.Message) (map[string]string, error) {
-	w := &writing{message: m, escape: b.escape, shown: t.Texts(m, b.escape), meant: t.Texts(m, clean)}
-	if b.ownEscape != nil { // the template of HTML escapes what came with an alert
-		w.escape = b.ownEscape
-	}
+	w := &writing{message: m, escape: b.escape, escapeHTML: asHTML(b.escape), shown: t.Texts(m, b.escape), meant: sync.OnceValue(func() *notify.Texts { return t.Texts(m, clean) })}
 	out := make(map[string]string, len(b.fields))
 	for n := range b.fields {
 		f := &b.fields[n]
@@ -155,16 +158,17 @@ func (w *writing) write(f *field) (string, error) {
 	}
 	switch f.use {
 	case target:
-		text := w.meant.Text(f.name, template, failed)
+		text := w.meant().Text(f.name, template, failed)
 		if text == failed {
 			return "", &notify.Error{Reason: notify.ReasonClient, Permanent: true, Err: errTarget}
 		}
 		return f.limit.cut(text), nil
 	case code:
-		return f.limit.cut(w.meant.Text(f.name, template, "")), nil
+		text := f.limit.cut(w.meant().Text(f.name, template, ""))
+		return cmp.Or(text, f.instead), nil
 	case link:
 		// A link that is cut leads nowhere.
-		if to := notify.WebURL(strings.TrimSpace(w.meant.Text(f.name, template, ""))); f.limit.holds(to) {
+		if to := notify.WebURL(strings.TrimSpace(w.meant().Text(f.name, template, ""))); f.limit.holds(to) {
 			return to, nil
 		}
 		return "", nil
@@ -182,28 +186,37 @@ func (w *writing) write(f *field) (string, error) {
 // main completes the text that says it all: with the remark, and under the
 // module's own template with what that does not say.
 func (w *writing) main(f *field, text string, needed bool) string {
-	m := w.message
+	m, escape := w.message, w.escapes(f)
 	if text == failed {
 		return w.plain(f)
 	}
 	var head, tail string
-	if remark := w.escape(notify.Line(m.Remark)); remark != "" && !strings.Contains(text, remark) {
+	if remark := escape(notify.Line(m.Remark)); remark != "" && !strings.Contains(text, remark) {
 		head = remark + "\n"
 	}
 	if f.standard {
-		tail = w.escape(more(m))
+		tail = escape(more(m))
 	}
 	if needed && strings.TrimSpace(head+text+tail) == "" {
-		text = w.escape(m.Headline())
+		text = escape(m.Headline())
 	}
 	all := head + text + tail
 	switch {
 	case f.limit.holds(all):
 		return all
-	case f.fragile:
+	case f.fragile || !f.limit.holds(head+tail):
 		return w.plain(f)
 	}
 	return head + f.limit.less(head+tail).cut(text) + tail
+}
+
+// escapes is how a text of ours is written in a field. What came with an alert is
+// escaped by a template of HTML itself.
+func (w *writing) escapes(f *field) func(string) string {
+	if f.html {
+		return w.escapeHTML
+	}
+	return w.escape
 }
 
 // more is what the module's own templates do not say: what is new of an incident
@@ -224,13 +237,13 @@ func more(m *notify.Message) string {
 // plain is the built-in text as the tool takes it. If there is not room for all of
 // it, there is for the link to the incident.
 func (w *writing) plain(f *field) string {
-	text := w.message.Plain()
-	if all := w.escape(text); f.limit.holds(all) {
+	text, escape := w.message.Plain(), w.escapes(f)
+	if all := escape(text); f.limit.holds(all) {
 		return all
 	}
-	var tail string
-	if to := w.message.Links.Incident; to != "" {
-		tail = w.escape("\nincident: " + to)
+	tail := escape("\nincident: " + w.message.Links.Incident)
+	if w.message.Links.Incident == "" || !f.limit.holds(tail) {
+		tail = ""
 	}
-	return w.escape(f.limit.escaped(w.escape, tail).cut(text)) + tail
+	return escape(f.limit.escaped(escape, tail).cut(text)) + tail
 }
