@@ -60,6 +60,12 @@ type TemplateError struct {
 	Err   error
 }
 
+// TemplateFailed records that a template failed in a way that only its target
+// noticed.
+func (m *Message) TemplateFailed(field string, err error) {
+	m.failed = append(m.failed, TemplateError{field, err})
+}
+
 // Failed are the templates that failed while the message was written.
 func (m *Message) Failed() []TemplateError { return m.failed }
 
