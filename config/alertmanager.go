@@ -44,6 +44,9 @@ func (d *decoder) alertmanager(root *yaml.Node, text string) *amconfig.Config {
 	}
 	InitMatchers(slog.New(slog.DiscardHandler))
 	theirs, ok := onlyAlertmanagers(root, text)
+	if ok {
+		theirs, ok = withoutOwnBlocks(root, theirs)
+	}
 	if !ok {
 		d.wrong(d.alertmanagerStart(), "", "Alertmanager's sections cannot be read without the others",
 			"begin each section in a line of its own, and use anchors only in the section that defines them")

@@ -63,6 +63,7 @@ func (d *decoder) check(cfg *Config) {
 	c.imap()
 	c.recorder()
 	c.notify()
+	c.receiverBlocks()
 }
 
 // mistake records what is wrong at path, unless the value there could not even

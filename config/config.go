@@ -30,7 +30,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/imap"
 	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
-	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -59,11 +59,14 @@ type Config struct {
 	IMAP       []imap.Config      `yaml:"imap"`
 	NSCA       nsca.Config        `yaml:"nsca"`
 	Recorder   recorder.Config    `yaml:"recorder"`
-	Notify     notify.Config      `yaml:"notify"`
+	Notify     receivers.Config   `yaml:"notify"`
 	Web        web.Config         `yaml:"web"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
 	Alertmanager *amconfig.Config `yaml:"-"`
+	// Receivers are the blocks of the receivers that Alertmanager does not have, by
+	// the receiver's name.
+	Receivers map[string]*receivers.Own `yaml:"-"`
 	// Warnings are oddities that do not keep the file from being used.
 	Warnings []Mistake `yaml:"-" json:"-"`
 	// Text is the file as it was read. It may hold secrets.
@@ -101,7 +104,9 @@ func Load(text []byte, name string) (*Config, error) {
 	d := &decoder{file: name, dir: filepath.Dir(name), at: map[string]place{}, bad: map[string]bool{}}
 	c := Default()
 	if root := d.parse(text); root != nil {
+		d.root = root
 		d.sections(root, c)
+		c.Receivers = d.ownReceivers(root)
 		c.Alertmanager = d.alertmanager(root, string(text))
 		c.Store.TLS = d.filesOf(c.Store.TLS)
 		for name, s := range c.Sources {
@@ -137,7 +142,7 @@ func (d *decoder) sections(root *yaml.Node, c *Config) {
 		switch {
 		case ours:
 			d.remember(p, p.name)
-			d.value(p.value, v.Field(index), slot{path: p.name, depth: 1})
+			d.value(p.value, v.FieldByIndex(index), slot{path: p.name, depth: 1})
 		case isAlertmanagers(p.name):
 			d.at[p.name] = placeOf(p.key)
 		case later[p.name]:

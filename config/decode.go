@@ -45,6 +45,10 @@ type decoder struct {
 	bad map[string]bool
 	// aliases is how deep we are in aliases, expanded how many values they gave.
 	aliases, expanded int
+	// readLater: the files of secrets are read whenever they are used.
+	readLater bool
+	// root is the whole file.
+	root *yaml.Node
 }
 
 var (
@@ -127,6 +131,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, s slot) {
 		d.secret(n, v, s)
 	case v.Type() == durationType:
 		d.duration(n, v, s)
+	case v.Type() == httpConfigType:
+		d.httpConfig(n, v, s)
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		d.value(n, v.Elem(), s)
@@ -185,7 +191,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, s slot) {
 		}
 		at := s.key(p.name)
 		d.remember(p, at.path)
-		d.value(p.value, v.Field(index), at)
+		d.value(p.value, v.FieldByIndex(index), at)
 	}
 	d.secretFiles(v, s)
 }
@@ -327,15 +333,21 @@ func (d *decoder) merge(from *yaml.Node, s slot, merges int) []pair {
 
 // fields are the keys of a struct.
 type fields struct {
-	index map[string]int
+	index map[string][]int
 	names []string
 }
 
 func fieldsOf(t reflect.Type) fields {
-	f := fields{index: map[string]int{}}
+	f := fields{index: map[string][]int{}}
 	for i := range t.NumField() {
-		if name := tagOf(t.Field(i)); name != "" {
-			f.index[name] = i
+		if field := t.Field(i); field.Anonymous && strings.HasSuffix(field.Tag.Get("yaml"), ",inline") {
+			inner := fieldsOf(field.Type)
+			for _, name := range inner.names {
+				f.index[name] = append([]int{i}, inner.index[name]...)
+			}
+			f.names = append(f.names, inner.names...)
+		} else if name := tagOf(field); name != "" {
+			f.index[name] = []int{i}
 			f.names = append(f.names, name)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
-	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -55,7 +55,7 @@ func Default() *Config {
 		Spool:    spool.DefaultConfig(),
 		SMTP:     smtp.DefaultConfig(),
 		Recorder: recorder.DefaultConfig(),
-		Notify:   notify.DefaultConfig(),
+		Notify:   receivers.DefaultConfig(),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/tocsin-gateway/tocsin/config/nearest"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
@@ -20,6 +21,7 @@ func (c *checker) notify() {
 			c.mistake("notify.fallback", "there is no receiver "+quote(n.Fallback), nearest.Suggest(n.Fallback, names))
 		}
 	}
+	c.slack()
 	for i, text := range n.DenyNetworks {
 		if _, err := netip.ParsePrefix(text); err != nil {
 			c.mistake(indexPath("notify.deny_networks", i), quote(text)+" is not a network", "write it like 169.254.0.0/16")
@@ -33,6 +35,15 @@ func (c *checker) notify() {
 		if r := n.Rates[name]; r.Messages <= 0 || r.Per <= 0 {
 			c.mistake(path, "a rate needs messages: and per:, both above 0", "write {messages: 10, per: 10s}")
 		}
+	}
+}
+
+// slack checks what there is beside Alertmanager's blocks.
+func (c *checker) slack() {
+	problems := c.c.Notify.Slack.Problems()
+	for _, field := range slices.Sorted(maps.Keys(problems)) {
+		what, instead, _ := strings.Cut(problems[field], "; ")
+		c.mistake("notify.slack."+field, what, instead)
 	}
 }
 

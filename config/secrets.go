@@ -78,8 +78,8 @@ func (d *decoder) secretFiles(v reflect.Value, s slot) {
 	fields := fieldsOf(v.Type())
 	for _, name := range fields.names {
 		twin, there := fields.index[name+"_file"]
-		field := v.Field(fields.index[name])
-		if field.Type() != secretType || !there || v.Field(twin).String() == "" {
+		field := v.FieldByIndex(fields.index[name])
+		if field.Type() != secretType || !there || v.FieldByIndex(twin).String() == "" {
 			continue
 		}
 		path := keyPath(s.path, name+"_file")
@@ -87,10 +87,15 @@ func (d *decoder) secretFiles(v reflect.Value, s slot) {
 			d.wrong(d.at[path], path, fmt.Sprintf("%s and %s_file are both there", name, name), "remove one of them")
 			continue
 		}
-		value, err := d.readSecret(v.Field(twin).String(), path)
+		file := v.FieldByIndex(twin)
+		value, err := d.readSecret(file.String(), path)
 		if err != nil {
 			d.bad[path] = true
 			d.wrong(d.at[path], path, err.Error(), "")
+			continue
+		}
+		if d.readLater {
+			file.SetString(d.beside(file.String()))
 			continue
 		}
 		field.Set(reflect.ValueOf(secret.New(value)))

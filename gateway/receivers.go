@@ -39,7 +39,7 @@ func (g *Gateway) receivers(c *config.Config) (*told, error) {
 		return nil, err
 	}
 	t := &told{tree: route.New(c.Alertmanager.Route), byReceiver: map[string][]string{}, external: strings.TrimSuffix(g.opts.External, "/")}
-	t.integrations, err = g.opts.Receivers(receivers.Options{Alertmanager: c.Alertmanager, Config: c.Notify, Templates: templates, Log: g.log})
+	t.integrations, err = g.opts.Receivers(receivers.Options{Alertmanager: c.Alertmanager, Own: c.Receivers, Config: c.Notify, Templates: templates, Log: g.log})
 	if err != nil {
 		return nil, err
 	}

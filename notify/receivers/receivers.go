@@ -11,20 +11,31 @@ import (
 	amconfig "github.com/prometheus/alertmanager/config"
 
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/block"
+	"github.com/tocsin-gateway/tocsin/notify/call"
+	"github.com/tocsin-gateway/tocsin/notify/email"
+	"github.com/tocsin-gateway/tocsin/notify/generic"
+	"github.com/tocsin-gateway/tocsin/notify/module"
 	"github.com/tocsin-gateway/tocsin/notify/msteams"
 	"github.com/tocsin-gateway/tocsin/notify/outgoing"
 	"github.com/tocsin-gateway/tocsin/notify/rocketchat"
+	"github.com/tocsin-gateway/tocsin/notify/rootly"
 	"github.com/tocsin-gateway/tocsin/notify/slack"
+	"github.com/tocsin-gateway/tocsin/notify/statuspage"
+	"github.com/tocsin-gateway/tocsin/notify/threema"
 	"github.com/tocsin-gateway/tocsin/notify/webhook"
+	"github.com/tocsin-gateway/tocsin/notify/zoom"
 )
 
 // Options are what the integrations are made of.
 type Options struct {
 	// Alertmanager holds the receivers; nil means that there are none.
 	Alertmanager *amconfig.Config
-	Config       notify.Config
-	// Slack is what the file says of Slack beside Alertmanager's blocks.
-	Slack     slack.Options
+	Config       Config
+	// Own are the blocks of our own, by receiver.
+	Own map[string]*Own
+	// AckURL is where a telephone call leads that is answered; nil if nowhere.
+	AckURL    call.AckURL
 	Templates *notify.Templates
 	Log       *slog.Logger
 }
@@ -41,12 +52,12 @@ func New(o Options) (map[string]*notify.Integration, error) {
 	}
 	for n := range o.Alertmanager.Receivers {
 		r := &o.Alertmanager.Receivers[n]
-		b := &building{receiver: r, templates: o.Templates, dial: dial, log: o.Log, slack: o.Slack}
+		b := &building{receiver: r, templates: o.Templates, dial: dial, log: o.Log, slack: o.Config.Slack, own: o.Own[r.Name], ackURL: o.AckURL}
 		if b.all(); b.err != nil {
 			return nil, b.err
 		}
 		for _, in := range b.made {
-			if rate, ok := o.Config.Rates[in.Name]; ok {
+			if rate, ok := o.Config.Rates[in.Name]; ok { // else the integration's own
 				in.Rate = notify.Rate{Messages: rate.Messages, Per: time.Duration(rate.Per)}
 			}
 			all[in.Target()] = in
@@ -76,7 +87,9 @@ type building struct {
 	templates *notify.Templates
 	dial      outgoing.DialFunc
 	log       *slog.Logger
+	own       *Own
 	slack     slack.Options
+	ackURL    call.AckURL
 	made      []*notify.Integration
 	err       error
 }
@@ -98,23 +111,79 @@ func (b *building) add(name string, index int, h hears, make func() (notify.Send
 }
 
 func (b *building) all() {
-	for n, c := range b.receiver.SlackConfigs {
+	b.alertmanagers()
+	b.ours()
+	if b.err == nil {
+		b.longTail()
+	}
+}
+
+// alertmanagers are the blocks of Alertmanager that have a sender of ours.
+func (b *building) alertmanagers() {
+	r := b.receiver
+	for n, c := range r.SlackConfigs {
 		threads := slack.Threads(c)
 		b.add("slack", n, hears{c.SendResolved(), threads, threads}, func() (notify.Sender, error) { return slack.New(c, b.templates, b.dial, b.slack) })
 	}
-	for n, c := range b.receiver.RocketchatConfigs {
+	for n, c := range r.RocketchatConfigs {
 		b.add("rocketchat", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return rocketchat.New(c, b.templates, b.dial) })
 	}
-	for n, c := range b.receiver.MSTeamsV2Configs {
+	for n, c := range r.MSTeamsV2Configs {
 		b.add("msteamsv2", n, hears{resolved: c.SendResolved()}, func() (notify.Sender, error) { return msteams.New(c, b.templates, b.dial) })
 	}
-	for n, c := range b.receiver.WebhookConfigs {
-		b.add("webhook", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return webhook.New(c, b.templates, b.dial) })
+	for n, c := range r.WebhookConfigs {
+		b.add("webhook", n, hears{resolved: c.SendResolved()}, func() (notify.Sender, error) { return webhook.New(c, b.templates, b.dial) })
+	}
+	for n, c := range r.EmailConfigs {
+		b.add("email", n, hears{resolved: c.SendResolved()}, func() (notify.Sender, error) { return email.New(c, b.templates, b.dial) })
+	}
+}
+
+// ours are the blocks that Alertmanager does not have.
+func (b *building) ours() {
+	if b.own == nil {
+		return
+	}
+	says := func(c *block.Common, acknowledged, recognises bool) hears {
+		return hears{block.Or(c.SendResolved, true), block.Or(c.Acknowledges, acknowledged), recognises}
+	}
+	for n, c := range b.own.SignedWebhooks {
+		b.add("signed_webhook", n, says(&c.Common, true, true), func() (notify.Sender, error) { return webhook.NewSigned(c, b.templates, b.dial) })
+	}
+	for n, c := range b.own.Zoom {
+		b.add("zoom", n, says(&c.Common, false, false), func() (notify.Sender, error) { return zoom.New(c, b.templates, b.dial) })
+	}
+	for n, c := range b.own.Threema {
+		b.add("threema", n, says(&c.Common, false, false), func() (notify.Sender, error) { return threema.New(c, b.templates, b.dial) })
+	}
+	for n, c := range b.own.Statuspage {
+		b.add("statuspage", n, says(&c.Common, false, true), func() (notify.Sender, error) { return statuspage.New(c, b.templates, b.dial) })
+	}
+	for n, c := range b.own.Rootly {
+		b.add("rootly", n, says(&c.Common, true, true), func() (notify.Sender, error) { return rootly.New(c, b.templates, b.dial) })
+	}
+	for n, c := range b.own.Generic {
+		b.add("generic", n, says(&c.Common, true, false), func() (notify.Sender, error) { return generic.New(c, b.templates, b.dial) })
+	}
+	for n, c := range b.own.Calls {
+		b.add("call", n, says(&c.Common, false, false), func() (notify.Sender, error) { return call.New(c, b.templates, b.dial, b.ackURL) })
+	}
+}
+
+// longTail are the blocks that the Alertmanager module sends itself.
+func (b *building) longTail() {
+	list, err := module.New(*b.receiver, b.templates, b.dial, b.log)
+	if err != nil {
+		b.err = err
+		return
+	}
+	for n := range list {
+		b.made = append(b.made, &list[n])
 	}
 }
 
 // Names are those of the integrations, as in metrics and in notify.rates.
 func Names() []string {
-	return []string{"discord", "email", "incidentio", "jira", "mattermost", "msteams", "msteamsv2", "opsgenie", "pagerduty", "pushover",
-		"rocketchat", "slack", "sns", "telegram", "victorops", "webex", "webhook", "wechat"}
+	return []string{"call", "discord", "email", "generic", "incidentio", "jira", "jsm", "mattermost", "msteams", "msteamsv2", "opsgenie", "pagerduty", "pushover",
+		"rocketchat", "rootly", "signed_webhook", "slack", "sns", "statuspage", "telegram", "threema", "victorops", "webex", "webhook", "wechat", "zoom"}
 }

@@ -15,12 +15,12 @@ import (
 type TeamsConnector struct {
 	Server
 	mu    sync.Mutex
-	cards []TeamsCard
+	cards []ConnectorCard
 }
 
-// TeamsCard is one card as it was taken. The page has the type as @type; connectors
+// ConnectorCard is one card as it was taken. The page has the type as @type; connectors
 // also take type, as Alertmanager has always sent it.
-type TeamsCard struct {
+type ConnectorCard struct {
 	Context    string `json:"@context"`
 	AtType     string `json:"@type"`
 	Type       string `json:"type"`
@@ -46,7 +46,7 @@ func NewTeamsConnector(t testing.TB) *TeamsConnector {
 func (s *TeamsConnector) Webhook() string { return s.URL + teamsConnectorPath }
 
 // Cards are those that were taken.
-func (s *TeamsConnector) Cards() []TeamsCard {
+func (s *TeamsConnector) Cards() []ConnectorCard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.cards)
@@ -60,7 +60,7 @@ func (s *TeamsConnector) take(w http.ResponseWriter, r *http.Request, body []byt
 	if r.Method != http.MethodPost || r.URL.Path != teamsConnectorPath {
 		return refuse(http.StatusNotFound, "No connector configuration found")
 	}
-	var c TeamsCard
+	var c ConnectorCard
 	wrong := readStrictly(r, body, &c)
 	switch {
 	case wrong != "":
