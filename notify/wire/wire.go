@@ -10,6 +10,7 @@ import (
 	"math"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -70,6 +71,13 @@ func Clean(s string) string {
 func Line(s string) string {
 	return strings.TrimSpace(strings.NewReplacer("\n", " ", "\t", " ").Replace(Clean(s)))
 }
+
+// tag is where HTML would begin, or could with what a template puts behind it.
+var tag = regexp.MustCompile(`<([A-Za-z/!?]|$)`)
+
+// Untagged is Clean for a tool that shows HTML: nothing in it begins a tag, and
+// all else is as it was, so that it can also be read where HTML is not shown.
+func Untagged(s string) string { return tag.ReplaceAllString(Clean(s), "‹$1") }
 
 // valueDepth bounds how deep a value may be.
 const valueDepth = 20

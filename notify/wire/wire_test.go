@@ -47,6 +47,20 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestUntagged(t *testing.T) {
+	for text, want := range map[string]string{"a < b, x <5%": "a < b, x <5%", "<b>x</b>": "‹b>x‹/b>", "<!-- x": "‹!-- x", "cut <": "cut ‹", "<\u200bscript>": "‹script>"} {
+		if got := Untagged(text); got != want {
+			t.Errorf("Untagged(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestLine(t *testing.T) {
+	if got := Line(" a\r\nb\tc " + strings.Repeat("x", 400)); got != "a b c "+strings.Repeat("x", 400) {
+		t.Errorf("Line() = %q", got)
+	}
+}
+
 func TestValueAlwaysEncodes(t *testing.T) {
 	var deep any = "x"
 	for range 100 {
