@@ -80,7 +80,7 @@ var tag = regexp.MustCompile(`<([A-Za-z/!?]|$)`)
 func Untagged(s string) string { return tag.ReplaceAllString(Clean(s), "‹$1") }
 
 // valueDepth bounds how deep a value may be.
-const valueDepth = 20
+const valueDepth = 50
 
 // Value makes a value that a template wrote fit for JSON, in which there is no
 // infinity and no broken UTF-8.
