@@ -219,7 +219,7 @@ func (s *Sender) create(ctx context.Context, m *notify.Message, t *texts) (*issu
 	fields := t.fields()
 	fields["project"], fields["issuetype"] = map[string]string{"key": t.project}, named{t.issueType}
 	fields["labels"] = append(slices.Clone(t.labels), m.Key())
-	a, err := s.write(ctx, http.MethodPost, s.api("issue"), map[string]any{"fields": fields})
+	a, err := s.write(ctx, http.MethodPost, s.api("issue"), map[string]any{"fields": fields}, m.Key())
 	var e *notify.Error
 	if s.cloud && errors.As(err, &e) && !e.Permanent && e.Reason != notify.ReasonAuth && e.Reason != notify.ReasonRateLimited {
 		e.RetryAfter = max(e.RetryAfter, searchable)
@@ -254,7 +254,7 @@ func (s *Sender) change(ctx context.Context, m *notify.Message, t *texts, i *iss
 		labels = append(labels, map[string]string{"add": label})
 	}
 	body := map[string]any{"fields": fields, "update": map[string]any{"labels": labels}}
-	if err := done(s.write(ctx, http.MethodPut, s.api("issue", i.Key), body)); err != nil {
+	if err := done(s.write(ctx, http.MethodPut, s.api("issue", i.Key), body, m.Key())); err != nil {
 		return err
 	}
 	if m.Resolved() {
@@ -361,20 +361,23 @@ func (s *Sender) request(ctx context.Context, method, to string, body any) (outg
 // write sends fields. If Jira refuses some that are not needed, such as a priority
 // that the project does not have, it is asked again without them: an issue that
 // lacks something is better than none.
-func (s *Sender) write(ctx context.Context, method, to string, body map[string]any) (outgoing.Answer, error) {
-	a, err := s.request(ctx, method, to, body)
-	if a.Status != http.StatusBadRequest || !without(body, a.Body) {
-		return a, err
+func (s *Sender) write(ctx context.Context, method, to string, body map[string]any, label string) (a outgoing.Answer, err error) {
+	for range 4 { // it may not complain of all at once
+		a, err = s.request(ctx, method, to, body)
+		if a.Status != http.StatusBadRequest || !without(body, a.Body, label) {
+			break
+		}
 	}
-	return s.request(ctx, method, to, body)
+	return a, err
 }
 
 // needed are the fields without which there is no issue.
 var needed = []string{"project", "issuetype", "summary"}
 
 // without takes out what an answer complains of, and reports whether that is
-// anything, and nothing that is needed.
-func without(body map[string]any, answer []byte) (changed bool) {
+// anything, and nothing that is needed. Of labels, ours is tried alone: the issue
+// is found by it.
+func without(body map[string]any, answer []byte, label string) (changed bool) {
 	var refused struct {
 		Errors map[string]string `json:"errors"`
 	}
@@ -386,6 +389,14 @@ func without(body map[string]any, answer []byte) (changed bool) {
 	for name := range refused.Errors {
 		if slices.Contains(needed, name) {
 			return false
+		}
+		if all, ok := fields[name].([]string); ok && len(all) > 1 {
+			fields[name], changed = []string{label}, true
+			continue
+		}
+		if all, ok := update[name].([]map[string]string); ok && len(all) > 1 {
+			update[name], changed = []map[string]string{{"add": label}}, true
+			continue
 		}
 		_, set := fields[name]
 		_, updated := update[name]

@@ -415,7 +415,14 @@ func TestFieldsThatTheProjectDoesNotHave(t *testing.T) {
 			t.Errorf("%s: got %+v, want one with all that the project has", k.name, got)
 		}
 	}
-	j, s := start(t, kinds[0], "")
+	j, s := start(t, kinds[0], "labels: [x]")
+	j.Set(targettest.SentAt, 0, "label x", "priority")
+	m := targettest.Message(notify.Opened)
+	send(t, s, send(t, s, nil, m), messages(notify.Updated)...)
+	if got := j.Issues(); len(got) != 1 || strings.Join(got[0].Log, " ") != "create edit" || !slices.Equal(got[0].Labels, []string{m.Key()}) {
+		t.Errorf("with a label that is forbidden: got %+v, want one with our label", got)
+	}
+	j, s = start(t, kinds[0], "")
 	j.Set(targettest.SentAt, 0, "summary")
 	var e *notify.Error
 	if _, err := s.Send(t.Context(), targettest.Message(notify.Opened)); !errors.As(err, &e) || !e.Permanent || !strings.Contains(e.Error(), "appropriate screen") {
@@ -530,7 +537,8 @@ description: 'first {{ .CommonLabels.x }} then {{ .CommonLabels.x }}'
 labels: ['{{ .CommonLabels.x }}']
 fields: {customfield_1: '{{ .CommonLabels.x }}', customfield_2: {value: '{{ .CommonLabels.x }}'}}
 `
-	for n, text := range targettest.HostileTexts() {
+	more := []string{"[~admin]", "!https://evil.example.com/x.png!", "[x|https://evil.example.com]", "{html}x{html}", "h1. x\n* y\n----\n||z||", "a {color:red}b{color} -c-"}
+	for n, text := range append(more, targettest.HostileTexts()...) {
 		for _, k := range kinds {
 			for name, more := range map[string]string{"defaults": "", "from labels": fromLabels} {
 				j, s := start(t, k, more)
@@ -574,6 +582,9 @@ func checkLive(t *testing.T, i targettest.JiraIssue, text string) {
 		}
 	}
 	for name, v := range i.Fields {
+		if choice, ok := v.(map[string]any); ok {
+			v = choice["value"]
+		}
 		if s, ok := v.(string); ok && (strings.Contains(s, "[~") || strings.Contains(s, "!http") || strings.Contains(s, "|http")) {
 			t.Errorf("%.40q: %s is alive: %q", text, name, s)
 		}
@@ -593,6 +604,17 @@ func TestWiki(t *testing.T) {
 	} {
 		if got := wiki(text); got != want {
 			t.Errorf("wiki(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestHarmless(t *testing.T) {
+	for text, want := range map[string]string{
+		"a choice: Sev-1 (db_1)": "a choice: Sev-1 (db_1)", "[~admin]": "[ ~admin]", "!https://evil.example.com/x.png!": "! https://evil.example.com/x.png!",
+		"[x|https://evil.example.com]": "[x| https://evil.example.com]", "[HTTPS://evil.example.com]": "[ HTTPS://evil.example.com]",
+	} {
+		if got := harmless(text); got != want {
+			t.Errorf("harmless(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

@@ -322,15 +322,20 @@ func TestInvalidIsPermanent(t *testing.T) {
 	}
 }
 
+func TestAnswerOfSomethingElse(t *testing.T) {
+	o, s := start(t, "")
+	o.Fail(targettest.Failure{Status: http.StatusAccepted, Body: `{"result":"ok"}`})
+	if _, err := s.Send(t.Context(), targettest.Message(notify.Opened)); err == nil {
+		t.Error("an answer without an id of the request: got no error")
+	}
+}
+
 // TestStoppedBetweenRequests: what a message is made of is all sent again.
 func TestStoppedBetweenRequests(t *testing.T) {
 	o, s := start(t, "update_alerts: true")
 	send(t, s, targettest.Message(notify.Opened))
 	for n := range 4 {
-		for range n {
-			o.Fail(targettest.Failure{Status: http.StatusAccepted, Body: `{"requestId":"r"}`, After: true})
-		}
-		o.Fail(targettest.Failure{})
+		o.FailAfter(n, targettest.Failure{After: true})
 		if _, err := s.Send(t.Context(), already(notify.Updated)); err == nil {
 			t.Fatalf("request %d: got no error", n)
 		}

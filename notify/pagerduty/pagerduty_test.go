@@ -347,6 +347,9 @@ func TestFailingTemplates(t *testing.T) {
 	if text, _ := got.Details["incident"].(string); !strings.Contains(text, "disk of db-1 is full") {
 		t.Errorf("details: got %q, want the built-in text", text)
 	}
+	if got.Details["x"] != "the template of this detail failed" {
+		t.Errorf("details: x is %v, want that its template failed", got.Details["x"])
+	}
 	if len(m.Failed()) != 9 {
 		t.Errorf("got %d failures, want 9: %v", len(m.Failed()), m.ErrTemplates())
 	}
@@ -380,6 +383,23 @@ details: {x: '{{ .CommonLabels.x }}', inf: '.inf', nan: ['.nan']}
 				t.Errorf("%s, text %d: the summary has control characters: %q", name, n, got.Summary)
 			}
 		}
+	}
+}
+
+func TestImagesThatPagerDutyDoesNotShow(t *testing.T) {
+	p, s := start(t, "images: [{src: 'http://graphs.example.com/x.png'}, {src: 'https://graphs.example.com/x.png', href: 'javascript:alert(1)'}]")
+	m := targettest.Message(notify.Opened)
+	send(t, s, m)
+	if got := p.Incidents()[m.Key()].Images; len(got) != 1 || got[0]["src"] != "https://graphs.example.com/x.png" || got[0]["href"] != nil {
+		t.Errorf("got %v, want the one over HTTPS, without its link", got)
+	}
+}
+
+func TestAnswerOfSomethingElse(t *testing.T) {
+	p, s := start(t, "")
+	p.Fail(targettest.Failure{Status: 200, Body: `{"status":"ok"}`})
+	if _, err := s.Send(t.Context(), targettest.Message(notify.Opened)); err == nil {
+		t.Error("an answer that does not say success: got no error")
 	}
 }
 

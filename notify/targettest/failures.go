@@ -64,9 +64,9 @@ func CheckFailures(t *testing.T, start func(t *testing.T) Trial) {
 	})
 	t.Run("hangs", func(t *testing.T) {
 		trial := start(t)
-		trial.Server.Fail(Failure{Hang: true})
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
+		trial.Server.Fail(Failure{Hang: true, Arrived: cancel})
 		if e := trial.refused(t, ctx); e.Reason != notify.ReasonTimeout || e.Permanent {
 			t.Errorf("got reason %s, permanent %t, want %s", e.Reason, e.Permanent, notify.ReasonTimeout)
 		}

@@ -37,7 +37,7 @@ type Jira struct {
 	// lag is how many searches do not find what was just created, as on Cloud:
 	// https://developer.atlassian.com/cloud/jira/platform/search-and-reconcile/.
 	lag int
-	// missing are fields that are on no screen of the project.
+	// missing are fields that are on no screen of the project, and forbidden labels.
 	missing []string
 }
 
@@ -85,7 +85,8 @@ func NewJira(t testing.TB, cloud bool) *Jira {
 func (j *Jira) API(version string) string { return j.URL + "/rest/api/" + version }
 
 // Set changes what Jira is like: its clock, how many searches do not find what was
-// just created, and which fields are on no screen.
+// just created, and which fields are on no screen; "label x" is one that an
+// administrator has forbidden.
 func (j *Jira) Set(now time.Time, lag int, missing ...string) {
 	j.state.Lock()
 	defer j.state.Unlock()
@@ -289,7 +290,7 @@ func (j *Jira) create(c jiraCall) string {
 // the request's.
 func (j *Jira) wrong(c jiraCall, field, wrong string) string {
 	refused := j.refuse(c, field, wrong)
-	if slices.Contains(j.missing, field) {
+	if slices.Contains(j.missing, field) || strings.HasSuffix(wrong, "is not allowed.") {
 		return ""
 	}
 	return refused
@@ -313,7 +314,9 @@ func (j *Jira) set(c jiraCall, i *JiraIssue, fields members) (field, wrong strin
 			changed.Description = j.document(&f, name, c.adf, &changed.Live)
 		case "labels":
 			changed.Labels = f.texts(name, 0, jiraLabel)
-			f.wrong += labelsWrong(changed.Labels)
+			for _, label := range changed.Labels {
+				f.wrong += j.labelWrong(label)
+			}
 		case "priority":
 			p := f.object(name, true)
 			changed.Priority = p.oneOf("name", true, jiraPriorities...)
@@ -334,11 +337,13 @@ func (j *Jira) set(c jiraCall, i *JiraIssue, fields members) (field, wrong strin
 	return "", ""
 }
 
-func labelsWrong(labels []string) string {
-	for _, l := range labels {
-		if strings.ContainsAny(l, " \t\r\n") {
-			return fmt.Sprintf("The label '%s' contains spaces which is invalid.", l)
-		}
+// labelWrong says what is wrong with a label.
+func (j *Jira) labelWrong(label string) string {
+	switch {
+	case strings.ContainsAny(label, " \t\r\n"):
+		return fmt.Sprintf("The label '%s' contains spaces which is invalid.", label)
+	case slices.Contains(j.missing, "label "+label):
+		return "The label '" + label + "' is not allowed."
 	}
 	return ""
 }
@@ -380,8 +385,13 @@ func (j *Jira) edit(c jiraCall) string {
 		f.fail("labels is in fields and in update")
 	}
 	f.add(update)
-	if f.wrong += labelsWrong(added); f.wrong != "" {
+	if f.wrong != "" {
 		return j.refuse(c, "", f.wrong)
+	}
+	for _, label := range added {
+		if wrong := j.labelWrong(label); wrong != "" {
+			return j.wrong(c, "labels", wrong)
+		}
 	}
 	c.issue.Live = nil
 	if field, wrong := j.set(c, c.issue, fields); wrong != "" {

@@ -35,6 +35,8 @@ type Failure struct {
 	After bool
 	// Hang waits until the client has gone.
 	Hang bool
+	// Arrived is called when the request has come; nil is not.
+	Arrived func()
 }
 
 // Server is what all servers have.
@@ -125,6 +127,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	one.Failed = planned.Status
 	record()
+	if planned.Arrived != nil {
+		planned.Arrived()
+	}
 	switch {
 	case planned.Hang:
 		select {
