@@ -35,6 +35,8 @@ type Failure struct {
 	After bool
 	// Hang waits until the client has gone.
 	Hang bool
+	// Arrived is called when the request has come; nil is not.
+	Arrived func()
 }
 
 // Server is what all servers have.
@@ -47,8 +49,10 @@ type Server struct {
 	mu       sync.Mutex
 	requests []Request
 	failures []Failure
-	expects  bool
-	done     chan struct{}
+	// passes is how many requests come before the failures.
+	passes  int
+	expects bool
+	done    chan struct{}
 }
 
 // start serves until the test ends.
@@ -63,6 +67,13 @@ func (s *Server) Fail(f ...Failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures = append(s.failures, f...)
+}
+
+// FailAfter plans answers for the requests after the next n.
+func (s *Server) FailAfter(n int, f ...Failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passes, s.failures = n, append(s.failures, f...)
 }
 
 // ExpectRefusals: from now on a request that is wrong does not fail the test.
@@ -87,7 +98,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	one := Request{Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery, Header: r.Header.Clone(), Body: body}
 	s.mu.Lock()
 	var planned *Failure
-	if len(s.failures) > 0 {
+	if s.passes > 0 {
+		s.passes--
+	} else if len(s.failures) > 0 {
 		planned = &s.failures[0]
 		s.failures = s.failures[1:]
 	}
@@ -114,6 +127,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	one.Failed = planned.Status
 	record()
+	if planned.Arrived != nil {
+		planned.Arrived()
+	}
 	switch {
 	case planned.Hang:
 		select {
