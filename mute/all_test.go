@@ -298,6 +298,7 @@ func TestFailsOpen(t *testing.T) {
 			t.Error(err)
 		}
 		w.store.slow = 0
+		time.Sleep(10 * time.Second)
 		w.want(a, target, "inhibition", "")
 		w.store.slow = time.Minute
 		time.Sleep(time.Minute)

@@ -26,8 +26,10 @@ const (
 	boardAge    = 2 * time.Second
 	boardRest   = 4
 	boardAtMost = 30 * time.Second
-	// boardTime is how long one question may wait for it.
-	boardTime = 2 * time.Second
+	// boardTime is how long one question may wait for it, and boardTired for how long
+	// no other one waits when it did so in vain.
+	boardTime  = 2 * time.Second
+	boardTired = 10 * time.Second
 	// incidentsAtOnce and alertsAtOnce are how many are read at once.
 	incidentsAtOnce = 500
 	alertsAtOnce    = 1000
@@ -72,6 +74,9 @@ type boards struct {
 	limit      int // sourcesAtMost, but for tests
 
 	current atomic.Pointer[board]
+	// tired is until when nobody tries again, in Unix nanoseconds, since the latest
+	// one who did was too slow.
+	tired atomic.Int64
 	// turn is held by the one who reads; known is theirs.
 	turn  chan struct{}
 	known map[incident.ID]*open
@@ -91,12 +96,15 @@ func (b *boards) get(ctx context.Context, now time.Time) (*board, error) {
 	if last.fresh(now) {
 		return last, nil
 	}
+	if rest := b.tired.Load() - now.UnixNano(); rest > 0 && rest <= int64(boardTired) {
+		return b.late(ctx, last)
+	}
 	limited, cancel := context.WithTimeout(ctx, boardTime)
 	defer cancel()
 	select {
 	case b.turn <- struct{}{}:
 	case <-limited.Done():
-		return b.late(ctx, last)
+		return b.tire(ctx, last, now)
 	}
 	defer func() { <-b.turn }()
 	if last = b.current.Load(); last.fresh(now) { // somebody else has read it meanwhile
@@ -108,13 +116,19 @@ func (b *boards) get(ctx context.Context, now time.Time) (*board, error) {
 		b.current.Store(fresh)
 		return fresh, nil
 	case limited.Err() != nil:
-		return b.late(ctx, last)
+		return b.tire(ctx, last, now)
 	}
 	return nil, err
 }
 
 func (o *board) fresh(now time.Time) bool {
 	return o != nil && now.Sub(o.at) < o.pause && !now.Before(o.at.Add(-o.pause))
+}
+
+// tire is late, and lets the next ones not wait for the same.
+func (b *boards) tire(ctx context.Context, last *board, now time.Time) (*board, error) {
+	b.tired.Store(now.Add(boardTired).UnixNano())
+	return b.late(ctx, last)
 }
 
 // late is what is said when reading takes too long: what was known, even if it is

@@ -48,7 +48,7 @@ func (w *Worker) enter(in *Integration, l store.Lease, now time.Time) (free bool
 	switch {
 	case n.held.After(now):
 		return false, n.held.Sub(now) + time.Duration(n.turned)*10*time.Millisecond
-	case n.busy >= atOnce || w.underWay >= atOnceInAll:
+	case (n.busy >= atOnce || w.underWay >= atOnceInAll) && !isDigest(l): // of digests there is one, and much waits for it
 		return later(n.took / atOnce)
 	case n.limiter != nil && !n.limiter.AllowN(now, 1):
 		return later(in.Rate.Per / time.Duration(in.Rate.Messages))

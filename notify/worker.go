@@ -130,7 +130,11 @@ func (w *Worker) Take(ctx context.Context, l store.Lease) {
 	w.running.Go(func() {
 		began := time.Now()
 		defer func() { w.leave(in.Target(), time.Since(began)) }()
-		if err := w.deliver(ctx, s, in, l); err != nil && ctx.Err() == nil {
+		do := w.deliver
+		if isDigest(l) {
+			do = w.digest
+		}
+		if err := do(ctx, s, in, l); err != nil && ctx.Err() == nil {
 			w.log.WarnContext(ctx, "a notification waits for the store", "incident", l.Subject, "target", l.Target, "err", err)
 		}
 	})
@@ -173,6 +177,13 @@ func (w *Worker) deliver(ctx context.Context, s *Settings, in *Integration, l st
 			return err
 		} else if muted {
 			d = decision{again: againAfter(h, now), hidden: &h}
+		}
+	}
+	if in.Storm.on() {
+		if until, err := w.storm(read, in, i, t, d, now); err != nil {
+			return err
+		} else if !until.IsZero() {
+			return w.wait(ctx, l, in, i, t, until, now)
 		}
 	}
 	if d.event == "" {
