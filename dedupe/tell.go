@@ -57,6 +57,14 @@ func (s *stepping) tell(ev *Event, w working) Outcome {
 		t.Flap(s.st.Now.Add(flapsAtMost), a.Name())
 		t.changed = true // also where it flapped already, for longer now
 		return out
+	case alert.KindMaintenanceStarted:
+		// A sender that does not think in hosts, such as Uptime Kuma, never says that
+		// it is over.
+		if a.PerHost || !a.EndsAt.IsZero() {
+			t.BeginDowntime(a, a.EndsAt)
+		}
+	case alert.KindMaintenanceEnded, alert.KindMaintenanceCancelled:
+		t.EndDowntime(a)
 	case alert.KindFlappingEnded:
 		if t.Incident.FlappingUntil.After(s.st.Now) {
 			t.Incident.FlappingUntil = s.st.Now // what is logged below says so

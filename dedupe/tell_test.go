@@ -196,3 +196,44 @@ func TestTheSameSecond(t *testing.T) {
 		{11, []sent{fire("a", 1)}, verdicts(alert.Stale)}, {12, []sent{fire("a", 5)}, verdicts(alert.Reopened)},
 		{13, []sent{fire("a", 5)}, verdicts(alert.Duplicate)}})
 }
+
+// TestDowntimes: what their senders say of them is known of the incident.
+func TestDowntimes(t *testing.T) {
+	d := newDoor(t)
+	p := policy()
+	d.now = at(1)
+	d.send(p, fire("a", 0))
+	say := func(minute int, k alert.Kind, change func(*alert.Alert)) {
+		d.now = at(minute)
+		if v := d.told(p, "a", func(a *alert.Alert) { a.Kind, a.Status, a.PerHost, a.EventAt = k, alert.Firing, true, d.now; change(a) }); v != alert.Recorded {
+			t.Errorf("%v: got %v, want recorded", k, v)
+		}
+	}
+	ends := func(a *alert.Alert) { a.EndsAt = at(60) }
+	none := func(*alert.Alert) {}
+	say(2, alert.KindMaintenancePlanned, ends)
+	if got := d.the().Downtimes; len(got) != 0 {
+		t.Errorf("planned: got %+v, want none yet", got)
+	}
+	say(3, alert.KindMaintenanceStarted, ends)
+	if got := d.the().Downtimes; len(got) != 1 || !got[0].Until.Equal(at(60)) {
+		t.Errorf("started: got %+v, want one until %v", got, at(60))
+	}
+	say(4, alert.KindMaintenanceCancelled, none)
+	if got := d.the().Downtimes; len(got) != 0 {
+		t.Errorf("cancelled: got %+v", got)
+	}
+	say(5, alert.KindMaintenanceStarted, none)
+	if got := d.the().Downtimes; len(got) != 1 || !got[0].Until.Equal(at(5).Add(24*time.Hour)) {
+		t.Errorf("started without an end: got %+v, want one for a day", got)
+	}
+	say(6, alert.KindMaintenanceEnded, none)
+	say(7, alert.KindMaintenanceStarted, func(a *alert.Alert) { a.PerHost = false })
+	if got := d.the().Downtimes; len(got) != 0 {
+		t.Errorf("by a sender that never says that it is over: got %+v", got)
+	}
+	want := []string{"opened", "maintenance_planned", "maintenance_started", "maintenance_cancelled", "maintenance_started", "maintenance_ended", "maintenance_started"}
+	if got := d.said(d.the().ID); !slices.Equal(got, want) {
+		t.Errorf("timeline: got %q, want %q", got, want)
+	}
+}

@@ -115,6 +115,8 @@ type Incident struct {
 	LeftOut int `json:"left_out,omitzero"`
 	// FlappingUntil: until then changes are too many to be news.
 	FlappingUntil time.Time `json:"flapping_until,omitzero"`
+	// Downtimes are those that the tools its alerts come from have told of.
+	Downtimes []Downtime `json:"downtimes,omitempty"`
 
 	// SeverityWord is how the sender of its worst alert puts its severity, which
 	// routes may ask for as well; empty if it states none.
@@ -203,6 +205,7 @@ func (i *Incident) share() *Incident {
 	c.Links = slices.Clip(i.Links)
 	c.Children = slices.Clip(i.Children)
 	c.Told = slices.Clip(i.Told)
+	c.Downtimes = slices.Clip(i.Downtimes)
 	return &c
 }
 

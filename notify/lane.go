@@ -54,14 +54,14 @@ func (w *Worker) lane(in *Integration) *lane {
 
 // enter lets a job wait for a place on the lane of an integration, or says for
 // how long it is given back.
-func (w *Worker) enter(in *Integration, now time.Time) (n *lane, back time.Duration) {
+func (w *Worker) enter(in *Integration, digest bool, now time.Time) (n *lane, back time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n = w.lane(in)
 	switch {
 	case n.held.After(now):
 		return nil, n.back(now, n.held, n.took/atOnce)
-	case n.waiting >= waitingAtMost || w.underWay >= atOnceInAll:
+	case (n.waiting >= waitingAtMost || w.underWay >= atOnceInAll) && !digest: // of digests there is one, and much waits for it
 		return nil, n.back(now, now, n.took/atOnce)
 	case n.limiter != nil && !n.limiter.AllowN(now, 1):
 		return nil, n.back(now, now, in.Rate.Per/time.Duration(in.Rate.Messages))

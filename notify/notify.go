@@ -32,6 +32,9 @@ const (
 	Resolved Event = "resolved"
 	// Repeated says again what was said before, because nobody has acknowledged it.
 	Repeated Event = "repeated"
+	// Digested tells in one message of many incidents that it would have been too
+	// much to tell of one by one; see Storm.
+	Digested Event = "digest"
 )
 
 // Message is what one target is told.
@@ -56,6 +59,12 @@ type Message struct {
 	Remark string
 	// Memory is what the sender returned last for this incident; nil at first.
 	Memory Memory
+	// Digest lists the incidents of a digest, the most urgent first. DigestMore is
+	// how many wait for the next one. The incident and the alerts of such a message
+	// stand for the whole list, one alert for each line, so that what knows nothing
+	// of digests shows it too.
+	Digest     []DigestLine
+	DigestMore int
 	// SentAt is the moment it is told.
 	SentAt time.Time
 	// failed are the templates that failed while it was written.
@@ -141,6 +150,8 @@ type Integration struct {
 	Recognises bool
 	// Rate bounds the messages; zero is no bound.
 	Rate Rate
+	// Storm is from when on one message lists what would be many.
+	Storm Storm
 }
 
 // Rate is so many messages in a period.

@@ -18,6 +18,9 @@ const (
 
 // Headline says in one line what happened to which incident.
 func (m *Message) Headline() string {
+	if m.Event == Digested {
+		return m.digestHeadline()
+	}
 	i := m.Incident
 	var word string
 	switch m.Event {
@@ -45,6 +48,9 @@ func (m *Message) Headline() string {
 // Plain says all that matters in plain text. It needs no template, and so it
 // cannot fail.
 func (m *Message) Plain() string {
+	if m.Event == Digested {
+		return m.digestPlain()
+	}
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		b.WriteString(cutLine(fmt.Sprintf(format, args...)))

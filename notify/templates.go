@@ -201,7 +201,8 @@ var groupedBy = []string{"alertname", "cluster", "environment", "service", "host
 
 // reasons are Alertmanager's words for why it notifies.
 var reasons = map[Event]string{Opened: "first notification", Updated: "new alerts in group", Acknowledged: "new alerts in group", Unacknowledged: "new alerts in group",
-	Resolved: "all alerts resolved", Repeated: "repeat interval elapsed"}
+	Resolved: "all alerts resolved", Repeated: "repeat interval elapsed",
+	Digested: "new alerts in group"}
 
 func pairs(ls alert.Labels, escape func(string) string) template.KV {
 	kv := make(template.KV, len(ls))

@@ -108,13 +108,7 @@ func (w *Worker) told(ctx context.Context, id string) (*told, error) {
 // but for a remark of another target; then the change is made again.
 func (w *Worker) keep(ctx context.Context, id string, t *told) error {
 	for {
-		data, err := json.Marshal(t)
-		if err != nil {
-			return err // unreachable: it always encodes
-		}
-		version, err := w.store.PutDocument(ctx, incident.Document{Type: DocumentTold, ID: id, Version: t.version, Data: data})
-		if !errors.Is(err, incident.ErrConflict) {
-			t.version = version
+		if err := w.keepOnce(ctx, id, t); !errors.Is(err, incident.ErrConflict) {
 			return err
 		}
 		other, err := w.told(ctx, id)
@@ -129,4 +123,18 @@ func (w *Worker) keep(ctx context.Context, id string, t *told) error {
 			return err
 		}
 	}
+}
+
+// keepOnce is keep for what somebody else may write as well: then it returns
+// incident.ErrConflict.
+func (w *Worker) keepOnce(ctx context.Context, id string, t *told) error {
+	data, err := json.Marshal(t)
+	if err != nil {
+		return err // unreachable: it always encodes
+	}
+	version, err := w.store.PutDocument(ctx, incident.Document{Type: DocumentTold, ID: id, Version: t.version, Data: data})
+	if err == nil {
+		t.version = version
+	}
+	return err
 }

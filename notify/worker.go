@@ -119,7 +119,7 @@ func (w *Worker) Take(ctx context.Context, l store.Lease) {
 		w.running.Go(func() { w.finish(ctx, l, w.store.Done) })
 		return
 	}
-	n, wait := w.enter(in, now)
+	n, wait := w.enter(in, isDigest(l), now)
 	if n == nil {
 		due := now.Add(wait)
 		w.running.Go(func() { w.giveBack(ctx, l, due) })
@@ -147,7 +147,11 @@ func (w *Worker) inLane(ctx context.Context, s *Settings, in *Integration, n *la
 		return
 	}
 	began := time.Now()
-	err := w.deliver(ctx, s, in, l)
+	do := w.deliver
+	if isDigest(l) {
+		do = w.digest
+	}
+	err := do(ctx, s, in, l)
 	<-n.slots
 	w.leave(n, max(time.Since(began), 1))
 	if err != nil && ctx.Err() == nil {
@@ -202,6 +206,13 @@ func (w *Worker) deliver(ctx context.Context, s *Settings, in *Integration, l st
 			return err
 		} else if muted {
 			d = decision{again: againAfter(h, now), hidden: &h}
+		}
+	}
+	if in.Storm.on() {
+		if until, err := w.storm(read, in, i, t, d, now); err != nil {
+			return err
+		} else if !until.IsZero() {
+			return w.wait(ctx, l, in, i, t, until, now)
 		}
 	}
 	if d.event == "" {

@@ -58,6 +58,8 @@ type IncidentJSON struct {
 	Occurrences      uint64         `json:"occurrences"`
 	LeftOut          int            `json:"left_out"`
 	FlappingUntil    *time.Time     `json:"flapping_until"`
+	// Downtimes are those that the tools its alerts come from have told of.
+	Downtimes []DowntimeJSON `json:"downtimes"`
 
 	Key         string     `json:"key"`
 	Rule        string     `json:"rule"`
@@ -96,6 +98,14 @@ type CycleJSON struct {
 	Severity       string     `json:"severity"`
 }
 
+// DowntimeJSON is a time in which a host, or one service of it, is expected to fail.
+type DowntimeJSON struct {
+	Host string `json:"host"`
+	// Service is empty for the host and all that is on it.
+	Service string     `json:"service"`
+	Until   *time.Time `json:"until"`
+}
+
 // LinkJSON points to something elsewhere.
 type LinkJSON struct {
 	Name string `json:"name"`
@@ -115,13 +125,16 @@ func ViewIncident(i *incident.Incident) IncidentJSON {
 		TimeToDetect: i.TimeToDetect().Seconds(), TimeToAcknowledge: seconds(i.TimeToAcknowledge()), TimeToResolve: seconds(i.TimeToResolve()),
 		Outage: seconds(i.Outage()), CycleOpenedAt: stamp(i.CycleOpenedAt), CycleSeverity: i.CycleSeverity, Cycles: []CycleJSON{}, Reopens: i.Reopens,
 		Roles: orEmpty(i.Roles), Alerts: CountsJSON(i.Alerts), FiringBySeverity: orEmpty(i.Firing), Occurrences: i.Occurrences,
-		LeftOut: i.LeftOut, FlappingUntil: stamp(i.FlappingUntil),
+		LeftOut: i.LeftOut, FlappingUntil: stamp(i.FlappingUntil), Downtimes: []DowntimeJSON{},
 		Key: i.Key.String(), Rule: i.Rule, Links: []LinkJSON{}, Children: []string{}, Drill: i.Drill, Description: i.Description, Reporter: i.Reporter,
 		ReporterContact: i.ReporterContact, ReporterRole: i.ReporterRole, Channel: i.Channel, ReportedAt: stamp(i.ReportedAt),
 		TimelineLength: i.TimelineLength, TimelineHash: i.TimelineHash, ChangedAt: stamp(i.ChangedAt), Version: i.Version,
 	}
 	for _, c := range i.Cycles {
 		v.Cycles = append(v.Cycles, CycleJSON{stamp(c.OpenedAt), stamp(c.AcknowledgedAt), c.AcknowledgedBy, stamp(c.ResolvedAt), c.ResolvedBy, c.Severity})
+	}
+	for _, d := range i.Downtimes {
+		v.Downtimes = append(v.Downtimes, DowntimeJSON{d.Host, d.Service, stamp(d.Until)})
 	}
 	for _, l := range i.Links {
 		v.Links = append(v.Links, LinkJSON(l))

@@ -72,6 +72,7 @@ const (
 	incidentReportedAt     = 57
 	incidentSeverityWord   = 58
 	incidentTold           = 59
+	incidentDowntime       = 60 // host, service and end
 )
 
 // The fields of pairs and cycles.
@@ -85,6 +86,9 @@ const (
 	cycleResolved   = 4
 	cycleResolvedBy = 5
 	cycleSeverity   = 6
+	downtimeHost    = 1
+	downtimeService = 2
+	downtimeUntil   = 3
 )
 
 // AppendIncident appends the stored form of i to b.
@@ -158,6 +162,10 @@ func appendIncidentLists(b []byte, i *incident.Incident) []byte {
 	for _, target := range i.Told {
 		b = appendBytes(b, incidentTold, target)
 	}
+	for _, d := range i.Downtimes {
+		part = appendTime(appendString(appendString(part[:0], downtimeHost, d.Host), downtimeService, d.Service), downtimeUntil, d.Until)
+		b = appendBytes(b, incidentDowntime, part)
+	}
 	for _, c := range i.Cycles {
 		part = appendTime(appendTime(appendTime(part[:0], cycleOpened, c.OpenedAt), cycleAcked, c.AcknowledgedAt), cycleResolved, c.ResolvedAt)
 		part = appendString(appendString(appendString(part, cycleAckedBy, c.AcknowledgedBy), cycleResolvedBy, c.ResolvedBy), cycleSeverity, c.Severity)
@@ -208,6 +216,8 @@ func ParseIncident(b []byte) (*incident.Incident, error) {
 			inner = parsePair(i, f)
 		case incidentCycle:
 			inner = parseCycle(i, f.bytes)
+		case incidentDowntime:
+			inner = parseDowntime(i, f.bytes)
 		default:
 			if !parseIncidentText(i, f) && !parseIncidentTime(i, f) && !parseIncidentNumber(i, f) {
 				i.Unknown = append(i.Unknown, f.raw...)
@@ -394,6 +404,23 @@ func parseCycle(i *incident.Incident, b []byte) error {
 		return true
 	})
 	i.Cycles = append(i.Cycles, c)
+	return err
+}
+
+func parseDowntime(i *incident.Incident, b []byte) error {
+	var d incident.Downtime
+	err := fields(b, func(f field) bool {
+		switch f.num {
+		case downtimeHost:
+			d.Host = string(f.bytes)
+		case downtimeService:
+			d.Service = string(f.bytes)
+		case downtimeUntil:
+			d.Until = f.time()
+		}
+		return true
+	})
+	i.Downtimes = append(i.Downtimes, d)
 	return err
 }
 
