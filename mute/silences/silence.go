@@ -13,6 +13,7 @@ import (
 	"maps"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/prometheus/alertmanager/matcher/compat"
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/tocsin-gateway/tocsin/match"
@@ -152,6 +154,26 @@ func steps(re *syntax.Regexp) int {
 		n *= max(re.Min, re.Max, 1)
 	}
 	return min(n, maxSteps+1)
+}
+
+// ParseMatcher reads one matcher in Alertmanager's syntax, such as
+// instance=~"web.*".
+func ParseMatcher(text string) (*labels.Matcher, error) {
+	// The expression in it is looked at before the module compiles it.
+	if at := strings.IndexByte(text, '~'); at >= 0 {
+		pattern := strings.TrimSpace(text[at+1:])
+		if unquoted, err := strconv.Unquote(pattern); err == nil {
+			pattern = unquoted
+		}
+		tree, err := syntax.Parse(pattern, syntax.Perl)
+		if len(pattern) > maxPattern || err == nil && steps(tree) > maxSteps {
+			return nil, fmt.Errorf("the expression is longer than %d bytes, or has more than %d steps", maxPattern, maxSteps)
+		}
+	}
+	if len(text) > maxName+maxValue {
+		return nil, errors.New("it is too long")
+	}
+	return compat.Matcher(text, "api")
 }
 
 // Compile returns the matchers as the Alertmanager module has them. The error is
