@@ -24,6 +24,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/mute/silences"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -70,6 +71,8 @@ type Gateway struct {
 	ingest    *ingest.Handler
 	outside   outside
 	streams   streams
+	silences  *silences.Set
+	routing   routing
 	log       *slog.Logger
 	store     store.Store
 	pings     *prometheus.CounterVec
@@ -100,7 +103,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}))
 	g.outside.log = o.Log
 	g.Pipeline.SetOutside(&g.outside)
-	api := web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
+	g.silences = silences.New(st, o.Log)
+	api := web.Options{Silences: g.silences, Receivers: g.routing.receivers, ReceiverNames: g.routing.names, AlertmanagerConfig: g.routing.text,
+		Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
 		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
 	if o.Recorder != nil {
 		api.Recordings = recordings{o.Recorder}
@@ -150,6 +155,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	g.ingest.Set(sources)
+	g.routing.set(c.Alertmanager)
 	g.config.Store(c)
 	g.restartStreams(c)
 	g.reloadOK.Set(1)
@@ -241,6 +247,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
+	group.Go(func() error { return g.silences.Run(ctx) })
 	group.Go(func() error { g.ping(ctx); return nil })
 	group.Go(func() error { g.runStreams(ctx); return nil })
 	if g.opts.Spool != nil {
