@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/alertmanager/pkg/labels"
 	"github.com/prometheus/common/version"
 
+	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/mute/silences"
 )
 
@@ -40,6 +41,8 @@ func (a *API) registerAlertmanager(engine *gin.Engine) {
 func (a *API) amFail(c *gin.Context, err error) {
 	if bad := (*silences.InvalidError)(nil); errors.As(err, &bad) {
 		err = refuse(http.StatusBadRequest, "%s", bad.Error())
+	} else if errors.Is(err, incident.ErrNotFound) {
+		err = refuse(http.StatusNotFound, "silence not found")
 	}
 	p := problemOf(err)
 	if p.Status == http.StatusInternalServerError {

@@ -109,14 +109,14 @@ func (a *API) amGroups(c *gin.Context) {
 		if !w.muted && len(hidden.MutedBy) > 0 {
 			return nil
 		}
+		if w.receiver != nil { // here Alertmanager leaves the others out of the alerts too
+			receivers = slices.DeleteFunc(slices.Clone(receivers), func(name string) bool { return !w.receiver.MatchString(name) })
+		}
 		groups := receivers
-		if len(groups) == 0 {
+		if len(groups) == 0 && w.receiver == nil {
 			groups = []string{""} // nobody is told of it; it is there all the same
 		}
 		for _, name := range groups {
-			if w.receiver != nil && !w.receiver.MatchString(name) {
-				continue
-			}
 			if err := w.group(ctx, i, name, receivers, hidden); err != nil {
 				return err
 			}
