@@ -275,7 +275,7 @@ func TestAMHidden(t *testing.T) {
 func TestAMManyAlerts(t *testing.T) {
 	s := newServer(t, byTeam)
 	var batch []alert.Alert
-	const incidents, each = 150, 20
+	const incidents, each = 120, 5
 	for n := range incidents * each {
 		batch = append(batch, s.at(fmt.Sprint("A", n%incidents), "web", fmt.Sprint("i", n)))
 	}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -256,42 +257,45 @@ func TestEdit(t *testing.T) {
 // the end and the telling, or the telling fails.
 func TestTellsWhatFires(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		told, fail := 0, errors.New("no")
+		var mu sync.Mutex
+		tellings, fail := 0, errors.New("no")
+		told := func() int { mu.Lock(); defer mu.Unlock(); return tellings }
+		tell := func(context.Context) error { mu.Lock(); defer mu.Unlock(); tellings++; return fail }
 		ctx, stop := context.WithCancel(t.Context())
 		other := New(w.st, logTo(t))
-		var tellings []time.Time
-		count := func(context.Context) error { told++; tellings = append(tellings, time.Now()); return fail }
-		w.set.OnChange(count)
-		other.OnChange(count)
+		w.set.OnChange(tell)
+		other.OnChange(tell)
 		done := make(chan struct{})
 		go func() { defer close(done); _ = other.Run(ctx) }() // it returns nil
 
 		pending := w.put(w.set, on("db", time.Hour, 2*time.Hour))
 		w.expire(w.set, pending)
-		if told != 0 {
+		if told() != 0 {
 			t.Error("the end of a silence that hid nothing is told")
 		}
 		id := w.put(w.set, on("db", 0, time.Hour))
 		w.expire(w.set, id)
-		if told != 1 {
-			t.Fatalf("told %d times, want once", told)
+		if told() != 1 {
+			t.Fatalf("told %d times, want once", told())
 		}
 		time.Sleep(tellAgain + lookEach)
 		synctest.Wait()
-		if told < 2 {
+		if told() < 2 {
 			t.Fatal("it failed, and is not tried again")
 		}
+		mu.Lock()
 		fail = nil
+		mu.Unlock()
 		time.Sleep(lookEach)
 		synctest.Wait()
-		before := told
+		before := told()
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told != before {
-			t.Errorf("told %d times more after it worked", told-before)
+		if told() != before {
+			t.Errorf("told %d times more after it worked", told()-before)
 		}
 		w.expire(w.set, id)
-		if told != before {
+		if told() != before {
 			t.Error("the end of what is over is told")
 		}
 		stop()
