@@ -24,6 +24,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/mute/silences"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
@@ -79,6 +80,8 @@ type Gateway struct {
 	outside   outside
 	streams   streams
 	notifier  *notify.Worker
+	silences  *silences.Set
+	routing   routing
 	log       *slog.Logger
 	store     store.Store
 	pings     *prometheus.CounterVec
@@ -113,7 +116,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.outside.log = o.Log
 	g.Pipeline.SetOutside(&g.outside)
-	api := web.Options{Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
+	g.silences = silences.New(st, o.Log)
+	api := web.Options{Silences: g.silences, Receivers: g.routing.receivers, ReceiverNames: g.routing.names, AlertmanagerConfig: g.routing.text,
+		Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
 		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
 	if g.notifier != nil {
 		api.Notifications = g.notifier
@@ -177,6 +182,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 		g.notifier.Set(told.settings(c))
 	}
 	g.ingest.Set(sources)
+	g.routing.set(c.Alertmanager)
 	g.config.Store(c)
 	g.restartStreams(c)
 	g.reloadOK.Set(1)
@@ -268,6 +274,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
+	group.Go(func() error { return g.silences.Run(ctx) })
 	group.Go(func() error { g.ping(ctx); return nil })
 	group.Go(func() error { g.runStreams(ctx); return nil })
 	if g.opts.Spool != nil {

@@ -44,6 +44,7 @@ func operations(incident, letter, token string) []operation {
 		{"GET", "/api/v1/deadletters", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters/" + letter, "", web.RoleViewer, 200},
 		{"POST", "/api/v1/explain?source=alertmanager", "x", web.RoleViewer, 200},
+		{"POST", "/api/v1/silences/preview", `{"matchers":[{"name":"alertname","value":"DiskFull"}]}`, web.RoleViewer, 200},
 		{"GET", "/api/v1/version", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/openapi.yaml", "", web.RoleViewer, 200},
 		{"POST", "/api/v1/incidents", `{"description":"d","reporter":"ann"}`, web.RoleResponder, 200},

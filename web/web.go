@@ -18,6 +18,9 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config/secret"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/mute/silences"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
 )
@@ -55,7 +58,18 @@ type Options struct {
 	Notifications Notifications
 	// Recordings are the requests that were recorded; nil means that none are.
 	Recordings Recordings
-	Log        *slog.Logger
+	// Silences are those of the store; nil makes a Set of the API's own.
+	Silences *silences.Set
+	// Receivers names those that are told of an incident, and ReceiverNames all that
+	// there are; nil means none.
+	Receivers     func(i *incident.Incident) []string
+	ReceiverNames func() []string
+	// Mute says what hides messages beside silences; nil means that nothing does.
+	Mute notify.Muter
+	// AlertmanagerConfig is Alertmanager's part of the configuration, without secrets;
+	// nil means that there is none.
+	AlertmanagerConfig func() string
+	Log                *slog.Logger
 	// Now is the clock of caches and throttling; nil means time.Now.
 	Now func() time.Time
 }
@@ -69,6 +83,9 @@ type API struct {
 	tokens   *tokens
 	throttle throttle
 	origins  *http.CrossOriginProtection
+	silences *silences.Set
+	// began is when the API was made.
+	began time.Time
 }
 
 // New returns an API. It reads and starts nothing yet.
@@ -85,10 +102,13 @@ func New(o Options) (*API, error) {
 	a.SetAdminToken(secret.New(o.AdminToken))
 	a.options.AdminToken = "" // only its hash is needed from here on
 	a.throttle = throttle{now: o.Now, log: log}
+	if a.silences, a.began = o.Silences, o.Store.Now(); a.silences == nil {
+		a.silences = silences.New(o.Store, o.Log)
+	}
 	return a, nil
 }
 
-// Register adds the routes under /api/v1 and the answers to what is not there.
+// Register adds the routes under /api/v1 and /api/v2 and the answers to what is not there.
 // It switches off the engine's redirects: senders lose an alert to one.
 func (a *API) Register(engine *gin.Engine) {
 	engine.RedirectTrailingSlash, engine.RedirectFixedPath, engine.HandleMethodNotAllowed = false, false, true
@@ -112,6 +132,9 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/deadletters/:id", a.letter)
 	viewer.POST("/explain", a.explain)
 	viewer.GET("/version", a.version)
+
+	viewer.POST("/silences/preview", a.previewSilence)
+	a.registerAlertmanager(engine)
 
 	responder.POST("/incidents", a.report)
 	responder.POST("/incidents/:id/acknowledge", a.acknowledge)

@@ -133,6 +133,10 @@ func unreachable(base string, err error) error {
 func refused(answer *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	var p web.Problem
+	var alertmanagers string // under /api/v2 an error is a text
+	if err == nil && json.Unmarshal(body, &alertmanagers) == nil && alertmanagers != "" {
+		return errors.New(visible(alertmanagers))
+	}
 	if err != nil || json.Unmarshal(body, &p) != nil || p.Detail == "" {
 		return fmt.Errorf("the gateway answered %s, and not as Tocsin does", visible(answer.Status))
 	}
