@@ -62,6 +62,19 @@ func (d *decoder) check(cfg *Config) {
 	c.smtp()
 	c.imap()
 	c.recorder()
+	c.problems("answers", c.c.Answers.Problems())
+}
+
+// problems records what a section finds wrong with itself: by the path in it, what
+// it is and, after the last colon, what to write.
+func (c *checker) problems(section string, found map[string]string) {
+	for _, path := range slices.Sorted(maps.Keys(found)) {
+		message, suggestion := found[path], ""
+		if at := strings.LastIndex(message, ": "); at >= 0 {
+			message, suggestion = message[:at], message[at+2:]
+		}
+		c.mistake(section+"."+path, message, suggestion)
+	}
 }
 
 // mistake records what is wrong at path, unless the value there could not even

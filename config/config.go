@@ -35,6 +35,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
+	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
 // sizeLimit is how large a file may be, in bytes.
@@ -59,6 +60,7 @@ type Config struct {
 	NSCA       nsca.Config        `yaml:"nsca"`
 	Recorder   recorder.Config    `yaml:"recorder"`
 	Web        web.Config         `yaml:"web"`
+	Answers    answers.Config     `yaml:"answers"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
 	Alertmanager *amconfig.Config `yaml:"-"`

@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
 // formatNames are those that a source can have. Each has a built-in source of its
@@ -54,6 +55,7 @@ func Default() *Config {
 		Spool:    spool.DefaultConfig(),
 		SMTP:     smtp.DefaultConfig(),
 		Recorder: recorder.DefaultConfig(),
+		Answers:  answers.DefaultConfig(),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,11 +25,13 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/notify/links"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
+	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
 // Options are what a Gateway needs.
@@ -53,6 +56,9 @@ type Options struct {
 	// AnyHost lets requests in that name another host than this machine, although
 	// there is no authentication of ours.
 	AnyHost bool
+	// External is the URL under which people and tools reach this Tocsin, for links in
+	// messages; nil if nobody knows it.
+	External *url.URL
 	// Backup writes a copy of the store; nil means that it cannot.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Now is the clock; nil means the store's, which is the same for all gateways
@@ -65,7 +71,10 @@ type Gateway struct {
 	Pipeline *router.Pipeline
 	API      *web.API
 	Engine   *gin.Engine
+	// Links makes the links of messages.
+	Links *links.Links
 
+	answers   *answers.Handler
 	opts      Options
 	ingest    *ingest.Handler
 	outside   outside
@@ -109,6 +118,12 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.API, err = web.New(api); err != nil {
 		return nil, err
 	}
+	g.Links = links.New(st, o.External)
+	g.answers, err = answers.New(answers.Options{Actor: g.Pipeline, Store: st, Links: g.Links, External: o.External,
+		Client: answers.NewClient(), Log: o.Log, Registerer: o.Registry, Now: waits})
+	if err != nil {
+		return nil, err
+	}
 	in := ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Formats: formats.All, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry}
 	if o.Recorder != nil {
 		in.Recorder = o.Recorder
@@ -149,6 +164,10 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if err := g.Pipeline.Set(ctx, c.Settings()); err != nil {
 		return err
 	}
+	if err := g.Links.Load(ctx); err != nil { // messages are worth more than their links
+		g.log.WarnContext(ctx, "messages have no links to acknowledge and resolve yet", "err", err)
+	}
+	g.answers.Set(&c.Answers)
 	g.ingest.Set(sources)
 	g.config.Store(c)
 	g.restartStreams(c)
@@ -190,7 +209,9 @@ func (g *Gateway) engine() *gin.Engine {
 	// A redirected sender loses its alert; nor is a proxy to be believed that nobody named.
 	e.RedirectTrailingSlash, e.RedirectFixedPath, e.HandleMethodNotAllowed = false, false, true
 	_ = e.SetTrustedProxies(nil) // cannot fail without proxies
-	e.Use(g.recover, g.API.Protect())
+	e.Use(g.recover)
+	g.answers.Register(e) // they come from elsewhere by their nature, and prove themselves that they may
+	e.Use(g.API.Protect())
 	g.ingest.Register(e)
 	e.GET("/-/healthy", healthy)
 	e.HEAD("/-/healthy", healthy)
@@ -242,6 +263,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
 	group.Go(func() error { g.ping(ctx); return nil })
+	group.Go(func() error { return g.Links.Run(ctx) })
 	group.Go(func() error { g.runStreams(ctx); return nil })
 	if g.opts.Spool != nil {
 		group.Go(func() error {

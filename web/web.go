@@ -65,7 +65,7 @@ type API struct {
 	options  Options
 	log      *slog.Logger
 	tokens   *tokens
-	throttle throttle
+	throttle *Throttle
 	origins  *http.CrossOriginProtection
 }
 
@@ -82,7 +82,7 @@ func New(o Options) (*API, error) {
 	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
 	a.SetAdminToken(secret.New(o.AdminToken))
 	a.options.AdminToken = "" // only its hash is needed from here on
-	a.throttle = throttle{now: o.Now, log: log}
+	a.throttle = NewThrottle(o.Now, log)
 	return a, nil
 }
 
