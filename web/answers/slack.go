@@ -73,8 +73,7 @@ func (h *Handler) slack(c *gin.Context, r *request) (Answer, error) {
 		return Answer{}, invalid("body", "not a form")
 	}
 	if form.Get("ssl_check") == "1" { // only whether we are there
-		c.Status(http.StatusOK)
-		c.Writer.WriteHeaderNow()
+		nothing(c)
 		return ignored("ssl_check"), nil
 	}
 	var p slackPayload
@@ -86,10 +85,14 @@ func (h *Handler) slack(c *gin.Context, r *request) (Answer, error) {
 	}
 	a, err := h.slackActions(r, &p)
 	if err == nil {
-		c.Status(http.StatusOK) // with nothing in it: Slack would show it
-		c.Writer.WriteHeaderNow()
+		nothing(c)
 	}
 	return a, err
+}
+
+// nothing is what Slack wants to hear: it would show what there is to people.
+func nothing(c *gin.Context) {
+	c.Data(http.StatusOK, "text/plain; charset=utf-8", nil)
 }
 
 // slackVerification answers the question whether the address is ours.
