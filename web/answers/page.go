@@ -228,8 +228,10 @@ func (h *Handler) follow(c *gin.Context, acts bool) (t links.Token, i *incident.
 		status, say := http.StatusNotFound, "This link is not one of this Tocsin, or it was damaged on its way. Copy all of it, or open the incident in Tocsin."
 		if !h.throttle.Allow(c.ClientIP()) {
 			status, say = http.StatusTooManyRequests, "Too many wrong links were tried from your address. Wait a minute."
+			c.Header("Retry-After", "60")
+		} else {
+			h.throttle.Failed(ctx, c.ClientIP())
 		}
-		h.throttle.Failed(ctx, c.ClientIP())
 		h.failed(c, status, count(resultRefused), view{Heading: "This link does not work", Say: say})
 		return t, nil, false
 	case err != nil && !expired:
