@@ -3,13 +3,15 @@ package answers_test
 import (
 	"net/url"
 	"testing"
+
+	"github.com/tocsin-gateway/tocsin/incident"
 )
 
 // Whatever a tool sends, signed well, the answer is documented and no server error.
 
 func fuzzed(f *testing.F, names []string, send func(s *server, body string) reply) {
-	seed := newServer(f)
-	i := seed.opened()
+	s := newServer(f)
+	i := s.opened()
 	for _, name := range names {
 		f.Add(payload(f, name, i))
 	}
@@ -17,8 +19,8 @@ func fuzzed(f *testing.F, names []string, send func(s *server, body string) repl
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		s := newServer(t)
-		s.opened()
+		s.t, s.http = t, s.checker.Handler(t, s.engine)
+		s.log.Reset()
 		if r := send(s, body); r.status >= 500 {
 			t.Errorf("got %d %s", r.status, r.body)
 		}
@@ -58,7 +60,9 @@ func FuzzCall(f *testing.F) {
 func FuzzLink(f *testing.F) {
 	fuzzed(f, nil, func(s *server, body string) reply {
 		s.send("GET", "/a/"+url.PathEscape(body), "")
-		ack, _ := s.paths(s.opened())
+		i := s.openedOn("db")
+		s.act(i, func(e *incident.Edit) error { return e.Unacknowledge("ben", "") })
+		ack, _ := s.paths(s.incident(i.ID.String()))
 		return s.send("POST", ack, body)
 	})
 }

@@ -115,6 +115,7 @@ type server struct {
 	pipeline *router.Pipeline
 	links    *links.Links
 	handler  *answers.Handler
+	engine   http.Handler
 	http     http.Handler
 	checker  *webtest.Checker
 	log      *bytes.Buffer
@@ -185,6 +186,7 @@ func newServer(t testing.TB, change ...func(*answers.Options)) *server {
 	s.handler.Register(engine)
 	engine.Use(api.Protect())
 	api.Register(engine)
+	s.engine = engine
 	s.http = s.checker.Handler(t, engine)
 	return s
 }
