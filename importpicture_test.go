@@ -78,16 +78,24 @@ var picture = []struct {
 	{"notify/targettest", []string{"notify", "incident", "alert"}},
 	{"notify/receivers", []string{"notify/...", "config/secret"}},
 	{"notify", []string{"incident", "alert", "store"}},
-	{"notify/...", []string{"notify", "notify/block", "notify/outgoing", "incident", "alert", "config/secret"}},
+	// The links in messages.
+	{"notify/links", []string{"notify", "incident"}},
+	{"notify/wire", []string{"notify", "incident"}},
+	{"notify/...", []string{"notify", "notify/block", "notify/outgoing", "notify/wire", "incident", "alert", "config/secret"}},
+	// What hides messages. Decisions are pure; of the store it knows the door only.
+	{"mute/silences", []string{"notify", "match", "store", "incident"}},
+	{"mute", []string{"notify", "match", "store", "incident", "alert"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
 	{"web/webtest", []string{"web"}},
-	{"web", []string{"ingest/fields", "notify", "router", "incident", "alert", "store", "config/secret"}},
+	// What people do where they were notified. It is served beside the API.
+	{"web/answers", []string{"web", "notify", "notify/links", "router", "incident", "alert", "config/secret"}},
+	{"web", []string{"ingest/fields", "mute/silences", "match", "notify", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "notify/receivers", "recorder", "spool", "store", "store/redisurl", "web", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "notify", "notify/receivers", "notify/route", "alert", "recorder", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "web/answers", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
@@ -97,7 +105,7 @@ var picture = []struct {
 	// It also has to know what of a notification is nobody's business.
 	{"send", []string{"ingest/nagios"}},
 	// Wiring.
-	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "notify", "notify/receivers", "recorder", "router", "send", "simulate", "spool", "store/...", "web"}},
+	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "match", "mute/silences", "notify", "notify/receivers", "notify/route", "recorder", "router", "send", "simulate", "spool", "store/...", "web"}},
 }
 
 // libraries says where a library may be imported.
@@ -115,11 +123,11 @@ var libraries = []struct {
 	{"github.com/emersion/go-imap", []string{"ingest/imap"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
 	{"github.com/klauspost/compress", []string{"recorder"}},
-	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "notify", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
+	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "mute", "notify", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "notify/...", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
 	{"os", []string{"config/...", "folder", "ingest/...", "notify/...", "recorder", "remote", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
-	{"log/slog", []string{"config/...", "ingest/...", "notify/...", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"log/slog", []string{"config/...", "ingest/...", "mute/...", "notify/...", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 
 // fits reports whether the pattern covers the package.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/tocsin-gateway/tocsin/config/nearest"
+	"github.com/tocsin-gateway/tocsin/mute"
 )
 
 const (
@@ -64,6 +65,30 @@ func (d *decoder) check(cfg *Config) {
 	c.recorder()
 	c.notify()
 	c.receiverBlocks()
+	c.listed("services", mute.ServiceProblems(c.c.Services))
+	c.listed("maintenance", mute.WindowProblems(c.c.Maintenance, c.c.Alertmanager))
+	c.problems("answers", c.c.Answers.Problems())
+}
+
+// listed records what is wrong with the entries of a list: by the path in it, what
+// it is and, after a semicolon, what to write.
+func (c *checker) listed(section string, found map[string]string) {
+	for _, path := range slices.Sorted(maps.Keys(found)) {
+		message, suggestion, _ := strings.Cut(found[path], "; ")
+		c.mistake(section+path, message, suggestion)
+	}
+}
+
+// problems records what a section finds wrong with itself: by the path in it, what
+// it is and, after the last colon, what to write.
+func (c *checker) problems(section string, found map[string]string) {
+	for _, path := range slices.Sorted(maps.Keys(found)) {
+		message, suggestion := found[path], ""
+		if at := strings.LastIndex(message, ": "); at >= 0 {
+			message, suggestion = message[:at], message[at+2:]
+		}
+		c.mistake(section+"."+path, message, suggestion)
+	}
 }
 
 // mistake records what is wrong at path, unless the value there could not even

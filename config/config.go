@@ -30,12 +30,14 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/imap"
 	"github.com/tocsin-gateway/tocsin/ingest/nsca"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
+	"github.com/tocsin-gateway/tocsin/mute"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
+	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
 // sizeLimit is how large a file may be, in bytes.
@@ -60,7 +62,11 @@ type Config struct {
 	NSCA       nsca.Config        `yaml:"nsca"`
 	Recorder   recorder.Config    `yaml:"recorder"`
 	Notify     receivers.Config   `yaml:"notify"`
-	Web        web.Config         `yaml:"web"`
+	Services   []mute.Service     `yaml:"services"`
+	// Maintenance are the windows in which nobody is told.
+	Maintenance []mute.Window  `yaml:"maintenance"`
+	Web         web.Config     `yaml:"web"`
+	Answers     answers.Config `yaml:"answers"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
 	Alertmanager *amconfig.Config `yaml:"-"`
@@ -130,7 +136,7 @@ func Load(text []byte, name string) (*Config, error) {
 }
 
 // later are the sections of versions to come, so that nobody looks for a typing error.
-var later = map[string]bool{"services": true, "process": true, "maintenance": true}
+var later = map[string]bool{"process": true}
 
 // sections decodes our own sections of the file.
 func (d *decoder) sections(root *yaml.Node, c *Config) {

@@ -90,7 +90,7 @@ func TestExample(t *testing.T) {
 	for section, pair := range map[string][2]any{
 		"classify": {c.Classify, want.Classify}, "correlate": {c.Correlate, want.Correlate},
 		"incidents": {c.Incidents, want.Incidents}, "store": {c.Store, want.Store}, "spool": {c.Spool, want.Spool}, "recorder": {c.Recorder, want.Recorder}, "notify": {c.Notify, want.Notify},
-		"web":                  {c.Web, want.Web},
+		"web": {c.Web, want.Web}, "answers": {c.Answers, want.Answers},
 		"sources.alertmanager": {c.Sources["alertmanager"], want.Sources["alertmanager"]},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
@@ -280,6 +280,7 @@ sources:
 web: {admin_token: `+planted+`-admin}
 smtp: {listen: '127.0.0.1:2525', recipients: {a@example.com: email}, users: [{username: u, password: `+planted+`-mail}]}
 imap: [{server: 'imap.example.com:993', username: u, password: `+planted+`-imap}]
+answers: {slack: {signing_secrets: [`+planted+`-slack, `+planted+`-old]}, call: {auth_tokens_file: token}}
 store: {url: 'redis-sentinel://tocsin:`+planted+`@h/m?sentinel_password=`+planted+`'}
 global: {slack_api_url: 'https://hooks.example.com/`+planted+`'}
 route: {receiver: r}
@@ -398,6 +399,25 @@ func TestSecretFiles(t *testing.T) {
 				t.Errorf("got warnings %s, want %q", warned, c.warning)
 			}
 		})
+	}
+}
+
+// TestSecretLists: a file can have several secrets, one in each line.
+func TestSecretLists(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "list"), []byte("first-long-enough-secret\r\n\n  second-long-enough-secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load([]byte("answers: {jira: {secrets_file: list}, pagerduty: {secrets: [third-long-enough-secret, fourth-long-enough-secret]}}"), filepath.Join(dir, "tocsin.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range append(c.Answers.Jira.Secrets, c.Answers.PagerDuty.Secrets...) {
+		got = append(got, s.Reveal())
+	}
+	if want := "[first-long-enough-secret second-long-enough-secret third-long-enough-secret fourth-long-enough-secret]"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
 	}
 }
 

@@ -53,6 +53,7 @@ type decoder struct {
 
 var (
 	secretType   = reflect.TypeFor[secret.String]()
+	secretsType  = reflect.TypeFor[[]secret.String]()
 	durationType = reflect.TypeFor[model.Duration]()
 )
 

@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
 // formatNames are those that a source can have. Each has a built-in source of its
@@ -56,6 +57,7 @@ func Default() *Config {
 		SMTP:     smtp.DefaultConfig(),
 		Recorder: recorder.DefaultConfig(),
 		Notify:   receivers.DefaultConfig(),
+		Answers:  answers.DefaultConfig(),
 	}
 }
 

@@ -27,6 +27,15 @@ func (c *checker) notify() {
 			c.mistake(indexPath("notify.deny_networks", i), quote(text)+" is not a network", "write it like 169.254.0.0/16")
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(n.Storms)) {
+		path := keyPath("notify.storms", name)
+		if !slices.Contains(receivers.Names(), name) {
+			c.mistake(path, "there is no integration "+quote(name), nearest.Suggest(name, receivers.Names()))
+		}
+		if s := n.Storms[name]; s.Messages < 0 || s.Messages > 0 && s.Within <= 0 {
+			c.mistake(path, "a storm needs messages: and within:, both above 0", "write {messages: 30, within: 5m}, or {messages: 0} for no bound")
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(n.Rates)) {
 		path := keyPath("notify.rates", name)
 		if !slices.Contains(receivers.Names(), name) {

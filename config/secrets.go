@@ -73,13 +73,14 @@ func expand(text string) (string, error) {
 }
 
 // secretFiles reads the files of a struct's secrets: beside the key of each
-// secret stands one with _file at its end.
+// secret, or list of secrets, stands one with _file at its end.
 func (d *decoder) secretFiles(v reflect.Value, s slot) {
 	fields := fieldsOf(v.Type())
 	for _, name := range fields.names {
 		twin, there := fields.index[name+"_file"]
 		field := v.FieldByIndex(fields.index[name])
-		if field.Type() != secretType || !there || v.FieldByIndex(twin).String() == "" {
+		list := field.Type() == secretsType
+		if field.Type() != secretType && !list || !there || v.FieldByIndex(twin).String() == "" {
 			continue
 		}
 		path := keyPath(s.path, name+"_file")
@@ -94,12 +95,27 @@ func (d *decoder) secretFiles(v reflect.Value, s slot) {
 			d.wrong(d.at[path], path, err.Error(), "")
 			continue
 		}
-		if d.readLater {
+		switch {
+		case d.readLater:
 			file.SetString(d.beside(file.String()))
+			continue
+		case list:
+			field.Set(reflect.ValueOf(lines(value)))
 			continue
 		}
 		field.Set(reflect.ValueOf(secret.New(value)))
 	}
+}
+
+// lines are the secrets of a file that has one in each line.
+func lines(text string) []secret.String {
+	var out []secret.String
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, secret.New(line))
+		}
+	}
+	return out
 }
 
 // readSecret returns what a secret's file holds, without the line's end.

@@ -112,6 +112,13 @@ func (s *stepping) toldBefore(ev *Event) bool {
 
 const forEver = time.Duration(math.MaxInt64)
 
+// Heard reports whether the key has heard what another tool says of an incident,
+// such as a person's acknowledgement there, and else remembers it. The message
+// identifies it; tools and their networks repeat what may have been lost.
+func Heard(key *incident.KeyState, message string, now time.Time) bool {
+	return known(key, incident.Told{Message: messageOf("heard", message), At: now}, forEver)
+}
+
 // messageOf is what a message is recognised by.
 func messageOf(parts ...string) uint64 {
 	h := xxhash.New()

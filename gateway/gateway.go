@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,14 +25,17 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/formats"
+	"github.com/tocsin-gateway/tocsin/mute"
 	"github.com/tocsin-gateway/tocsin/mute/silences"
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/links"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
+	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
 // Options are what a Gateway needs.
@@ -56,12 +60,12 @@ type Options struct {
 	// AnyHost lets requests in that name another host than this machine, although
 	// there is no authentication of ours.
 	AnyHost bool
-	// External is the URL under which people reach this Tocsin, for links in messages;
-	// empty makes none.
-	External string
 	// Receivers makes the integrations that tell people; nil, as in a simulation,
 	// means that nobody hears of anything.
 	Receivers func(receivers.Options) (map[string]*notify.Integration, error)
+	// External is the URL under which people and tools reach this Tocsin, for links in
+	// messages; nil if nobody knows it.
+	External *url.URL
 	// Backup writes a copy of the store; nil means that it cannot.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Now is the clock; nil means the store's, which is the same for all gateways
@@ -74,23 +78,29 @@ type Gateway struct {
 	Pipeline *router.Pipeline
 	API      *web.API
 	Engine   *gin.Engine
+	// Links makes the links of messages.
+	Links *links.Links
 
-	opts      Options
-	ingest    *ingest.Handler
-	outside   outside
-	streams   streams
-	notifier  *notify.Worker
-	silences  *silences.Set
-	routing   routing
-	log       *slog.Logger
-	store     store.Store
-	pings     *prometheus.CounterVec
-	readiness readiness
-	config    atomic.Pointer[config.Config]
-	draining  atomic.Bool
-	reloading sync.Mutex
-	reloadOK  prometheus.Gauge
-	reloadAt  prometheus.Gauge
+	answers  *answers.Handler
+	opts     Options
+	ingest   *ingest.Handler
+	outside  outside
+	streams  streams
+	notifier *notify.Worker
+	silences *silences.Set
+	muter    muter
+	told     atomic.Pointer[told]
+	log      *slog.Logger
+	store    store.Store
+	pings    *prometheus.CounterVec
+
+	muteMetrics *mute.Metrics
+	readiness   readiness
+	config      atomic.Pointer[config.Config]
+	draining    atomic.Bool
+	reloading   sync.Mutex
+	reloadOK    prometheus.Gauge
+	reloadAt    prometheus.Gauge
 }
 
 // New puts a Gateway together and makes its configuration current.
@@ -116,8 +126,10 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	g.outside.log = o.Log
 	g.Pipeline.SetOutside(&g.outside)
-	g.silences = silences.New(st, o.Log)
-	api := web.Options{Silences: g.silences, Receivers: g.routing.receivers, ReceiverNames: g.routing.names, AlertmanagerConfig: g.routing.text,
+	g.silences, g.muteMetrics = silences.New(st, o.Log), mute.NewMetrics(o.Registry)
+	g.silences.OnChange(g.unhide)
+	g.muter.silences = g.silences
+	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter,
 		Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
 		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
 	if g.notifier != nil {
@@ -128,6 +140,12 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	var err error
 	if g.API, err = web.New(api); err != nil {
+		return nil, err
+	}
+	g.Links = links.New(st, o.External)
+	g.answers, err = answers.New(answers.Options{Actor: g.Pipeline, Store: st, Links: g.Links, External: o.External,
+		Client: answers.NewClient(), Log: o.Log, Registerer: o.Registry, Now: waits})
+	if err != nil {
 		return nil, err
 	}
 	in := ingest.Options{Sink: sink{g.Pipeline}, Tokens: g.API, Formats: formats.All, Open: g.API.Open, Now: o.Now, Log: o.Log, Registerer: o.Registry}
@@ -172,17 +190,26 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	if told != nil {
+	if told != nil && g.notifier != nil {
 		settings.Targets, settings.Prompt = told.targets, told.prompt()
+	}
+	hides, err := g.muting(c)
+	if err != nil {
+		return err
 	}
 	if err := g.Pipeline.Set(ctx, settings); err != nil {
 		return err
 	}
+	g.muter.all.Store(hides)
+	g.told.Store(told)
 	if g.notifier != nil {
-		g.notifier.Set(told.settings(c))
+		g.notifier.Set(told.settings(c, &g.muter, g.Links.For))
 	}
+	if err := g.Links.Load(ctx); err != nil { // messages are worth more than their links
+		g.log.WarnContext(ctx, "messages have no links to acknowledge and resolve yet", "err", err)
+	}
+	g.answers.Set(&c.Answers)
 	g.ingest.Set(sources)
-	g.routing.set(c.Alertmanager)
 	g.config.Store(c)
 	g.restartStreams(c)
 	g.reloadOK.Set(1)
@@ -223,7 +250,9 @@ func (g *Gateway) engine() *gin.Engine {
 	// A redirected sender loses its alert; nor is a proxy to be believed that nobody named.
 	e.RedirectTrailingSlash, e.RedirectFixedPath, e.HandleMethodNotAllowed = false, false, true
 	_ = e.SetTrustedProxies(nil) // cannot fail without proxies
-	e.Use(g.recover, g.API.Protect())
+	e.Use(g.recover)
+	g.answers.Register(e) // they come from elsewhere by their nature, and prove themselves that they may
+	e.Use(g.API.Protect())
 	g.ingest.Register(e)
 	e.GET("/-/healthy", healthy)
 	e.HEAD("/-/healthy", healthy)
@@ -276,6 +305,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
 	group.Go(func() error { return g.silences.Run(ctx) })
 	group.Go(func() error { g.ping(ctx); return nil })
+	group.Go(func() error { return g.Links.Run(ctx) })
 	group.Go(func() error { g.runStreams(ctx); return nil })
 	if g.opts.Spool != nil {
 		group.Go(func() error {

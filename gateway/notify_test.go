@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -86,7 +87,7 @@ func newOffice(t *testing.T, text string) *office {
 	}
 	o := &office{t: t, desks: map[string]*desk{}, start: time.Now()}
 	ctx, cancel := context.WithCancel(context.Background())
-	o.g, err = gateway.New(ctx, gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), External: "https://tocsin.example.com/",
+	o.g, err = gateway.New(ctx, gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), External: &url.URL{Scheme: "https", Host: "tocsin.example.com"},
 		Receivers: func(r receivers.Options) (map[string]*notify.Integration, error) {
 			all := map[string]*notify.Integration{}
 			for _, receiver := range r.Alertmanager.Receivers {

@@ -1,45 +1,52 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
-	"net/url"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"time"
+
+	amconfig "github.com/prometheus/alertmanager/config"
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/match"
+	"github.com/tocsin-gateway/tocsin/mute"
+	"github.com/tocsin-gateway/tocsin/mute/silences"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/notify/route"
+	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
-// told says who is told of an incident, and how often.
+// told says who is told of an incident, how often, and what hides it from them.
+// A nil told tells nobody.
 type told struct {
+	config       *amconfig.Config
 	tree         *route.Route
 	integrations map[string]*notify.Integration
 	// byReceiver are the targets of each receiver, in order.
 	byReceiver map[string][]string
-	external   string
+	intervals  func(mute, active []string) func(now time.Time) (notify.Hidden, bool)
 }
 
 // receivers makes what the configuration says about telling people; nil if it
-// names nobody, or if nobody is to be told.
+// has no routes.
 func (g *Gateway) receivers(c *config.Config) (*told, error) {
-	if g.notifier == nil || c.Alertmanager == nil || c.Alertmanager.Route == nil {
+	am := c.Alertmanager
+	if am == nil || am.Route == nil {
 		return nil, nil
 	}
-	external, err := url.Parse(g.opts.External)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: external URL: %w", err)
+	t := &told{config: am, tree: route.New(am.Route), byReceiver: map[string][]string{}, intervals: mute.Intervals(am)}
+	if g.notifier == nil {
+		return t, nil
 	}
-	templates, err := notify.NewTemplates(c.Alertmanager.Templates, external)
+	templates, err := notify.NewTemplates(am.Templates, g.opts.External)
 	if err != nil {
 		return nil, err
 	}
-	t := &told{tree: route.New(c.Alertmanager.Route), byReceiver: map[string][]string{}, external: strings.TrimSuffix(g.opts.External, "/")}
-	t.integrations, err = g.opts.Receivers(receivers.Options{Alertmanager: c.Alertmanager, Own: c.Receivers, Config: c.Notify, Templates: templates, Log: g.log})
+	t.integrations, err = g.opts.Receivers(receivers.Options{Alertmanager: am, Own: c.Receivers, Config: c.Notify, Templates: templates, AckURL: g.answerURL, Log: g.log})
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +57,37 @@ func (g *Gateway) receivers(c *config.Config) (*told, error) {
 		slices.Sort(targets)
 	}
 	return t, nil
+}
+
+// muting makes what hides messages.
+func (g *Gateway) muting(c *config.Config) (*mute.All, error) {
+	o := mute.Options{Store: g.store, Silences: g.silences, Labels: g.Pipeline.RuleLabels, Metrics: g.muteMetrics, Log: g.log}
+	var err error
+	if o.Windows, err = mute.NewWindows(c.Maintenance, c.Alertmanager); err != nil {
+		return nil, err
+	}
+	if o.Services, err = mute.NewGraph(c.Services); err != nil {
+		return nil, err
+	}
+	if c.Alertmanager != nil {
+		o.Inhibition = mute.NewInhibition(c.Alertmanager.InhibitRules)
+	}
+	return mute.New(o), nil
+}
+
+// muter asks what hides messages now.
+type muter struct {
+	silences *silences.Set
+	all      atomic.Pointer[mute.All]
+}
+
+// Muted implements notify.Muter.
+func (m *muter) Muted(ctx context.Context, i *incident.Incident, now time.Time) (notify.Hidden, bool, error) {
+	// Nobody is told while it is not known what is silenced.
+	if _, err := m.silences.View(ctx); err != nil {
+		return notify.Hidden{}, false, err
+	}
+	return m.all.Load().Muted(ctx, i, now)
 }
 
 // targets are those who are told of an incident as it is.
@@ -72,13 +110,13 @@ func (t *told) prompt() bool {
 	return prompt
 }
 
-// settings are those of the worker. A nil t tells nobody.
-func (t *told) settings(c *config.Config) *notify.Settings {
+// settings are those of the worker.
+func (t *told) settings(c *config.Config, m notify.Muter, links func(*incident.Incident, string) notify.Links) *notify.Settings {
 	if t == nil {
 		return &notify.Settings{}
 	}
 	return &notify.Settings{
-		Integrations: t.integrations, Links: t.links, Fallback: c.Notify.Fallback,
+		Integrations: t.integrations, Links: links, Mute: m, Fallback: c.Notify.Fallback,
 		FallbackAfter: time.Duration(c.Notify.FallbackAfter), GiveUpAfter: time.Duration(c.Notify.GiveUpAfter),
 		Timing: func(i *incident.Incident, receiver string) notify.Timing {
 			timing := t.timing(i, receiver)
@@ -93,15 +131,60 @@ func (t *told) settings(c *config.Config) *notify.Settings {
 func (t *told) timing(i *incident.Incident, receiver string) notify.Timing {
 	for _, r := range t.tree.Match(match.Of(i)) {
 		if r.Receiver == receiver {
-			return notify.Timing{Routed: true, GroupWait: r.GroupWait, GroupInterval: r.GroupInterval, RepeatInterval: r.RepeatInterval, Labels: r.Labels}
+			return notify.Timing{Routed: true, GroupWait: r.GroupWait, GroupInterval: r.GroupInterval, RepeatInterval: r.RepeatInterval, Labels: r.Labels,
+				Muted: t.intervals(r.MuteTimeIntervals, r.ActiveTimeIntervals)}
 		}
 	}
 	return notify.Timing{GroupInterval: t.tree.GroupInterval, RepeatInterval: t.tree.RepeatInterval}
 }
 
-func (t *told) links(i *incident.Incident, _ string) notify.Links {
-	if t.external == "" {
-		return notify.Links{}
+// receiversOf names those that an incident is routed to, each once.
+func (g *Gateway) receiversOf(i *incident.Incident) []string {
+	t := g.told.Load()
+	if t == nil {
+		return nil
 	}
-	return notify.Links{Incident: t.external + "/incidents/" + i.Reference}
+	var names []string
+	for _, r := range t.tree.Match(match.Of(i)) {
+		if !slices.Contains(names, r.Receiver) {
+			names = append(names, r.Receiver)
+		}
+	}
+	return names
+}
+
+// receiverNames are all of them, in the order of the file.
+func (g *Gateway) receiverNames() []string {
+	t := g.told.Load()
+	if t == nil {
+		return nil
+	}
+	names := make([]string, len(t.config.Receivers))
+	for n := range t.config.Receivers {
+		names[n] = t.config.Receivers[n].Name
+	}
+	return names
+}
+
+// alertmanagerConfig is its part of the file, with <secret> in place of secrets.
+func (g *Gateway) alertmanagerConfig() string {
+	t := g.told.Load()
+	if t == nil {
+		return ""
+	}
+	return t.config.String()
+}
+
+// unhide lets all that may have been hidden be looked at again.
+func (g *Gateway) unhide(ctx context.Context) error {
+	if err := notify.Rearm(ctx, g.store, g.store.Now().Add(2*silences.Agreement)); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return nil
+}
+
+// answerURL is where a telephone company tells which key was pressed; empty if
+// it cannot reach us.
+func (g *Gateway) answerURL(m *notify.Message, _ string) string {
+	return answers.CallURL(m.Links.Acknowledge)
 }

@@ -22,6 +22,16 @@ type Config struct {
 	DenyNetworks []string `yaml:"deny_networks"`
 	// Rates bound the messages to each receiver's integrations of a name, such as slack.
 	Rates map[string]RateConfig `yaml:"rates"`
+	// Storms are, by the name of an integration, from when on one message lists what
+	// would be many.
+	Storms map[string]StormConfig `yaml:"storms"`
+}
+
+// StormConfig is from when on a target gets one message that lists everything.
+type StormConfig struct {
+	// Messages in Within are the most that go out one by one; 0 is no bound.
+	Messages int            `yaml:"messages"`
+	Within   model.Duration `yaml:"within"`
 }
 
 // RateConfig is so many messages in a period.
@@ -35,7 +45,12 @@ type RateConfig struct {
 // bursts (https://docs.slack.dev/apis/web-api/rate-limits), Teams four a second,
 // PagerDuty's published figures disagree and the lowest is 120 a minute.
 func DefaultConfig() Config {
+	storms := map[string]StormConfig{"call": {Messages: 5, Within: model.Duration(10 * time.Minute)}}
+	for _, read := range []string{"discord", "email", "mattermost", "msteams", "msteamsv2", "pushover", "rocketchat", "slack", "telegram", "threema", "webex", "wechat", "zoom"} {
+		storms[read] = StormConfig{Messages: 30, Within: model.Duration(5 * time.Minute)}
+	}
 	return Config{
+		Storms:        storms,
 		FallbackAfter: model.Duration(5 * time.Minute),
 		GiveUpAfter:   model.Duration(72 * time.Hour),
 		Rates: map[string]RateConfig{

@@ -108,16 +108,23 @@ func (m *Message) Key() string {
 // ParseKey returns the incident that a target means by a Key; ok is false for
 // what is none.
 func ParseKey(key string) (id incident.ID, ok bool) {
+	id, _, ok = ParseKeyCycle(key)
+	return id, ok
+}
+
+// ParseKeyCycle is ParseKey with the number of the cycle that the Key is of.
+func ParseKeyCycle(key string) (id incident.ID, cycle int, ok bool) {
 	rest, ours := strings.CutPrefix(key, keyPrefix)
 	at := strings.LastIndexByte(rest, '-')
 	if !ours || at < 0 {
-		return id, false
+		return id, 0, false
 	}
-	if _, err := strconv.ParseUint(rest[at+1:], 10, 31); err != nil {
-		return id, false
+	n, err := strconv.ParseUint(rest[at+1:], 10, 31)
+	if err != nil {
+		return id, 0, false
 	}
-	id, err := incident.ParseID(rest[:at])
-	return id, err == nil
+	id, err = incident.ParseID(rest[:at])
+	return id, int(n), err == nil
 }
 
 // Resolved reports whether the message says that the incident is over.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/dedupe"
 	"github.com/tocsin-gateway/tocsin/incident"
 )
 
@@ -32,9 +33,21 @@ func (e *InputError) Error() string { return e.Field + ": " + e.Reason }
 // returns it. Version, if not 0, must be the incident's. What does not change
 // anything leaves no trace.
 func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit func(*incident.Edit) error) (*incident.Incident, error) {
+	i, _, err := p.act(ctx, name, version, "", edit)
+	return i, err
+}
+
+// ActOnce is Act for what is said in another tool, which may say it again: message
+// identifies it, and when it comes again it changes nothing, whatever has become
+// of the incident since. Again reports that.
+func (p *Pipeline) ActOnce(ctx context.Context, name, message string, edit func(*incident.Edit) error) (i *incident.Incident, again bool, err error) {
+	return p.act(ctx, name, 0, message, edit)
+}
+
+func (p *Pipeline) act(ctx context.Context, name string, version uint64, message string, edit func(*incident.Edit) error) (_ *incident.Incident, again bool, err error) {
 	known, err := p.store.Incident(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	rules := p.rules.Load()
 	result := known
@@ -46,6 +59,13 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 		result = st.Incident
 		if version != 0 && st.Incident.Version != version {
 			return next, &ConflictError{st.Incident, fmt.Sprintf("the incident has version %d, not %d", st.Incident.Version, version)}
+		}
+		if message != "" && st.Key != nil { // without a key the incident is about to be removed
+			heard := *st.Key
+			if again = dedupe.Heard(&heard, message, st.Now); again {
+				return next, nil
+			}
+			next.Key = &heard
 		}
 		e := rules.policy.Change(st.Incident, st.Now)
 		if err := edit(e); err != nil {
@@ -66,12 +86,12 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 		return next, nil
 	}}
 	if err := p.store.Update(ctx, []incident.Change{change}); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if rules.Targets != nil {
 		p.Wake()
 	}
-	return result.Clone(), nil
+	return result.Clone(), again, nil
 }
 
 // takeKey makes the incident that is to be reopened the one that its key names,
@@ -79,7 +99,10 @@ func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit fu
 func takeKey(st *incident.State, next *incident.Next) error {
 	i := st.Incident
 	key := incident.KeyState{Key: i.Key, Rule: i.Rule, By: []alert.Label{}}
-	if st.Key != nil {
+	switch {
+	case next.Key != nil:
+		key = *next.Key
+	case st.Key != nil:
 		key = *st.Key
 	}
 	newer, asked := st.Others[key.Incident]

@@ -23,6 +23,41 @@ func resolveIt(e *incident.Edit) error { return e.Resolve("ana", "") }
 func closeIt(e *incident.Edit) error   { return e.Close("ana", "") }
 func reopenIt(e *incident.Edit) error  { return e.Reopen("ana", "") }
 
+// TestActOnce: what another tool says twice acts once, whatever happened between.
+func TestActOnce(t *testing.T) {
+	g := newGateway(t)
+	ctx := context.Background()
+	o := g.send(g.firing("A", "1"))[0]
+	once := func(message string, edit func(*incident.Edit) error, wantAgain bool, wantState string) {
+		t.Helper()
+		i, again, err := g.ActOnce(ctx, o.Incident, message, edit)
+		if err != nil || again != wantAgain || i.State != wantState {
+			t.Errorf("%s: got %v, %v, %v; want %v, %v", message, i, again, err, wantAgain, wantState)
+		}
+	}
+	once("1", ack("ana"), false, incident.Acknowledged)
+	once("1", ack("ana"), true, incident.Acknowledged)
+	once("2", ack("ben"), false, incident.Acknowledged) // it changes nothing, and is remembered
+	if _, err := g.Act(ctx, o.Incident, 0, func(e *incident.Edit) error { return e.Unacknowledge("ana", "") }); err != nil {
+		t.Fatal(err)
+	}
+	once("1", ack("ana"), true, incident.Open)
+	once("2", ack("ben"), true, incident.Open)
+	once("3", ack("ben"), false, incident.Acknowledged)
+	// What failed did not happen, and may be said again.
+	if _, _, err := g.ActOnce(ctx, o.Incident, "4", closeIt); !errors.Is(err, incident.ErrConflict) {
+		t.Errorf("got %v, want a conflict", err)
+	}
+	once("5", resolveIt, false, incident.Resolved)
+	once("4", closeIt, false, incident.Closed)
+	once("6", reopenIt, false, incident.Open)
+	once("6", reopenIt, true, incident.Open)
+	if got := len(g.said(g.incident(o.Incident).ID)); got != 7 {
+		t.Errorf("got %d entries, want 7: opened and six that were done", got)
+	}
+	checkStore(t, g.st)
+}
+
 // TestAct: by id or reference, under a version, and once.
 func TestAct(t *testing.T) {
 	g := newGateway(t)

@@ -149,9 +149,11 @@ func TestWriteBack(t *testing.T) {
 	g.send(note)
 	act(func(e *incident.Edit) error { return e.SetPhase("ann", incident.Mitigating, "") })
 	act(func(e *incident.Edit) error { return e.Unacknowledge("ann", "") })
+	// What a person said where they were notified is, as if it had been said here.
+	act(func(e *incident.Edit) error { e.From("pagerduty webhook"); return e.Acknowledge("cy", "") })
 	g.round(time.Minute)
 	want := []string{"alertmanager: acknowledgement by ann about 2 of INC-: on it", "alertmanager: note by ann about 2 of INC-: the disk is full",
-		"alertmanager: acknowledgement_removed by ann about 2 of INC-: acknowledgement taken back"}
+		"alertmanager: acknowledgement_removed by ann about 2 of INC-: acknowledgement taken back", "alertmanager: acknowledgement by cy about 2 of INC-: "}
 	if !slices.Equal(o.told, want) {
 		t.Errorf("got %q, want %q", o.told, want)
 	}

@@ -73,6 +73,12 @@ func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline 
 	return p
 }
 
+// RuleLabels are the labels that the current rules set on an alert.
+func (p *Pipeline) RuleLabels(a *alert.Alert) alert.Labels {
+	class, _ := p.rules.Load().classify(a, nil)
+	return class.Labels
+}
+
 // Compile reports whether Set would take the settings. It changes nothing.
 func Compile(s Settings) error {
 	_, err := newRules(s, store.Generations{})

@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -18,7 +19,8 @@ const jobWriteBack = "writeback"
 // sources have been told.
 const typeWriteBack = "writeback"
 
-// WriteBack is what a person did here that a source is to hear of.
+// WriteBack is what a person did here, or where people were notified, that a
+// source is to hear of.
 type WriteBack struct {
 	// Kind is an acknowledgement, its removal, or a note.
 	Kind            alert.Kind
@@ -84,8 +86,9 @@ func (p *Pipeline) writeBack(ctx context.Context, subject string) error {
 	if err != nil {
 		return err
 	}
+	isSource := p.rules.Load().isSource(i)
 	for _, e := range entries {
-		if w, tell := ofPerson(&e); tell {
+		if w, tell := ofPerson(&e); tell && !isSource(e.Source) {
 			w.Incident = i.Reference
 			if err := p.tellSources(ctx, w, firing); err != nil {
 				return err
@@ -102,10 +105,20 @@ func (p *Pipeline) writeBack(ctx context.Context, subject string) error {
 	return nil
 }
 
+// isSource returns a function that reports whether an entry's Source is a source of
+// alerts. What was said there is not said to sources again; what was said in a tool
+// that people were notified with is news to them, as if it had been said here.
+func (r *rules) isSource(i *incident.Incident) func(where string) bool {
+	return func(where string) bool {
+		_, configured := r.Sources[where]
+		return where != "" && (configured || slices.Contains(i.Sources, where))
+	}
+}
+
 // ofPerson is what an entry of the timeline says to the sources, if it is what a
-// person did here.
+// person did.
 func ofPerson(e *incident.TimelineEntry) (w WriteBack, tell bool) {
-	if e.Who == incident.System || e.Source != "" {
+	if e.Who == incident.System {
 		return w, false
 	}
 	w = WriteBack{Author: e.Who, Comment: e.Text}

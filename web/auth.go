@@ -83,7 +83,7 @@ func (a *API) authorize(c *gin.Context, role Role) error {
 	switch t := tableMatch(table, value); {
 	case t != nil:
 		name, has = t.Name, t.Role
-	case !a.throttle.allow(c.ClientIP()):
+	case !a.throttle.Allow(c.ClientIP()):
 		// Issued tokens cannot be guessed, the configured one perhaps can.
 		return refuse(http.StatusTooManyRequests, "too many wrong tokens from this address")
 	case a.tokens.isAdmin(value):
@@ -91,7 +91,7 @@ func (a *API) authorize(c *gin.Context, role Role) error {
 	case table == nil:
 		return refuse(http.StatusServiceUnavailable, "tokens cannot be read now; try again")
 	default:
-		a.throttle.failed(c.Request.Context(), c.ClientIP())
+		a.throttle.Failed(c.Request.Context(), c.ClientIP())
 		return refuse(http.StatusUnauthorized, "this token is not valid")
 	}
 	if !has.covers(role) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -56,13 +57,19 @@ func refuse(status int, format string, args ...any) error {
 	return &statusError{status, fmt.Sprintf(format, args...)}
 }
 
+// Refuse is an error that Fail answers with the status and a text for people.
+func Refuse(status int, text string) error { return refuse(status, "%s", text) }
+
 // fail is the one place that turns errors into answers. What it does not know
 // is logged and answered 500 without a word about what it was.
-func (a *API) fail(c *gin.Context, err error) {
+func (a *API) fail(c *gin.Context, err error) { Fail(c, a.log, err) }
+
+// Fail is fail for what is served beside the API.
+func Fail(c *gin.Context, log *slog.Logger, err error) {
 	p := problemOf(err)
 	if p.Status == http.StatusInternalServerError {
 		p.RequestID = uuid.NewString()
-		a.log.ErrorContext(c.Request.Context(), "request failed", "request", p.RequestID, "method", c.Request.Method, "path", c.FullPath(), "err", err)
+		log.ErrorContext(c.Request.Context(), "request failed", "request", p.RequestID, "method", c.Request.Method, "path", c.FullPath(), "err", err)
 	}
 	_ = c.Error(err) // for the access log
 	writeProblem(c, p)

@@ -18,9 +18,10 @@ const (
 	sayEvery = time.Minute
 )
 
-// throttle slows down whoever tries tokens. An address has a bucket of tries
-// that fills again with time; one that is full again is forgotten.
-type throttle struct {
+// Throttle slows down whoever tries tokens. An address has a bucket of tries
+// that fills again with time; one that is full again is forgotten. Its methods may
+// be called from any goroutine.
+type Throttle struct {
 	now func() time.Time
 	log *slog.Logger
 
@@ -32,15 +33,20 @@ type throttle struct {
 	unsaid int
 }
 
-// allow reports whether the address may try a token.
-func (t *throttle) allow(address string) bool {
+// NewThrottle returns a Throttle with a clock, which logs wrong tokens now and then.
+func NewThrottle(now func() time.Time, log *slog.Logger) *Throttle {
+	return &Throttle{now: now, log: log}
+}
+
+// Allow reports whether the address may try a token.
+func (t *Throttle) Allow(address string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.full[network(address)].Sub(t.now()) <= (triesAtOnce-1)*tryEvery
 }
 
-// failed takes a try from the address.
-func (t *throttle) failed(ctx context.Context, address string) {
+// Failed takes a try from the address.
+func (t *Throttle) Failed(ctx context.Context, address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now, from := t.now(), network(address)
@@ -65,7 +71,7 @@ func (t *throttle) failed(ctx context.Context, address string) {
 // forget makes room: first those whose buckets are full again, and if that is
 // not enough, any quarter. Who comes from so many addresses is not slowed by any
 // of them.
-func (t *throttle) forget(now time.Time) {
+func (t *Throttle) forget(now time.Time) {
 	for from, until := range t.full {
 		if !until.After(now) {
 			delete(t.full, from)

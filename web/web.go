@@ -81,7 +81,7 @@ type API struct {
 	options  Options
 	log      *slog.Logger
 	tokens   *tokens
-	throttle throttle
+	throttle *Throttle
 	origins  *http.CrossOriginProtection
 	silences *silences.Set
 	// began is when the API was made.
@@ -101,10 +101,10 @@ func New(o Options) (*API, error) {
 	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
 	a.SetAdminToken(secret.New(o.AdminToken))
 	a.options.AdminToken = "" // only its hash is needed from here on
-	a.throttle = throttle{now: o.Now, log: log}
 	if a.silences, a.began = o.Silences, o.Store.Now(); a.silences == nil {
 		a.silences = silences.New(o.Store, o.Log)
 	}
+	a.throttle = NewThrottle(o.Now, log)
 	return a, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -89,6 +90,10 @@ func (v *server) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	external, err := v.external()
+	if err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", v.listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", v.listen, err)
@@ -135,8 +140,13 @@ func (v *server) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if external == nil { // at least on this machine
+		if external, err = url.Parse(v.console(l.Addr())); err != nil {
+			return err // unreachable: it is one of ours
+		}
+	}
 	g, err := v.gateway(ctx, gateway.Options{Store: withOutage(st), Spool: waiting, Recorder: recording, Config: c, Log: log, Registry: registry, AdminToken: admin,
-		AnyHost: v.allowUnauthenticated || protected, External: v.console(l.Addr()), Receivers: receivers.New})
+		AnyHost: v.allowUnauthenticated || protected, External: external, Receivers: receivers.New})
 	if err != nil {
 		return err
 	}
@@ -261,6 +271,18 @@ func (v *server) reloads(ctx context.Context, g *gateway.Gateway) error {
 			_ = g.Reload(ctx) // it says itself what is wrong
 		}
 	}
+}
+
+// external is the URL under which people reach us, nil if nobody said it.
+func (v *server) external() (*url.URL, error) {
+	if v.externalURL == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(v.externalURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("--web.external-url: not a URL such as https://tocsin.example.com")
+	}
+	return u, nil
 }
 
 func (v *server) console(addr net.Addr) string {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/notify/call"
 	"github.com/tocsin-gateway/tocsin/notify/generic"
+	"github.com/tocsin-gateway/tocsin/notify/opsgenie"
 	"github.com/tocsin-gateway/tocsin/notify/rootly"
 	"github.com/tocsin-gateway/tocsin/notify/statuspage"
 	"github.com/tocsin-gateway/tocsin/notify/threema"
@@ -18,6 +19,7 @@ import (
 // beside those that it has.
 type Own struct {
 	SignedWebhooks []*webhook.SignedConfig `yaml:"signed_webhook_configs"`
+	JSM            []*opsgenie.Config      `yaml:"jsm_configs"`
 	Zoom           []*zoom.Config          `yaml:"zoom_configs"`
 	Threema        []*threema.Config       `yaml:"threema_configs"`
 	Statuspage     []*statuspage.Config    `yaml:"statuspage_configs"`

@@ -15,14 +15,18 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify/call"
 	"github.com/tocsin-gateway/tocsin/notify/email"
 	"github.com/tocsin-gateway/tocsin/notify/generic"
+	"github.com/tocsin-gateway/tocsin/notify/jira"
 	"github.com/tocsin-gateway/tocsin/notify/module"
 	"github.com/tocsin-gateway/tocsin/notify/msteams"
+	"github.com/tocsin-gateway/tocsin/notify/opsgenie"
 	"github.com/tocsin-gateway/tocsin/notify/outgoing"
+	"github.com/tocsin-gateway/tocsin/notify/pagerduty"
 	"github.com/tocsin-gateway/tocsin/notify/rocketchat"
 	"github.com/tocsin-gateway/tocsin/notify/rootly"
 	"github.com/tocsin-gateway/tocsin/notify/slack"
 	"github.com/tocsin-gateway/tocsin/notify/statuspage"
 	"github.com/tocsin-gateway/tocsin/notify/threema"
+	"github.com/tocsin-gateway/tocsin/notify/victorops"
 	"github.com/tocsin-gateway/tocsin/notify/webhook"
 	"github.com/tocsin-gateway/tocsin/notify/zoom"
 )
@@ -59,6 +63,9 @@ func New(o Options) (map[string]*notify.Integration, error) {
 		for _, in := range b.made {
 			if rate, ok := o.Config.Rates[in.Name]; ok { // else the integration's own
 				in.Rate = notify.Rate{Messages: rate.Messages, Per: time.Duration(rate.Per)}
+			}
+			if storm, ok := o.Config.Storms[in.Name]; ok {
+				in.Storm = notify.Storm{Messages: storm.Messages, Within: time.Duration(storm.Within)}
 			}
 			all[in.Target()] = in
 		}
@@ -131,6 +138,18 @@ func (b *building) alertmanagers() {
 	for n, c := range r.MSTeamsV2Configs {
 		b.add("msteamsv2", n, hears{resolved: c.SendResolved()}, func() (notify.Sender, error) { return msteams.New(c, b.templates, b.dial) })
 	}
+	for n, c := range r.PagerdutyConfigs {
+		b.add("pagerduty", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return pagerduty.New(c, b.templates, b.dial) })
+	}
+	for n, c := range r.OpsGenieConfigs {
+		b.add("opsgenie", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return opsgenie.New(c, b.templates, b.dial) })
+	}
+	for n, c := range r.VictorOpsConfigs {
+		b.add("victorops", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return victorops.New(c, b.templates, b.dial) })
+	}
+	for n, c := range r.JiraConfigs {
+		b.add("jira", n, hears{c.SendResolved(), true, true}, func() (notify.Sender, error) { return jira.New(c, b.templates, b.dial) })
+	}
 	for n, c := range r.WebhookConfigs {
 		b.add("webhook", n, hears{resolved: c.SendResolved()}, func() (notify.Sender, error) { return webhook.New(c, b.templates, b.dial) })
 	}
@@ -149,6 +168,9 @@ func (b *building) ours() {
 	}
 	for n, c := range b.own.SignedWebhooks {
 		b.add("signed_webhook", n, says(&c.Common, true, true), func() (notify.Sender, error) { return webhook.NewSigned(c, b.templates, b.dial) })
+	}
+	for n, c := range b.own.JSM {
+		b.add("jsm", n, hears{block.Or(c.SendResolved, true), true, true}, func() (notify.Sender, error) { return opsgenie.NewJSM(c, b.templates, b.dial) })
 	}
 	for n, c := range b.own.Zoom {
 		b.add("zoom", n, says(&c.Common, false, false), func() (notify.Sender, error) { return zoom.New(c, b.templates, b.dial) })

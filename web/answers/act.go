@@ -1,0 +1,127 @@
+package answers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/router"
+)
+
+// said is what a person said in a tool.
+type said struct {
+	// id identifies it; the same id acts once.
+	id string
+	// incident and cycle are what it is about.
+	incident incident.ID
+	cycle    int
+	// by is who said it, where is the tool.
+	by, where string
+	// text is a comment, or the note.
+	text string
+	do   deed
+}
+
+// deed is what is done. It says so by the result it has.
+type deed struct {
+	result string
+	edit   func(e *incident.Edit, by, text string) error
+	// anyCycle: it also fits when the incident was opened again since.
+	anyCycle bool
+}
+
+var (
+	acknowledge   = deed{result: resultAcknowledged, edit: (*incident.Edit).Acknowledge}
+	unacknowledge = deed{result: resultUnacknowledged, edit: (*incident.Edit).Unacknowledge}
+	resolve       = deed{result: resultResolved, edit: (*incident.Edit).Resolve}
+	note          = deed{result: resultNoted, anyCycle: true, edit: func(e *incident.Edit, by, text string) error {
+		return e.Note(by, text, time.Time{})
+	}}
+)
+
+// errEarlier: it is about a cycle that is over.
+var errEarlier = errors.New("answers: of an earlier cycle")
+
+// act does what was said, once. What does not fit is no error, but an answer that
+// says why nothing was done: to send it again would not help.
+func (h *Handler) act(ctx context.Context, s said) (Answer, error) {
+	_, a, err := h.actOn(ctx, s)
+	return a, err
+}
+
+// actOn is act that also returns the incident, nil if there is none.
+func (h *Handler) actOn(ctx context.Context, s said) (*incident.Incident, Answer, error) {
+	changed := false
+	i, again, err := h.options.Actor.ActOnce(ctx, s.incident.String(), s.id, func(e *incident.Edit) error {
+		changed = false
+		if !s.do.anyCycle && e.Incident.Reopens != s.cycle {
+			return errEarlier
+		}
+		e.From(s.where)
+		err := s.do.edit(e, s.by, s.text)
+		changed = e.Changed()
+		return err
+	})
+	var conflict *router.ConflictError
+	a := Answer{Result: resultUnchanged}
+	switch {
+	case errors.Is(err, incident.ErrNotFound):
+		return nil, Answer{Result: resultUnknown, Note: "there is no such incident (any more)"}, nil
+	case errors.Is(err, errEarlier):
+		a.Note = "the incident was opened again since"
+	case errors.As(err, &conflict):
+		i = conflict.Current
+		a.Note = conflict.Reason
+	case err != nil:
+		return nil, a, err
+	case again:
+		a.Note = "this came before"
+	case changed:
+		a.Result = s.do.result
+	default:
+		a.Note = "it was so already"
+	}
+	if i == nil {
+		if i, err = h.options.Store.Incident(ctx, s.incident.String()); err != nil {
+			return nil, a, err
+		}
+	}
+	a.Incident = i.Reference
+	return i, a, nil
+}
+
+// about reads the key that we gave a tool for an incident.
+func (s *said) about(key string) (ours bool) {
+	s.incident, s.cycle, ours = notify.ParseKeyCycle(key)
+	return ours
+}
+
+// nameKept bounds a person's name in bytes.
+const nameKept = 200
+
+// person is the name of who acted, fit for a timeline: one line, not too long, and
+// not ours. A person without a name is called after the tool.
+func person(tool string, names ...string) string {
+	for _, name := range names {
+		name = notify.Cut(notify.Line(name), nameKept)
+		if name == "" || strings.IndexFunc(name, unicode.IsGraphic) < 0 {
+			continue
+		}
+		if strings.EqualFold(name, incident.System) {
+			return fmt.Sprintf("%s (%s)", name, tool)
+		}
+		return name
+	}
+	return "somebody in " + tool
+}
+
+// comment is what a person wrote, bounded.
+func comment(text string) string {
+	return alert.CutText(strings.TrimSpace(strings.ToValidUTF8(text, "\uFFFD")), commentKept)
+}
