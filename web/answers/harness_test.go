@@ -382,4 +382,3 @@ func (s *server) counted(integration, result string, want float64) {
 	}
 	s.t.Errorf("tocsin_answers_total{%s,%s} does not exist", integration, result)
 }
-
