@@ -33,6 +33,16 @@ const (
 	CallAcknowledge = "4"
 )
 
+// CallURL is where the keys go that are pressed in a call with the given link to
+// acknowledge; empty without one.
+func CallURL(acknowledge string) string {
+	at := strings.LastIndex(acknowledge, links.PathAct)
+	if at < 0 {
+		return ""
+	}
+	return acknowledge[:at] + PathCall + "?token=" + url.QueryEscape(acknowledge[at+len(links.PathAct):])
+}
+
 // call answers POST /hooks/call.
 func (h *Handler) call(c *gin.Context, r *request) (Answer, error) {
 	if len(r.config.Call.AuthTokens) == 0 || h.options.External == nil {

@@ -297,6 +297,7 @@ func TestJira(t *testing.T) {
 	send("ignored: jira:issue_created", "jira-done", "jira:issue_updated", "jira:issue_created")
 	send("noted: ", "jira-comment")
 	send("unchanged: this came before", "jira-comment")
+	send("ignored: this is what Tocsin said itself", "jira-comment", "the log partition is full", "ann works on it ("+i.Reference+" acknowledged 2026-11-21T03:01:00Z)")
 	send("ignored: this is what Tocsin said itself", "jira-comment", `"active": true`, `"emailAddress": "tocsin@example.com"`)
 	send("ignored: no person did this", "jira-comment", `"accountType": "atlassian"`, `"accountType": "app"`)
 	send("noted: ", "jira-comment", `"the log partition is full"`,
@@ -304,6 +305,7 @@ func TestJira(t *testing.T) {
 	send("ignored: comment_created", "jira-comment", `"the log partition is full"`, `" "`)
 	send("ignored: jira:issue_updated", "jira-done", `"field": "status"`, `"field": "priority"`)
 	send("acknowledged: ", "jira-done", `"key": "done"`, `"key": "indeterminate"`)
+	send("unchanged: the incident was opened again since", "jira-done", `"ops"`, `"`+key(i)[:len(key(i))-1]+`7"`) // not this cycle, but the latest label counts
 	s.act(i, func(e *incident.Edit) error { return e.Unacknowledge("ben", "") })
 	send("acknowledged: ", "jira-done", `"field": "status"`, `"field": "assignee"`)
 	s.act(i, func(e *incident.Edit) error { return e.Unacknowledge("ben", "") })
@@ -321,7 +323,11 @@ func TestJira(t *testing.T) {
 func TestCall(t *testing.T) {
 	s := newServer(t)
 	i := s.opened()
-	token := strings.TrimPrefix(s.links.For(i, "oncall/call[0]").Acknowledge, external.String()+"/a/")
+	link := s.links.For(i, "oncall/call[0]").Acknowledge
+	token := strings.TrimPrefix(link, external.String()+"/a/")
+	if got, want := answers.CallURL(link), external.String()+"/hooks/call?token="+token; got != want || answers.CallURL("") != "" {
+		t.Errorf("got %s, want %s", got, want)
+	}
 	pressed := func(digits string) url.Values {
 		return url.Values{"CallSid": {"CA1234567890ABCDE"}, "Digits": {digits}, "From": {"+14158675309"}, "To": {"+18005551212"}}
 	}
@@ -342,7 +348,6 @@ func TestCall(t *testing.T) {
 	}
 	s.clock.add(8 * 24 * time.Hour)
 	s.call(goodSecret, token, pressed("4")).want(200, "has expired")
-	// Behind a path, and with a key of the link to resolve: a call only acknowledges.
 	if got := s.said(i); len(got) != 2 || got[1] != "phone …1212 (phone call) acknowledged: acknowledged: by telephone" {
 		t.Errorf("timeline: got %q", got)
 	}

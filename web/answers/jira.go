@@ -1,6 +1,7 @@
 package answers
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -96,21 +97,26 @@ func (h *Handler) jira(c *gin.Context, r *request) (Answer, error) {
 		return ignored(comment(b.WebhookEvent)), nil
 	case who == nil || who.AccountType == "app":
 		return ignored("no person did this"), nil
-	case isOneOf(conf.IgnoreUsers, who.AccountID, who.Name, who.DisplayName, who.EmailAddress):
+	case ownComment.MatchString(s.text), isOneOf(conf.IgnoreUsers, who.AccountID, who.Name, who.DisplayName, who.EmailAddress):
 		return ignored("this is what Tocsin said itself"), nil
 	}
 	s.by = person("Jira", who.DisplayName, who.Name, who.EmailAddress, who.AccountID)
 	return h.act(r.ctx, s)
 }
 
-// jiraKey is the label that our notifier has given the issue, empty if there is none.
-func jiraKey(labels []string) string {
+// ownComment is the mark at the end of what our notifier comments.
+var ownComment = regexp.MustCompile(`\(INC-[0-9]{8}-[0-9A-Z]{4,12} (no longer )?acknowledged [0-9T:.-]{19,}Z\)$`)
+
+// jiraKey is the label that our notifier has given the issue, that of the latest
+// cycle if there are several, and empty if there is none.
+func jiraKey(labels []string) (key string) {
+	latest := -1
 	for _, label := range labels {
-		if s := (&said{}); s.about(label) {
-			return label
+		if s := (&said{}); s.about(label) && s.cycle > latest {
+			key, latest = label, s.cycle
 		}
 	}
-	return ""
+	return key
 }
 
 // jiraDeed fills in what an event means, and returns who did it and whether it
