@@ -8,6 +8,7 @@
 package jira
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -298,11 +299,13 @@ func (s *Sender) say(ctx context.Context, m *notify.Message, key string) error {
 		return nil
 	}
 	where := s.api("issue", key, "comment")
-	a, err := s.request(ctx, http.MethodGet, where+"?orderBy=-created&maxResults=50", nil)
-	if err != nil {
+	a, err := s.request(ctx, http.MethodGet, where+"?orderBy=-created&maxResults=20", nil)
+	switch {
+	case err != nil:
 		return err
-	}
-	if strings.Contains(string(a.Body), mark) {
+	case !bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("{")): // it may be long, and so only its beginning
+		return wire.Untold("Jira")
+	case bytes.Contains(a.Body, []byte(mark)):
 		return nil
 	}
 	var body any

@@ -368,6 +368,47 @@ func TestStoppedBetweenRequests(t *testing.T) {
 	}
 }
 
+// TestGarbageAnywhere: a page of something else is no answer of Jira's.
+func TestGarbageAnywhere(t *testing.T) {
+	for _, then := range []notify.Event{notify.Acknowledged, notify.Resolved} {
+		for _, k := range kinds {
+			for cut := range 4 {
+				j, s := start(t, k, "")
+				memory := send(t, s, nil, messages(notify.Opened)...)
+				j.FailAfter(cut, targettest.Failure{Status: http.StatusOK, Body: "<html>"})
+				m := targettest.Message(then)
+				m.Memory = memory
+				var e *notify.Error
+				_, err := s.Send(t.Context(), m)
+				if !errors.As(err, &e) || e.Permanent || e.Reason != notify.ReasonOther {
+					t.Errorf("%s, %s, request %d: got %v, want an error that may pass", k.name, then, cut, err)
+				}
+				send(t, s, memory, m)
+				if got := j.Issues(); len(got) != 1 || got[0].Done != m.Resolved() {
+					t.Errorf("%s, %s, request %d: got %+v, want one", k.name, then, cut, got)
+				}
+			}
+		}
+	}
+}
+
+func TestIssueThatWasDeleted(t *testing.T) {
+	j, s := start(t, kinds[1], "")
+	memory := send(t, s, nil, messages(notify.Opened)...)
+	j.Delete(memory[memoryIssue])
+	m := targettest.Message(notify.Updated)
+	memory = send(t, s, memory, m)
+	if got := j.Issues(); len(got) != 1 || got[0].Key != memory[memoryIssue] || !slices.Contains(got[0].Labels, m.Key()) {
+		t.Errorf("got %+v, want another one, which is remembered", got)
+	}
+}
+
+func TestIncompleteBlock(t *testing.T) {
+	if _, err := New(&amjira.JiraConfig{}, nil, nil); err == nil || !strings.Contains(err.Error(), "api_url is missing") {
+		t.Errorf("without api_url: got %v", err)
+	}
+}
+
 func TestUnknownOutcomeOnCloudWaitsForTheSearch(t *testing.T) {
 	for _, k := range kinds {
 		j, s := start(t, k, "")
@@ -418,9 +459,12 @@ func TestFieldsThatTheProjectDoesNotHave(t *testing.T) {
 	j, s := start(t, kinds[0], "labels: [x]")
 	j.Set(targettest.SentAt, 0, "label x", "priority")
 	m := targettest.Message(notify.Opened)
-	send(t, s, send(t, s, nil, m), messages(notify.Updated)...)
-	if got := j.Issues(); len(got) != 1 || strings.Join(got[0].Log, " ") != "create edit" || !slices.Equal(got[0].Labels, []string{m.Key()}) {
-		t.Errorf("with a label that is forbidden: got %+v, want one with our label", got)
+	memory := send(t, s, nil, m)
+	for _, log := range []string{"create", "create edit"} {
+		if got := j.Issues(); len(got) != 1 || strings.Join(got[0].Log, " ") != log || !slices.Equal(got[0].Labels, []string{m.Key()}) {
+			t.Errorf("with a label that is forbidden: got %+v, want one with our label, by %s", got, log)
+		}
+		send(t, s, memory, messages(notify.Updated)...)
 	}
 	j, s = start(t, kinds[0], "")
 	j.Set(targettest.SentAt, 0, "summary")

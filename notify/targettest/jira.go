@@ -101,6 +101,13 @@ func (j *Jira) CloseIssue(key, resolution string) {
 	i.Done, i.Resolution, i.Resolved = true, resolution, j.now
 }
 
+// Delete deletes an issue as a person would.
+func (j *Jira) Delete(key string) {
+	j.state.Lock()
+	defer j.state.Unlock()
+	j.issues = slices.DeleteFunc(j.issues, func(i *JiraIssue) bool { return i.Key == key })
+}
+
 // Label adds a label as a person would.
 func (j *Jira) Label(key, label string) {
 	j.state.Lock()

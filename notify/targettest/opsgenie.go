@@ -50,7 +50,7 @@ func NewOpsgenie(t testing.TB) *Opsgenie {
 	return o
 }
 
-// JSMUnacknowledges: the integration events of Jira Service Management take an
+// JSMUnacknowledges makes the integration events of Jira Service Management take an
 // acknowledgement back.
 func (o *Opsgenie) JSMUnacknowledges() {
 	o.state.Lock()
