@@ -318,7 +318,7 @@ func TestStorm(t *testing.T) {
 			t.Errorf("when the first digest has come: %d messages, %d of them digests; want 20 and a digest of 80 incidents", len(first), len(digests(first)))
 		}
 		g.once("the first four and a half minutes", first, all)
-		time.Sleep(30 * time.Minute)
+		time.Sleep(10 * time.Minute)
 		rest := g.chat.take()
 		g.bounded(append(slices.Clone(first), rest...))
 		if len(rest) > 45 {
@@ -336,7 +336,7 @@ func TestStorm(t *testing.T) {
 			t.Errorf("after the storm: got %+v, want one that is opened", got)
 		}
 		g.sendAll(alert.Resolved, names, "warning", upTo(100)...)
-		time.Sleep(20 * time.Minute)
+		time.Sleep(12 * time.Minute)
 		over := g.chat.take()
 		g.once("when all is well", over, all)
 		g.bounded(over)
