@@ -18,6 +18,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
@@ -32,7 +33,7 @@ type describedMetric struct {
 // families returns what a gateway exports that was just started.
 func families(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
-	c, err := config.Load(nil, "built-in")
+	c, err := config.Load([]byte("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]"), "test.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func families(t *testing.T) []*dto.MetricFamily {
 			t.Error(err)
 		}
 	})
-	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Recorder: recording, Config: c, Log: log, Registry: registry}); err != nil {
+	if _, err := gateway.New(t.Context(), gateway.Options{Store: st, Spool: sp, Recorder: recording, Config: c, Log: log, Registry: registry, Receivers: receivers.New}); err != nil {
 		t.Fatal(err)
 	}
 	smtp.New(smtp.Options{Config: smtp.DefaultConfig(), Log: log, Registerer: registry})

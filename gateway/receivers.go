@@ -28,7 +28,8 @@ type told struct {
 	integrations map[string]*notify.Integration
 	// byReceiver are the targets of each receiver, in order.
 	byReceiver map[string][]string
-	intervals  func(mute, active []string) func(now time.Time) (notify.Hidden, bool)
+	// muted are what the time intervals of each route hide.
+	muted map[*route.Route]func(now time.Time) (notify.Hidden, bool)
 }
 
 // receivers makes what the configuration says about telling people; nil if it
@@ -38,7 +39,9 @@ func (g *Gateway) receivers(c *config.Config) (*told, error) {
 	if am == nil || am.Route == nil {
 		return nil, nil
 	}
-	t := &told{config: am, tree: route.New(am.Route), byReceiver: map[string][]string{}, intervals: mute.Intervals(am)}
+	t := &told{config: am, tree: route.New(am.Route), byReceiver: map[string][]string{}, muted: map[*route.Route]func(time.Time) (notify.Hidden, bool){}}
+	intervals := mute.Intervals(am)
+	t.tree.Walk(func(r *route.Route) { t.muted[r] = intervals(r.MuteTimeIntervals, r.ActiveTimeIntervals) })
 	if g.notifier == nil {
 		return t, nil
 	}
@@ -132,7 +135,7 @@ func (t *told) timing(i *incident.Incident, receiver string) notify.Timing {
 	for _, r := range t.tree.Match(match.Of(i)) {
 		if r.Receiver == receiver {
 			return notify.Timing{Routed: true, GroupWait: r.GroupWait, GroupInterval: r.GroupInterval, RepeatInterval: r.RepeatInterval, Labels: r.Labels,
-				Muted: t.intervals(r.MuteTimeIntervals, r.ActiveTimeIntervals)}
+				Muted: t.muted[r]}
 		}
 	}
 	return notify.Timing{GroupInterval: t.tree.GroupInterval, RepeatInterval: t.tree.RepeatInterval}

@@ -150,7 +150,7 @@ func (a *asking) held(ctx context.Context, upstream []string) (notify.Hidden, bo
 			if err := a.link(ctx, by, text); err != nil {
 				return notify.Hidden{}, false, err
 			}
-			return notify.Hidden{By: ByDependency, Text: text}, true, nil
+			return notify.Hidden{By: notify.ByDependency, Text: text}, true, nil
 		}
 	}
 	return notify.Hidden{}, false, nil
@@ -214,7 +214,7 @@ func (a *asking) alerts(ctx context.Context) (notify.Hidden, bool, error) {
 func (a *asking) alert(r *store.Record) (notify.Hidden, bool) {
 	labels := a.labels(r.Content)
 	if until, in := a.i.InDowntime(r.Content, a.now); in && r.Entry.Firing {
-		return notify.Hidden{By: ByDowntime, Text: "downtime of " + thing(r.Content) + " at " + r.Content.Source, Until: until}, true
+		return notify.Hidden{By: notify.ByDowntime, Text: "downtime of " + thing(r.Content) + " at " + r.Content.Source, Until: until}, true
 	}
 	if a.windows || a.Silences != nil {
 		one := *r.Content
@@ -225,7 +225,7 @@ func (a *asking) alert(r *store.Record) (notify.Hidden, bool) {
 	}
 	if a.inhibits && a.board != nil && r.Entry.Firing {
 		if rule, by, ok := a.Inhibition.inhibits(labels, a.board.sources); ok {
-			return notify.Hidden{By: ByInhibition, Text: "incident " + by + " (" + rule.text + ")"}, true
+			return notify.Hidden{By: notify.ByInhibition, Text: "incident " + by + " (" + rule.text + ")"}, true
 		}
 	}
 	return notify.Hidden{}, false

@@ -75,7 +75,7 @@ func (r *routeTimes) Hides(now time.Time) (notify.Hidden, bool) {
 	if !ok {
 		return notify.Hidden{}, false
 	}
-	return notify.Hidden{By: ByTimeInterval, Text: r.text(now), Until: until}, true
+	return notify.Hidden{By: notify.ByTimeInterval, Text: r.text(now), Until: until}, true
 }
 
 func (r *routeTimes) text(now time.Time) string {

@@ -7,6 +7,8 @@ import (
 
 	amconfig "github.com/prometheus/alertmanager/config"
 	"github.com/prometheus/alertmanager/timeinterval"
+
+	"github.com/tocsin-gateway/tocsin/notify"
 )
 
 // zones change their offsets by an hour, by half an hour, at midnight, never, or
@@ -111,7 +113,7 @@ func TestTheEndIsFoundExactly(t *testing.T) {
 			continue
 		}
 		checked++
-		if h.By != ByTimeInterval || h.Text == "" || !h.Until.After(now) {
+		if h.By != notify.ByTimeInterval || h.Text == "" || !h.Until.After(now) {
 			t.Fatalf("case %d at %v: got %+v", n, now, h)
 		}
 		// Offsets and boundaries are whole minutes, so each minute stands for itself.

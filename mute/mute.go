@@ -15,15 +15,6 @@ import (
 	"github.com/prometheus/alertmanager/pkg/labels"
 )
 
-// The kinds of what hides messages, as notify.Hidden has them in By.
-const (
-	ByMaintenance  = "maintenance"
-	ByTimeInterval = "time_interval"
-	ByInhibition   = "inhibition"
-	ByDependency   = "dependency"
-	ByDowntime     = "downtime"
-)
-
 // parseAll parses matchers; problem says what is wrong with the n-th of them.
 func parseAll(texts []string) (ms labels.Matchers, n int, problem string) {
 	for n, text := range texts {

@@ -216,7 +216,7 @@ func (ws *Windows) Muted(now time.Time, l match.Labels) (h notify.Hidden, hidden
 	for _, w := range ws.all {
 		until, open := w.open.at(now)
 		if open && until.After(h.Until) && l.All(w.matchers) {
-			h, hidden = notify.Hidden{By: ByMaintenance, Text: w.text, Until: until}, true
+			h, hidden = notify.Hidden{By: notify.ByMaintenance, Text: w.text, Until: until}, true
 		}
 	}
 	return h, hidden

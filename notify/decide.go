@@ -25,6 +25,23 @@ type Timing struct {
 	Muted func(now time.Time) (Hidden, bool)
 }
 
+// The kinds of what hides messages. They are values of a metric's label.
+const (
+	ByFlapping     = "flapping"
+	ByStorm        = "storm"
+	BySilence      = "silence"
+	ByInhibition   = "inhibition"
+	ByMaintenance  = "maintenance"
+	ByTimeInterval = "time_interval"
+	ByDependency   = "dependency"
+	ByDowntime     = "downtime"
+)
+
+// Kinds lists them.
+func Kinds() []string {
+	return []string{ByFlapping, ByStorm, BySilence, ByInhibition, ByMaintenance, ByTimeInterval, ByDependency, ByDowntime}
+}
+
 // Hidden is why a target is not told now.
 type Hidden struct {
 	// By is the kind of what hides it, and Text which one it is, in words.
@@ -87,7 +104,7 @@ func decide(i *incident.Incident, t *told, in *Integration, timing Timing, entri
 	}
 	flaps := i.FlappingUntil.After(now)
 	hold := func() decision {
-		return decision{again: i.FlappingUntil, hidden: &Hidden{"flapping", "it changes too often to be news", i.FlappingUntil}}
+		return decision{again: i.FlappingUntil, hidden: &Hidden{ByFlapping, "it changes too often to be news", i.FlappingUntil}}
 	}
 	switch {
 	case fresh && flaps && !t.At.IsZero():
@@ -133,7 +150,7 @@ func ended(i *incident.Incident, t *told, in *Integration, timing Timing, now ti
 	case !in.SendResolved:
 		return decision{known: true}
 	case i.FlappingUntil.After(now) && i.ResolvedBy == incident.System:
-		return decision{again: i.FlappingUntil, hidden: &Hidden{"flapping", "it changes too often to be news", i.FlappingUntil}}
+		return decision{again: i.FlappingUntil, hidden: &Hidden{ByFlapping, "it changes too often to be news", i.FlappingUntil}}
 	}
 	if due := t.At.Add(timing.GroupInterval); i.ResolvedBy == incident.System && due.After(now) {
 		return decision{again: due}

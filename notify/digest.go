@@ -282,10 +282,10 @@ func (w *Worker) sendDigest(ctx context.Context, s *Settings, in *Integration, l
 	a := Attempt{At: m.SentAt, Event: Digested, Result: "sent", Took: took.Seconds()}
 	for n := range list {
 		err := w.listed(ctx, in, &list[n], func(t *told, i *incident.Incident) {
-			t.Seq, t.At = i.TimelineLength, m.SentAt
 			if t.is(i); !i.IsOpen() {
 				t.Remark = ""
 			}
+			t.Seq, t.At = i.TimelineLength, m.SentAt
 			t.Sent++
 			t.Failures, t.FailedSince = 0, time.Time{}
 			t.log(a)

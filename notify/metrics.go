@@ -38,6 +38,9 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600},
 		}, []string{"integration"}),
 	}
+	for _, kind := range Kinds() {
+		m.hidden.WithLabelValues(kind)
+	}
 	reg.MustRegister(m.notifications, m.failures, m.templates, m.hidden, m.latency)
 	return m
 }

@@ -39,10 +39,10 @@ const (
 
 // Message is what one target is told.
 type Message struct {
-	Event    Event
+	Event Event
+	// Incident is as it is now, but that its cycle (Reopens) is the one that the
+	// target knows, until it has heard of the end of that.
 	Incident *incident.Incident
-	// Ended is how often the target was told before that the incident is over.
-	Ended int
 	// Alerts are those that fire, then those that ended since the target last heard
 	// of it; no more than AlertsShown.
 	Alerts []Alert
@@ -99,10 +99,10 @@ type Memory map[string]string
 const keyPrefix = "tocsin-"
 
 // Key names the incident at a target that recognises what it has been told. It is
-// the same from one end that the target is told to the next, has at most 64
-// letters, digits and hyphens, and ParseKey reads it.
+// the same for every message of one cycle, has at most 64 letters, digits and
+// hyphens, and ParseKey reads it.
 func (m *Message) Key() string {
-	return keyPrefix + m.Incident.ID.String() + "-" + decimal(m.Ended)
+	return keyPrefix + m.Incident.ID.String() + "-" + decimal(m.Incident.Reopens)
 }
 
 // ParseKey returns the incident that a target means by a Key; ok is false for

@@ -33,8 +33,6 @@ type Storm struct {
 const (
 	// digestLines is how many incidents a digest lists at most.
 	digestLines = 200
-	// ByStorm is what Hidden says of a message that waits for a digest.
-	ByStorm = "storm"
 	// pendingGrace is how long after its digest an incident is looked at again, in case
 	// that there was none.
 	pendingGrace = time.Minute

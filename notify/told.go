@@ -26,10 +26,10 @@ const attemptsKept = 20
 
 // told is what a target knows of an incident.
 type told struct {
-	// State and Seq are what it was told last: the incident's state, and how much of
-	// the timeline. Ended counts how often it was told that the incident is over.
+	// State, Cycle and Seq are what it was told last: the incident's state, the number
+	// of the cycle that it believes is on, or over, and how much of the timeline.
 	State string    `json:"state,omitzero"`
-	Ended int       `json:"ended,omitzero"`
+	Cycle int       `json:"cycle,omitzero"`
 	Seq   uint64    `json:"seq,omitzero"`
 	At    time.Time `json:"at,omitzero"`
 	// Sent counts its messages.
@@ -68,14 +68,14 @@ type Attempt struct {
 // fresh reports whether the target believes that nothing is wrong.
 func (t *told) fresh() bool { return t.At.IsZero() || t.State == incident.Resolved }
 
-// is notes in which state the target believes the incident to be.
+// is notes what the target believes of the incident: its state, and the cycle.
+// Until it has heard of an end, it knows of no other cycle than the one before.
 func (t *told) is(i *incident.Incident) {
-	was := t.State
+	if t.fresh() {
+		t.Cycle = i.Reopens
+	}
 	if t.State = i.State; !i.IsOpen() {
 		t.State = incident.Resolved
-	}
-	if t.State == incident.Resolved && was != incident.Resolved {
-		t.Ended++
 	}
 }
 

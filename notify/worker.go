@@ -300,9 +300,14 @@ func (w *Worker) arm(ctx context.Context, id incident.ID, jobs ...incident.Job) 
 
 // message gathers what is said.
 func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *incident.Incident, t *told, timing Timing, e Event, news []incident.TimelineEntry, now time.Time) (*Message, error) {
-	m := &Message{Event: e, Incident: i, Ended: t.Ended, News: news, Receiver: in.Receiver, RouteLabels: maps.Clone(timing.Labels), Remark: t.Remark, Memory: maps.Clone(t.Memory), SentAt: now}
+	links := i
+	if !t.fresh() && t.Cycle != i.Reopens {
+		i = i.Clone()
+		i.Reopens = t.Cycle
+	}
+	m := &Message{Event: e, Incident: i, News: news, Receiver: in.Receiver, RouteLabels: maps.Clone(timing.Labels), Remark: t.Remark, Memory: maps.Clone(t.Memory), SentAt: now}
 	if s.Links != nil {
-		m.Links = s.Links(i, in.Target())
+		m.Links = s.Links(links, in.Target())
 	}
 	since := t.At
 	if t.fresh() {
@@ -374,8 +379,8 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 	w.metrics.sent(in, max(late, 0)+took)
 	w.log.InfoContext(ctx, "notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "took", took)
 	wasGivenUp := t.GivenUp
-	t.Seq, t.At = m.Incident.TimelineLength, m.SentAt
 	t.is(m.Incident)
+	t.Seq, t.At = m.Incident.TimelineLength, m.SentAt
 	t.Sent++
 	t.Failures, t.FailedSince, t.GivenUp, t.Hidden = 0, time.Time{}, false, nil
 	if !m.Incident.IsOpen() {

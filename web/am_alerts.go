@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/match"
 	"github.com/tocsin-gateway/tocsin/mute/silences"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
@@ -209,8 +210,8 @@ func (w *amWalk) hidden(ctx context.Context, i *incident.Incident) (amAlertStatu
 	}
 	h, yes, err := w.api.options.Mute.Muted(ctx, i, w.now)
 	switch {
-	case err != nil || !yes || h.By == silences.By:
-	case h.By == "inhibition":
+	case err != nil || !yes || h.By == notify.BySilence:
+	case h.By == notify.ByInhibition:
 		status.InhibitedBy = append(status.InhibitedBy, h.Text)
 	default:
 		status.MutedBy = append(status.MutedBy, h.Text)

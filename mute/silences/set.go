@@ -186,9 +186,6 @@ func (s *Set) Muted(now time.Time, l match.Labels) (notify.Hidden, bool) {
 	return v.Muted(now, l)
 }
 
-// By is the kind of what hides, in notify.Hidden.
-const By = "silence"
-
 // hiddenText bounds the comment in the reason that is given, in bytes.
 const hiddenText = 300
 
@@ -204,7 +201,7 @@ func (v *View) Muted(now time.Time, l match.Labels) (notify.Hidden, bool) {
 		return notify.Hidden{}, false
 	}
 	text := fmt.Sprintf("silence %s by %s: %s", last.ID, notify.Line(last.CreatedBy), notify.Cut(notify.Line(last.Comment), hiddenText))
-	return notify.Hidden{By: By, Text: text, Until: last.EndsAt}, true
+	return notify.Hidden{By: notify.BySilence, Text: text, Until: last.EndsAt}, true
 }
 
 // Silencing returns the ids of all active silences that hit these labels.

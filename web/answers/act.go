@@ -21,6 +21,8 @@ type said struct {
 	// incident and cycle are what it is about.
 	incident incident.ID
 	cycle    int
+	// keyed: that comes from a key which the tool knows it by.
+	keyed bool
 	// by is who said it, where is the tool.
 	by, where string
 	// text is a comment, or the note.
@@ -34,11 +36,14 @@ type deed struct {
 	edit   func(e *incident.Edit, by, text string) error
 	// anyCycle: it also fits when the incident was opened again since.
 	anyCycle bool
+	// still: it also fits then if a tool says it of what it knows by a key, because
+	// the tool has not heard that it was over in between.
+	still bool
 }
 
 var (
-	acknowledge   = deed{result: resultAcknowledged, edit: (*incident.Edit).Acknowledge}
-	unacknowledge = deed{result: resultUnacknowledged, edit: (*incident.Edit).Unacknowledge}
+	acknowledge   = deed{result: resultAcknowledged, still: true, edit: (*incident.Edit).Acknowledge}
+	unacknowledge = deed{result: resultUnacknowledged, still: true, edit: (*incident.Edit).Unacknowledge}
 	resolve       = deed{result: resultResolved, edit: (*incident.Edit).Resolve}
 	note          = deed{result: resultNoted, anyCycle: true, edit: func(e *incident.Edit, by, text string) error {
 		return e.Note(by, text, time.Time{})
@@ -60,7 +65,7 @@ func (h *Handler) actOn(ctx context.Context, s said) (*incident.Incident, Answer
 	changed := false
 	i, again, err := h.options.Actor.ActOnce(ctx, s.incident.String(), s.id, func(e *incident.Edit) error {
 		changed = false
-		if !s.do.anyCycle && e.Incident.Reopens != s.cycle {
+		if !s.do.anyCycle && e.Incident.Reopens != s.cycle && !(s.keyed && s.do.still) {
 			return errEarlier
 		}
 		e.From(s.where)
@@ -99,6 +104,7 @@ func (h *Handler) actOn(ctx context.Context, s said) (*incident.Incident, Answer
 // about reads the key that we gave a tool for an incident.
 func (s *said) about(key string) (ours bool) {
 	s.incident, s.cycle, ours = notify.ParseKeyCycle(key)
+	s.keyed = ours
 	return ours
 }
 

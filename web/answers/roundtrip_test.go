@@ -107,7 +107,7 @@ func newLoop(t *testing.T) *loop {
 	i := s.opened()
 	l := &loop{server: s, i: i, pagers: &pagers{t: t, i: i}}
 	l.in = &notify.Integration{Name: "pagerduty", Receiver: "oncall", Sender: l.pagers, SendResolved: true, Acknowledges: true, Recognises: true}
-	l.worker = notify.New(s.store, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	l.worker = notify.New(s.store, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), func() {})
 	l.worker.Set(&notify.Settings{Integrations: map[string]*notify.Integration{l.in.Target(): l.in}, Links: s.links.For,
 		Timing: func(*incident.Incident, string) notify.Timing {
 			return notify.Timing{Routed: true, GroupInterval: 5 * time.Minute, RepeatInterval: 4 * time.Hour}
