@@ -4,24 +4,22 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
 // consoleRows is how many incidents the front page shows.
 const consoleRows = 50
 
-// frontPage is what a person sees who opens the gateway in a browser. What
-// comes from alerts is escaped by html/template; there is no script.
-var frontPage = template.Must(template.New("front").Funcs(template.FuncMap{"ago": ago}).Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Tocsin</title>
-<meta http-equiv="refresh" content="30">
-<style>
+// consoleStyle is what the pages look like.
+const consoleStyle = `<style>
 :root{color-scheme:light dark}
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem}
 table{border-collapse:collapse;width:100%}
@@ -31,11 +29,24 @@ caption{text-align:left;padding-bottom:.5rem}
 .critical{font-weight:700}
 .muted{opacity:.7}
 code{font-size:.95em}
-</style></head><body>
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem}
+dt{opacity:.7}dd{margin:0}
+h1,h2,dd,td{overflow-wrap:anywhere}
+</style>`
+
+// consolePolicy lets nothing in but the style.
+const consolePolicy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// frontPage is what a person sees who opens the gateway in a browser. What
+// comes from alerts is escaped by html/template; there is no script.
+var frontPage = template.Must(template.New("front").Funcs(template.FuncMap{"ago": ago}).Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Tocsin</title>
+<meta http-equiv="refresh" content="30">
+` + consoleStyle + `</head><body>
 <h1>Tocsin</h1>
 {{if .Rows}}<table><caption class="muted">Incidents, the newest first</caption>
 <thead><tr><th>Reference</th><th>State</th><th>Severity</th><th>Priority</th><th>Title</th><th class="n">Alerts firing</th><th>Opened</th></tr></thead><tbody>
-{{range .Rows}}<tr><td><a href="/api/v1/incidents/{{.Reference}}">{{.Reference}}</a></td><td>{{.State}}</td><td{{if eq .Severity "critical"}} class="critical"{{end}}>{{.Severity}}</td><td>{{.Priority}}</td><td>{{.Title}}</td><td class="n">{{.Alerts.Firing}} of {{.Alerts.Total}}</td><td>{{ago $.Now .OpenedAt}} ago</td></tr>
+{{range .Rows}}<tr><td><a href="/incidents/{{.Reference}}">{{.Reference}}</a></td><td>{{.State}}</td><td{{if eq .Severity "critical"}} class="critical"{{end}}>{{.Severity}}</td><td>{{.Priority}}</td><td>{{.Title}}</td><td class="n">{{.Alerts.Firing}} of {{.Alerts.Total}}</td><td>{{ago $.Now .OpenedAt}} ago</td></tr>
 {{end}}</tbody></table>
 {{else}}<p>No incident yet. Send an alert:</p>
 <pre><code>curl --json '{"version":"4","alerts":[{"status":"firing","labels":{"alertname":"DiskFull","severity":"critical","host":"db-1"}}]}' \
@@ -52,19 +63,93 @@ func (a *API) front(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	h := c.Writer.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	c.Status(http.StatusOK)
-	err = frontPage.Execute(c.Writer, struct {
+	a.page(c, frontPage, struct {
 		Rows []*incident.Incident
 		Host string
 		Now  time.Time
 	}{list, c.Request.Host, a.store.Now()})
-	if err != nil {
-		a.log.DebugContext(c.Request.Context(), "front page", "err", err)
+}
+
+// page answers 200 with a page.
+func (a *API) page(c *gin.Context, t *template.Template, v any) {
+	h := c.Writer.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", consolePolicy)
+	c.Status(http.StatusOK)
+	if err := t.Execute(c.Writer, v); err != nil {
+		a.log.DebugContext(c.Request.Context(), "page", "err", err)
 	}
 }
+
+const (
+	// pageAlerts and pageEntries bound what the page of an incident shows.
+	pageAlerts  = 50
+	pageEntries = 200
+)
+
+// incidentPage is where the links in messages lead.
+var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap{"ago": ago, "utc": utc, "web": notify.WebURL}).Parse(`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Incident.Reference}} · Tocsin</title>
+` + consoleStyle + `</head><body><main>
+<p><a href="/">All incidents</a></p>
+{{with .Incident}}<h1>{{.Title}}</h1>
+<dl><dt>Reference</dt><dd>{{.Reference}}</dd><dt>State</dt><dd>{{.State}}, {{.Phase}}</dd>
+<dt>Severity</dt><dd{{if eq .Severity "critical"}} class="critical"{{end}}>{{.Severity}}, {{.Priority}}</dd>
+{{if .Service}}<dt>Service</dt><dd>{{.Service}}</dd>{{end}}{{if .Team}}<dt>Team</dt><dd>{{.Team}}</dd>{{end}}
+<dt>Opened</dt><dd>{{utc .OpenedAt}}, {{ago $.Now .OpenedAt}} ago</dd>
+{{if .AcknowledgedBy}}<dt>Works on it</dt><dd>{{.AcknowledgedBy}}, since {{utc .AcknowledgedAt}}</dd>{{end}}
+{{if .ResolvedBy}}<dt>Resolved</dt><dd>by {{.ResolvedBy}}, {{utc .ResolvedAt}}</dd>{{end}}
+<dt>Alerts</dt><dd>{{.Alerts.Firing}} of {{.Alerts.Total}} firing</dd>
+{{if .Description}}<dt>Description</dt><dd>{{.Description}}</dd>{{end}}
+{{with web .Runbook}}<dt>Runbook</dt><dd><a href="{{.}}" rel="noopener noreferrer">{{.}}</a></dd>{{end}}</dl>
+{{end}}{{if .Told}}<h2>Who was told</h2><table><thead><tr><th>Target</th><th>Knows</th><th>Told</th><th>Now</th></tr></thead><tbody>
+{{range .Told}}<tr><td>{{.Target}}</td><td>{{.State}}</td><td>{{if not .ToldAt.IsZero}}{{utc .ToldAt}}{{end}}</td><td>{{if .GivenUp}}given up{{else if .Failures}}failed {{.Failures}} times{{else if .Hidden}}hidden by {{.Hidden.By}}: {{.Hidden.Text}}{{else}}told{{end}}</td></tr>
+{{end}}</tbody></table>{{end}}
+{{if .Alerts}}<h2>Alerts</h2><table><thead><tr><th>Alert</th><th>Host</th><th>State</th><th>Since</th><th>Says</th></tr></thead><tbody>
+{{range .Alerts}}<tr><td>{{with web .Content.GeneratorURL}}<a href="{{.}}" rel="noopener noreferrer">{{end}}{{.Content.Name}}{{if web .Content.GeneratorURL}}</a>{{end}}</td><td>{{.Content.Host}}</td><td>{{if .Entry.Firing}}firing{{else}}ended{{end}}</td><td>{{utc .Entry.Start}}</td><td>{{.Content.Annotations.Get "summary"}}</td></tr>
+{{end}}</tbody></table>{{end}}
+<h2>Timeline</h2><table><thead><tr><th>When</th><th>Who</th><th>What</th></tr></thead><tbody>
+{{range .Timeline}}<tr><td>{{utc .At}}</td><td>{{.Who}}</td><td>{{.Text}}</td></tr>
+{{end}}</tbody></table>
+<p class="muted">All of it: <a href="/api/v1/incidents/{{.Incident.Reference}}">incident</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/alerts">alerts</a>,
+<a href="/api/v1/incidents/{{.Incident.Reference}}/timeline">timeline</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/notifications">notifications</a>.
+Command line: <code>tocsin incident show {{.Incident.Reference}}</code></p>
+</main></body></html>
+`))
+
+// incidentPage answers GET /incidents/{id}.
+func (a *API) incidentPage(c *gin.Context) {
+	ctx := c.Request.Context()
+	i, err := a.find(c, newQuery(c))
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	v := struct {
+		Incident *incident.Incident
+		Alerts   []store.Record
+		Timeline []incident.TimelineEntry
+		Told     []notify.Notification
+		Now      time.Time
+	}{Incident: i, Now: a.store.Now()}
+	v.Alerts, _, err = a.store.Alerts(ctx, i.ID, "", pageAlerts)
+	if err == nil {
+		v.Timeline, err = a.store.Timeline(ctx, i.ID, i.TimelineLength-min(i.TimelineLength, pageEntries), pageEntries)
+	}
+	if err == nil && a.options.Notifications != nil {
+		v.Told, err = a.options.Notifications.Notifications(ctx, i.ID)
+	}
+	if err != nil {
+		a.fail(c, err)
+		return
+	}
+	v.Alerts = slices.DeleteFunc(v.Alerts, func(r store.Record) bool { return r.Content == nil })
+	slices.Reverse(v.Timeline) // the latest first
+	a.page(c, incidentPage, v)
+}
+
+// utc writes a time for people.
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // ago is the time from then to now in its largest two units.
 func ago(now, then time.Time) string {

@@ -120,6 +120,7 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer, responder, admin := api.Group("", a.Require(RoleViewer)), api.Group("", a.Require(RoleResponder)), api.Group("", a.Require(RoleAdmin))
 
 	engine.GET("/", a.Require(RoleViewer), a.front)
+	engine.GET("/incidents/:id", a.Require(RoleViewer), a.incidentPage)
 	viewer.GET("/openapi.yaml", openAPI)
 	viewer.GET("/incidents", a.incidents)
 	viewer.GET("/incidents/:id", a.incident)
