@@ -36,10 +36,15 @@ func InitMatchers(logger *slog.Logger) {
 	matchersOnce.Do(func() { compat.InitFromFlags(logger, featurecontrol.NoopFlags{}) })
 }
 
+// nobody is the route of a file that has maintenance in time intervals, but tells
+// nobody.
+const nobody = "\nroute: {receiver: nobody}\nreceivers: [{name: nobody}]\n"
+
 // alertmanager reads Alertmanager's sections with its own loader. It returns
-// nil if there is no route and no receiver, or if there is a mistake in them.
+// nil if there is no route and no receiver, nor a maintenance that needs time intervals, or if there is a mistake in them.
 func (d *decoder) alertmanager(root *yaml.Node, text string) *amconfig.Config {
-	if !hasKey(root, "route") && !hasKey(root, "receivers") {
+	tellsNobody := !hasKey(root, "route") && !hasKey(root, "receivers")
+	if tellsNobody && !(hasKey(root, "time_intervals") && hasKey(root, "maintenance")) {
 		return nil
 	}
 	InitMatchers(slog.New(slog.DiscardHandler))
@@ -51,6 +56,9 @@ func (d *decoder) alertmanager(root *yaml.Node, text string) *amconfig.Config {
 		d.wrong(d.alertmanagerStart(), "", "Alertmanager's sections cannot be read without the others",
 			"begin each section in a line of its own, and use anchors only in the section that defines them")
 		return nil
+	}
+	if tellsNobody { // the loader wants a route, and maintenance the time intervals
+		theirs += nobody
 	}
 	c, err := loadAlertmanager(theirs)
 	if err != nil {

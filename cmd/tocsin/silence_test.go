@@ -20,6 +20,7 @@ func TestSilenceCommands(t *testing.T) {
 	var out bytes.Buffer
 	f.accept(map[string]string{"alertname": "DiskFull", "service": "db", "severity": "critical", "instance": "db1:9100"},
 		map[string]string{"alertname": "DiskFull", "service": "db", "severity": "critical", "instance": "db2:9100"})
+	f.now = f.now.Add(time.Second) // so that the incidents have an order
 	f.accept(map[string]string{"alertname": "Slow", "service": "shop", "severity": "warning", "instance": "web1:9100"})
 	ids := map[string]string{}
 	number := func() string {

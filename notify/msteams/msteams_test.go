@@ -13,10 +13,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	amalert "github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	amnotify "github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/alertmanager/notify/msteamsv2"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/notify"
@@ -78,9 +78,9 @@ func TestControl(t *testing.T) {
 	ctx := amnotify.WithGroupKey(t.Context(), "k")
 	ctx = amnotify.WithReceiverName(ctx, "dba")
 	ctx = amnotify.WithGroupLabels(ctx, model.LabelSet{"alertname": "DiskFull", "service": "db"})
-	var alerts []*types.Alert
+	var alerts []*amalert.Alert
 	for _, a := range m.Alerts {
-		one := &types.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL}}
+		one := &amalert.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL}}
 		for _, l := range a.Labels {
 			one.Labels[model.LabelName(l.Name)] = model.LabelValue(l.Value)
 		}

@@ -13,10 +13,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	amalert "github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	amnotify "github.com/prometheus/alertmanager/notify"
 	amrocketchat "github.com/prometheus/alertmanager/notify/rocketchat"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/notify"
@@ -91,9 +91,9 @@ func TestControl(t *testing.T) {
 	ctx = amnotify.WithReceiverName(ctx, "dba")
 	ctx = amnotify.WithGroupLabels(ctx, model.LabelSet{"alertname": "DiskFull", "service": "db"})
 	ctx = amnotify.WithRouteLabels(ctx, model.LabelSet{"incident_url": model.LabelValue(m.Links.Incident)})
-	var alerts []*types.Alert
+	var alerts []*amalert.Alert
 	for _, a := range m.Alerts {
-		one := &types.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt}}
+		one := &amalert.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt}}
 		for _, l := range a.Labels {
 			one.Labels[model.LabelName(l.Name)] = model.LabelValue(l.Value)
 		}

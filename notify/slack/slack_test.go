@@ -14,10 +14,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	amalert "github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	amnotify "github.com/prometheus/alertmanager/notify"
 	amslack "github.com/prometheus/alertmanager/notify/slack"
-	"github.com/prometheus/alertmanager/types"
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/notify"
@@ -132,9 +132,9 @@ func TestControl(t *testing.T) {
 	}
 }
 
-func alerts(m *notify.Message) (all []*types.Alert) {
+func alerts(m *notify.Message) (all []*amalert.Alert) {
 	for _, a := range m.Alerts {
-		one := &types.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL}}
+		one := &amalert.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL}}
 		for _, l := range a.Labels {
 			one.Labels[model.LabelName(l.Name)] = model.LabelValue(l.Value)
 		}

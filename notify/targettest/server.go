@@ -76,7 +76,7 @@ func (s *Server) FailAfter(n int, f ...Failure) {
 	s.passes, s.failures = n, append(s.failures, f...)
 }
 
-// ExpectRefusals: from now on a request that is wrong does not fail the test.
+// ExpectRefusals is for requests that are wrong on purpose: from now on a request that is wrong does not fail the test.
 func (s *Server) ExpectRefusals() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
