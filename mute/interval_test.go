@@ -136,7 +136,7 @@ func TestTheEndIsFoundExactly(t *testing.T) {
 }
 
 func TestIntervals(t *testing.T) {
-	c, err := amconfig.Load(`
+	_, err := amconfig.Load(`
 route: {receiver: a, mute_time_intervals: [nights], active_time_intervals: [office]}
 receivers: [{name: a}]
 mute_time_intervals:
@@ -148,7 +148,7 @@ time_intervals:
 	if err == nil {
 		t.Fatal("the loader lets the root route have time intervals")
 	}
-	c, err = amconfig.Load(`
+	c, err := amconfig.Load(`
 route: {receiver: a, routes: [{mute_time_intervals: [nights], active_time_intervals: [office]}]}
 receivers: [{name: a}]
 mute_time_intervals:
