@@ -31,7 +31,9 @@ caption{text-align:left;padding-bottom:.5rem}
 code{font-size:.95em}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.2rem}
 dt{opacity:.7}dd{margin:0}
-h1,h2,dd,td{overflow-wrap:anywhere}
+h1,dd{overflow-wrap:anywhere}
+td{overflow-wrap:break-word}
+.wide{overflow-x:auto}
 </style>`
 
 // consolePolicy lets nothing in but the style.
@@ -102,15 +104,15 @@ var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap
 <dt>Alerts</dt><dd>{{.Alerts.Firing}} of {{.Alerts.Total}} firing</dd>
 {{if .Description}}<dt>Description</dt><dd>{{.Description}}</dd>{{end}}
 {{with web .Runbook}}<dt>Runbook</dt><dd><a href="{{.}}" rel="noopener noreferrer">{{.}}</a></dd>{{end}}</dl>
-{{end}}{{if .Told}}<h2>Who was told</h2><table><thead><tr><th>Target</th><th>Knows</th><th>Told</th><th>Now</th></tr></thead><tbody>
+{{end}}{{if .Told}}<h2>Who was told</h2><div class="wide"><table><thead><tr><th>Target</th><th>Knows</th><th>Told</th><th>Now</th></tr></thead><tbody>
 {{range .Told}}<tr><td>{{.Target}}</td><td>{{.State}}</td><td>{{if not .ToldAt.IsZero}}{{utc .ToldAt}}{{end}}</td><td>{{if .GivenUp}}given up{{else if .Failures}}failed {{.Failures}} times{{else if .Hidden}}hidden by {{.Hidden.By}}: {{.Hidden.Text}}{{else}}told{{end}}</td></tr>
-{{end}}</tbody></table>{{end}}
-{{if .Alerts}}<h2>Alerts</h2><table><thead><tr><th>Alert</th><th>Host</th><th>State</th><th>Since</th><th>Says</th></tr></thead><tbody>
+{{end}}</tbody></table></div>{{end}}
+{{if .Alerts}}<h2>Alerts</h2><div class="wide"><table><thead><tr><th>Alert</th><th>Host</th><th>State</th><th>Since</th><th>Says</th></tr></thead><tbody>
 {{range .Alerts}}<tr><td>{{with web .Content.GeneratorURL}}<a href="{{.}}" rel="noopener noreferrer">{{end}}{{.Content.Name}}{{if web .Content.GeneratorURL}}</a>{{end}}</td><td>{{.Content.Host}}</td><td>{{if .Entry.Firing}}firing{{else}}ended{{end}}</td><td>{{utc .Entry.Start}}</td><td>{{.Content.Annotations.Get "summary"}}</td></tr>
-{{end}}</tbody></table>{{end}}
-<h2>Timeline</h2><table><thead><tr><th>When</th><th>Who</th><th>What</th></tr></thead><tbody>
+{{end}}</tbody></table></div>{{end}}
+<h2>Timeline</h2><div class="wide"><table><thead><tr><th>When</th><th>Who</th><th>What</th></tr></thead><tbody>
 {{range .Timeline}}<tr><td>{{utc .At}}</td><td>{{.Who}}</td><td>{{.Text}}</td></tr>
-{{end}}</tbody></table>
+{{end}}</tbody></table></div>
 <p class="muted">All of it: <a href="/api/v1/incidents/{{.Incident.Reference}}">incident</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/alerts">alerts</a>,
 <a href="/api/v1/incidents/{{.Incident.Reference}}/timeline">timeline</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/notifications">notifications</a>.
 Command line: <code>tocsin incident show {{.Incident.Reference}}</code></p>
@@ -149,7 +151,7 @@ func (a *API) incidentPage(c *gin.Context) {
 }
 
 // utc writes a time for people.
-func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // ago is the time from then to now in its largest two units.
 func ago(now, then time.Time) string {

@@ -178,6 +178,8 @@ func (w *writing) imported(u transfer.Unit, numbers map[*transfer.Alert]uint64) 
 	case *transfer.Key:
 		return w.putJSON(idKey(rowKey, u.Key), &u.KeyState)
 	case *transfer.Job:
+		w.s.jobMu.Lock()
+		defer w.s.jobMu.Unlock()
 		return w.putJob(jobName(u.Subject, u.Kind, u.Target), &job{Due: u.Due.UTC(), Token: newToken(), Attempts: u.Attempts, Error: u.Error, Unknown: u.Unknown})
 	case *transfer.Document:
 		return w.putJSON(documentKey(u.Type, u.ID), &document{Version: u.Version, UpdatedAt: u.UpdatedAt, Data: u.Data, Unknown: u.Unknown})
