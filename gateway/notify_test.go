@@ -93,6 +93,9 @@ func newOffice(t *testing.T, text string) *office {
 			for _, receiver := range r.Alertmanager.Receivers {
 				for n := range receiver.WebhookConfigs {
 					in := &notify.Integration{Name: "webhook", Index: n, Receiver: receiver.Name, SendResolved: true, Acknowledges: true}
+					if s := r.Config.Storms["webhook"]; s.Messages > 0 {
+						in.Storm = notify.Storm{Messages: s.Messages, Within: time.Duration(s.Within)}
+					}
 					d := &desk{start: o.start}
 					in.Sender, o.desks[in.Target()] = d, d
 					all[in.Target()] = in
@@ -424,4 +427,84 @@ func TestFlapping(t *testing.T) {
 			t.Errorf("the last heard is not how it ended:\n\t%s", strings.Join(said, "\n\t"))
 		}
 	})
+}
+
+// TestStormOfAlerts: 10,000 alerts in 100 incidents are 30 messages to somebody who
+// reads, and one that lists the other 70.
+func TestStormOfAlerts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk+"notify: {storms: {webhook: {messages: 30, within: 5m}}}\n")
+		defer o.stop()
+		for n := range 100 {
+			alerts := make([]string, 100)
+			for k := range alerts {
+				alerts[k] = fmt.Sprintf(`{"labels":{"alertname":"Down%d","host":"h%d","severity":"critical"},"startsAt":%q}`, n, k, o.start.UTC().Format(time.RFC3339Nano))
+			}
+			o.do("POST", "/api/v2/alerts", "["+strings.Join(alerts, ",")+"]")
+		}
+		o.at(time.Hour)
+		d := o.desks["ops/webhook[0]"]
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		heard := map[string]int{}
+		for _, m := range d.got {
+			for _, line := range m.Digest {
+				heard[line.Title]++
+			}
+			if m.Event != notify.Digested {
+				heard[m.Incident.Title]++
+			}
+		}
+		if len(d.got) != 31 {
+			t.Errorf("%d messages, want 30 and one that lists the rest", len(d.got))
+		}
+		for n := range 100 {
+			if name := fmt.Sprint("Down", n); heard[name] != 1 {
+				t.Errorf("heard %d times of %s", heard[name], name)
+			}
+		}
+	})
+}
+
+// BenchmarkFirstNotification is from the request with an alert to its message at
+// the target, with group_wait 0 and the store in a folder.
+func BenchmarkFirstNotification(b *testing.B) {
+	c, err := config.Load([]byte(strings.Replace(oneDesk, "group_wait: 30s", "group_wait: 0s", 1)), "test.yml")
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := embedded.Open("file:"+b.TempDir(), embedded.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	told := make(chan time.Time, 1)
+	d := &desk{answer: func(context.Context, *notify.Message) error { told <- time.Now(); return nil }}
+	ctx, cancel := context.WithCancel(context.Background())
+	g, err := gateway.New(ctx, gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
+		Receivers: func(receivers.Options) (map[string]*notify.Integration, error) {
+			in := &notify.Integration{Name: "webhook", Receiver: "ops", Sender: d}
+			return map[string]*notify.Integration{in.Target(): in}, nil
+		}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := errors.Join(<-done, st.Close()); err != nil {
+			b.Error(err)
+		}
+	}()
+	var took []time.Duration
+	for n := 0; b.Loop(); n++ {
+		began := time.Now()
+		r := httptest.NewRequest("POST", "http://localhost/api/v2/alerts", strings.NewReader(fmt.Sprintf(`[{"labels":{"alertname":"A%d"}}]`, n)))
+		r.Header.Set("Content-Type", "application/json")
+		g.Engine.ServeHTTP(httptest.NewRecorder(), r)
+		took = append(took, (<-told).Sub(began))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "ms/median")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "ms/p99")
 }
