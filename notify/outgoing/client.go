@@ -149,7 +149,8 @@ func (c *Client) Refused(a Answer, because string) *notify.Error {
 		e.Reason, e.Permanent = notify.ReasonClient, true
 	}
 	if because == "" {
-		because = notify.Cut(notify.Line(string(a.Body)), excerptLimit)
+		// Secrets first, so that none is cut and not recognised.
+		because = notify.Cut(notify.Line(c.secrets.Replace(string(a.Body[:min(len(a.Body), 64*excerptLimit)]))), excerptLimit)
 	}
 	if s := a.Status; s/100 == 3 {
 		because = "a redirect, which is not followed"
