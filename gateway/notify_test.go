@@ -166,7 +166,7 @@ func (o *office) reference() string {
 }
 
 const oneDesk = `
-route: {receiver: ops, group_wait: 30s, group_interval: 5m, repeat_interval: 4h}
+route: {receiver: ops, group_wait: 30s, group_interval: 5m, repeat_interval: 40m}
 receivers: [{name: ops, webhook_configs: [{url: "http://127.0.0.1:1/"}]}]
 `
 
@@ -190,25 +190,25 @@ func TestToldAsOftenAsNeeded(t *testing.T) {
 		o.at(6 * time.Minute)
 		o.heard(ops, "5m30s updated Disk firing=3")
 		o.alert("Disk", "a", "warning", false) // a repeat is no news
-		o.at(4 * time.Hour)
+		o.at(40 * time.Minute)
 		o.heard(ops)
-		o.at(4*time.Hour + 6*time.Minute)
-		o.heard(ops, "4h5m30s repeated Disk firing=3")
+		o.at(46 * time.Minute)
+		o.heard(ops, "45m30s repeated Disk firing=3")
 		o.do("POST", "/api/v1/incidents/"+o.reference()+"/acknowledge", `{"by":"alice"}`)
-		o.at(4*time.Hour + 7*time.Minute)
-		o.heard(ops, "4h6m0s acknowledged Disk firing=3")
-		o.at(6 * time.Hour)
+		o.at(47 * time.Minute)
+		o.heard(ops, "46m0s acknowledged Disk firing=3")
+		o.at(2 * time.Hour)
 		o.heard(ops)
 		o.alert("Disk", "a", "warning", true)
-		o.at(6*time.Hour + time.Minute)
-		o.heard(ops, "6h0m30s updated Disk firing=2")
+		o.at(2*time.Hour + time.Minute)
+		o.heard(ops, "2h0m30s updated Disk firing=2")
 		o.alert("Disk", "b", "warning", true)
 		o.alert("Disk", "c", "warning", true)
-		o.at(6*time.Hour + 5*time.Minute)
+		o.at(2*time.Hour + 5*time.Minute)
 		o.heard(ops)
-		o.at(7 * time.Hour)
-		o.heard(ops, "6h5m30s resolved Disk firing=0")
-		o.at(12 * time.Hour)
+		o.at(2*time.Hour + 7*time.Minute)
+		o.heard(ops, "2h5m30s resolved Disk firing=0")
+		o.at(3 * time.Hour)
 		o.heard(ops)
 	})
 }
@@ -221,7 +221,7 @@ func TestToldNothing(t *testing.T) {
 		o.alert("Blip", "a", "warning", false)
 		o.at(10 * time.Second)
 		o.alert("Blip", "a", "warning", true)
-		o.at(10 * time.Hour)
+		o.at(2 * time.Hour)
 		o.heard("ops/webhook[0]")
 	})
 }
@@ -312,7 +312,7 @@ func TestReceiverDownForAnHour(t *testing.T) {
 			"resolved Disk0 firing=0", "resolved Disk1 firing=0", "resolved Disk2 firing=0", "resolved Disk3 firing=0"}; !slices.Equal(now, want) {
 			t.Errorf("heard\n\t%s\nwant how each is now, once", strings.Join(now, "\n\t"))
 		}
-		o.at(2 * time.Hour)
+		o.at(time.Hour + 30*time.Minute)
 		o.heard("ops/webhook[0]")
 	})
 }
@@ -323,25 +323,25 @@ func TestOneThatHangsDelaysNoOther(t *testing.T) {
 		o := newOffice(t, escalating)
 		defer o.stop()
 		o.desks["ops/webhook[0]"].fail(func(ctx context.Context, _ *notify.Message) error { <-ctx.Done(); return ctx.Err() })
-		for n := range 500 {
+		for n := range 150 {
 			o.alert(fmt.Sprint("Disk", n), "a", "critical", false)
 		}
 		o.at(10 * time.Second)
-		if got := len(o.desks["pager/webhook[0]"].heard()); got != 500 {
-			t.Errorf("the pager heard %d of 500 while another target hung", got)
+		if got := len(o.desks["pager/webhook[0]"].heard()); got != 150 {
+			t.Errorf("the pager heard %d of 150 while another target hung", got)
 		}
-		o.at(time.Hour)
+		o.at(20 * time.Minute)
 		for n := range 5 {
 			o.alert(fmt.Sprint("Late", n), "a", "critical", false)
 		}
-		o.at(time.Hour + 2*time.Second)
+		o.at(20*time.Minute + 2*time.Second)
 		if got := len(o.desks["pager/webhook[0]"].heard()); got != 5 {
-			t.Errorf("the pager heard %d of 5 after an hour of that", got)
+			t.Errorf("the pager heard %d of 5 after twenty minutes of that", got)
 		}
 		o.desks["ops/webhook[0]"].fail(nil)
-		o.at(time.Hour + 20*time.Minute)
-		if got := len(o.desks["ops/webhook[0]"].heard()); got != 505 {
-			t.Errorf("the target that hung heard of %d incidents, want 505", got)
+		o.at(35 * time.Minute)
+		if got := len(o.desks["ops/webhook[0]"].heard()); got != 155 {
+			t.Errorf("the target that hung heard of %d incidents, want 155", got)
 		}
 	})
 }
@@ -442,7 +442,7 @@ func TestStormOfAlerts(t *testing.T) {
 			}
 			o.do("POST", "/api/v2/alerts", "["+strings.Join(alerts, ",")+"]")
 		}
-		o.at(time.Hour)
+		o.at(30 * time.Minute)
 		d := o.desks["ops/webhook[0]"]
 		d.mu.Lock()
 		defer d.mu.Unlock()

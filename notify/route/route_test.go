@@ -43,8 +43,8 @@ func randomTree(r *rand.Rand, depth, width int) *amconfig.Route {
 func TestMatchLikeAlertmanager(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	matched := 0
-	for range 300 {
-		root := randomTree(r, 3, 30)
+	for range 25 {
+		root := randomTree(r, 3, 20)
 		root.Matchers, root.Continue = nil, false
 		ours, theirs := New(root), dispatch.NewRoute(root, nil)
 		for range 50 {
@@ -67,7 +67,7 @@ func TestMatchLikeAlertmanager(t *testing.T) {
 			matched += len(got)
 		}
 	}
-	if matched < 15000 {
+	if matched < 1250 {
 		t.Errorf("only %d routes matched: the trees are too strict to show anything", matched)
 	}
 }
