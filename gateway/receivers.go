@@ -134,7 +134,7 @@ func (t *told) settings(c *config.Config, m notify.Muter, links func(*incident.I
 func (t *told) timing(i *incident.Incident, receiver string) notify.Timing {
 	for _, r := range t.tree.Match(match.Of(i)) {
 		if r.Receiver == receiver {
-			return notify.Timing{Routed: true, GroupWait: r.GroupWait, GroupInterval: r.GroupInterval, RepeatInterval: r.RepeatInterval, Labels: r.Labels,
+			return notify.Timing{Routed: true, GroupInterval: r.GroupInterval, RepeatInterval: r.RepeatInterval, Labels: r.Labels,
 				Muted: t.muted[r]}
 		}
 	}

@@ -11,8 +11,6 @@ import (
 type Timing struct {
 	// Routed: a route leads there now.
 	Routed bool
-	// GroupWait is how long the first message waits for more to come.
-	GroupWait time.Duration
 	// GroupInterval is the shortest time between two messages about alerts that
 	// came and went, and RepeatInterval after how long the same is said again.
 	GroupInterval, RepeatInterval time.Duration
@@ -145,7 +143,7 @@ func decide(i *incident.Incident, t *told, in *Integration, timing Timing, entri
 // ended is decide for an incident that is over.
 func ended(i *incident.Incident, t *told, in *Integration, timing Timing, now time.Time) decision {
 	switch {
-	case t.fresh() && !overdue(i, t, timing): // it never heard of the problem, or has heard of its end
+	case t.fresh() && !t.Tried: // it never heard of the problem, or has heard of its end
 		return decision{known: true}
 	case !in.SendResolved:
 		return decision{known: true}
@@ -156,17 +154,6 @@ func ended(i *incident.Incident, t *told, in *Integration, timing Timing, now ti
 		return decision{again: due}
 	}
 	return decision{event: Resolved}
-}
-
-// jobTime is within what time a job is begun that is due.
-const jobTime = 2 * time.Second
-
-// overdue reports whether a target may know of a problem that it does not seem to
-// know: it was to be told while that lasted, but did not answer, or we ended
-// before we could write down that it did.
-func overdue(i *incident.Incident, t *told, timing Timing) bool {
-	heard := !t.At.IsZero() && !t.At.Before(i.ResolvedAt)
-	return timing.Routed && !heard && t.Hidden == nil && i.ResolvedAt.Sub(i.CycleOpenedAt) > timing.GroupWait+jobTime
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -17,7 +17,7 @@ func TestDecide(t *testing.T) {
 		}
 		return list
 	}
-	routed := Timing{Routed: true, GroupWait: 30 * time.Second, GroupInterval: 5 * time.Minute, RepeatInterval: 4 * time.Hour}
+	routed := Timing{Routed: true, GroupInterval: 5 * time.Minute, RepeatInterval: 4 * time.Hour}
 	always := routed
 	always.RepeatAcknowledged = true
 	pager := Integration{SendResolved: true, Acknowledges: true, Recognises: true}
@@ -30,8 +30,6 @@ func TestDecide(t *testing.T) {
 	over.State, over.ResolvedAt, over.ResolvedBy = incident.Resolved, ago(time.Minute), incident.System
 	byAnn := over
 	byAnn.ResolvedBy = "ann"
-	blip := over
-	blip.CycleOpenedAt = ago(time.Minute + 10*time.Second)
 	closed := over
 	closed.State = incident.Closed
 	flaps := open
@@ -70,9 +68,11 @@ func TestDecide(t *testing.T) {
 		"over, says a person":                     {i: byAnn, t: knows("open", time.Second), in: mail, timing: routed, event: Resolved},
 		"over, to one that hears no ends":         {i: over, t: knows("open", time.Hour), in: deaf, timing: routed},
 		"over, which it knows":                    {i: over, t: knows("resolved", time.Second), in: mail, timing: routed},
-		"over before anybody was to be told":      {i: blip, in: mail, timing: routed},
-		"over, and it may know of the problem":    {i: over, in: mail, timing: routed, event: Resolved},
+		"over before anybody was told":            {i: over, in: mail, timing: routed},
+		"over, and it may know of the problem":    {i: over, t: told{Tried: true}, in: mail, timing: routed, event: Resolved},
+		"over, and it may know, after an end":     {i: over, t: told{Tried: true, State: "resolved", At: ago(time.Hour)}, in: mail, timing: routed, event: Resolved},
 		"over, and it was hidden":                 {i: over, t: told{Hidden: &Hidden{By: BySilence}}, in: mail, timing: routed},
+		"still, and it may know":                  {i: open, t: told{Tried: true}, in: mail, timing: routed, event: Opened},
 		"closed":                                  {i: closed, t: knows("open", time.Hour), in: mail, timing: routed, event: Resolved},
 		"again, after an end":                     {i: open, t: knows("resolved", time.Second), in: mail, timing: routed, event: Opened},
 		"flaps, said once":                        {i: flaps, t: knows("open", time.Second), in: mail, timing: routed, news: said("reopened", "flapping"), event: Updated},

@@ -28,9 +28,12 @@ const attemptsKept = 20
 type told struct {
 	// State, Cycle and Seq are what it was told last: the incident's state, the number
 	// of the cycle that it believes is on, or over, and how much of the timeline.
-	State string    `json:"state,omitzero"`
-	Cycle int       `json:"cycle,omitzero"`
-	Seq   uint64    `json:"seq,omitzero"`
+	State string `json:"state,omitzero"`
+	Cycle int    `json:"cycle,omitzero"`
+	Seq   uint64 `json:"seq,omitzero"`
+	// Tried: it was to be told of a problem that it does not seem to know. It may
+	// know of it, as we may have ended, or not have heard, when it took the message.
+	Tried bool      `json:"tried,omitzero"`
 	At    time.Time `json:"at,omitzero"`
 	// Sent counts its messages.
 	Sent   int    `json:"sent,omitzero"`
@@ -68,12 +71,18 @@ type Attempt struct {
 // fresh reports whether the target believes that nothing is wrong.
 func (t *told) fresh() bool { return t.At.IsZero() || t.State == incident.Resolved }
 
+// begins notes which cycle a target is told of that knows of none.
+func (t *told) begins(i *incident.Incident) {
+	if t.fresh() && !t.Tried {
+		t.Cycle = i.Reopens
+	}
+}
+
 // is notes what the target believes of the incident: its state, and the cycle.
 // Until it has heard of an end, it knows of no other cycle than the one before.
 func (t *told) is(i *incident.Incident) {
-	if t.fresh() {
-		t.Cycle = i.Reopens
-	}
+	t.begins(i)
+	t.Tried = false
 	if t.State = i.State; !i.IsOpen() {
 		t.State = incident.Resolved
 	}

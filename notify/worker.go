@@ -301,7 +301,7 @@ func (w *Worker) arm(ctx context.Context, id incident.ID, jobs ...incident.Job) 
 // message gathers what is said.
 func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *incident.Incident, t *told, timing Timing, e Event, news []incident.TimelineEntry, now time.Time) (*Message, error) {
 	links := i
-	if !t.fresh() && t.Cycle != i.Reopens {
+	if (!t.fresh() || t.Tried) && t.Cycle != i.Reopens {
 		i = i.Clone()
 		i.Reopens = t.Cycle
 	}
@@ -354,6 +354,14 @@ func (w *Worker) alerts(ctx context.Context, m *Message, since time.Time) error 
 // send tells the target and records what became of it. That is recorded even if
 // we are being stopped: otherwise it is said twice.
 func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store.Lease, id string, t *told, m *Message) error {
+	if t.fresh() && !t.Tried && m.Event != Resolved {
+		// Before, because afterwards nobody may be there to say that it may know.
+		t.begins(m.Incident)
+		t.Tried = true
+		if err := w.keep(ctx, id, t); err != nil {
+			return err
+		}
+	}
 	sending, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
 	began := time.Now()
