@@ -95,12 +95,14 @@ type Gateway struct {
 	pings    *prometheus.CounterVec
 
 	muteMetrics *mute.Metrics
-	readiness   readiness
-	config      atomic.Pointer[config.Config]
-	draining    atomic.Bool
-	reloading   sync.Mutex
-	reloadOK    prometheus.Gauge
-	reloadAt    prometheus.Gauge
+	// rerouting has something in it if the routes have changed.
+	rerouting chan struct{}
+	readiness readiness
+	config    atomic.Pointer[config.Config]
+	draining  atomic.Bool
+	reloading sync.Mutex
+	reloadOK  prometheus.Gauge
+	reloadAt  prometheus.Gauge
 }
 
 // New puts a Gateway together and makes its configuration current.
@@ -110,7 +112,8 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		o.Now = o.Store.Now
 	}
 	st := store.Instrument(o.Store, o.Registry)
-	g := &Gateway{opts: o, log: o.Log, store: st, Pipeline: router.New(st, o.Log, o.Registry), readiness: readiness{store: st}}
+	g := &Gateway{opts: o, log: o.Log, store: st, Pipeline: router.New(st, o.Log, o.Registry), readiness: readiness{store: st},
+		rerouting: make(chan struct{}, 1)}
 	g.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_successful", Help: "1 if the latest reload of the configuration worked."})
 	g.reloadAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_success_timestamp_seconds", Help: "When a configuration was last loaded."})
 	g.pings = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_pings_total", Help: "Signs of life that were due, by whether they were sent or failed (also because not all was well)."}, []string{"result"})
@@ -182,7 +185,8 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 			return err
 		}
 	}
-	if err := g.outside.set(c.Sources); err != nil {
+	tools, err := g.outside.toolsOf(c.Sources)
+	if err != nil {
 		return err
 	}
 	settings := c.Settings()
@@ -200,10 +204,15 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if err := g.Pipeline.Set(ctx, settings); err != nil {
 		return err
 	}
+	g.outside.use(tools)
 	g.muter.all.Store(hides)
 	g.told.Store(told)
 	if g.notifier != nil {
 		g.notifier.Set(told.settings(c, &g.muter, g.Links.For))
+		select {
+		case g.rerouting <- struct{}{}:
+		default: // it will look anyway
+		}
 	}
 	if err := g.Links.Load(ctx); err != nil { // messages are worth more than their links
 		g.log.WarnContext(ctx, "messages have no links to acknowledge and resolve yet", "err", err)
@@ -304,6 +313,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
 	group.Go(func() error { return g.silences.Run(ctx) })
+	group.Go(func() error { g.reroute(ctx); return nil })
 	group.Go(func() error { g.ping(ctx); return nil })
 	group.Go(func() error { return g.Links.Run(ctx) })
 	group.Go(func() error { g.runStreams(ctx); return nil })

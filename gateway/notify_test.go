@@ -73,6 +73,8 @@ type office struct {
 	desks map[string]*desk
 	start time.Time
 	stop  func()
+	// next is what the next reload loads.
+	next string
 }
 
 func newOffice(t *testing.T, text string) *office {
@@ -87,7 +89,7 @@ func newOffice(t *testing.T, text string) *office {
 	}
 	o := &office{t: t, desks: map[string]*desk{}, start: time.Now()}
 	ctx, cancel := context.WithCancel(context.Background())
-	o.g, err = gateway.New(ctx, gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), External: &url.URL{Scheme: "https", Host: "tocsin.example.com"},
+	o.g, err = gateway.New(ctx, gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Load: func() (*config.Config, error) { return config.Load([]byte(o.next), "test.yml") }, External: &url.URL{Scheme: "https", Host: "tocsin.example.com"},
 		Receivers: func(r receivers.Options) (map[string]*notify.Integration, error) {
 			all := map[string]*notify.Integration{}
 			for _, receiver := range r.Alertmanager.Receivers {
@@ -426,6 +428,26 @@ func TestFlapping(t *testing.T) {
 		if len(said) == 0 || !strings.Contains(said[len(said)-1], "resolved") {
 			t.Errorf("the last heard is not how it ended:\n\t%s", strings.Join(said, "\n\t"))
 		}
+	})
+}
+
+// TestNewReceivers: after a reload those to whom the new routes lead hear of what is
+// open, and those who were told before hear how it ends.
+func TestNewReceivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk)
+		defer o.stop()
+		o.alert("Disk", "a", "warning", false)
+		o.at(time.Minute)
+		o.heard("ops/webhook[0]", "30s opened Disk firing=1")
+		o.next = strings.NewReplacer("receiver: ops", "receiver: night, routes: [{receiver: ops, continue: true}, {receiver: night}]", "receivers: [", `receivers: [{name: night, webhook_configs: [{url: "http://127.0.0.1:1/"}]}, `).Replace(oneDesk)
+		o.do("POST", "/-/reload", "")
+		o.at(2 * time.Minute)
+		o.heard("night/webhook[0]", "1m30s opened Disk firing=1")
+		o.heard("ops/webhook[0]")
+		o.alert("Disk", "a", "warning", true)
+		o.at(10 * time.Minute)
+		o.heard("night/webhook[0]", "6m30s resolved Disk firing=0")
 	})
 }
 

@@ -38,16 +38,21 @@ type writer interface {
 	Note(ctx context.Context, t writeback.Target) error
 }
 
-// set makes the tools of the sources.
-func (o *outside) set(sources map[string]ingest.SourceConfig) error {
+// toolsOf makes the tools of the sources.
+func (o *outside) toolsOf(sources map[string]ingest.SourceConfig) (map[string]tool, error) {
 	tools := map[string]tool{}
 	for name, s := range sources {
 		t, err := o.tool(s)
 		if err != nil {
-			return fmt.Errorf("source %s: %w", name, err)
+			return nil, fmt.Errorf("source %s: %w", name, err)
 		}
 		tools[name] = t
 	}
+	return tools, nil
+}
+
+// use makes tools the current ones.
+func (o *outside) use(tools map[string]tool) {
 	if old := o.tools.Swap(&tools); old != nil {
 		for _, t := range *old {
 			if t.close != nil {
@@ -55,7 +60,6 @@ func (o *outside) set(sources map[string]ingest.SourceConfig) error {
 			}
 		}
 	}
-	return nil
 }
 
 func (o *outside) tool(s ingest.SourceConfig) (t tool, err error) {

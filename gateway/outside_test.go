@@ -23,9 +23,11 @@ func TestWhatTheAPIIsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	var o outside
-	if err := o.set(c.Sources); err != nil {
+	tools, err := o.toolsOf(c.Sources)
+	if err != nil {
 		t.Fatal(err)
 	}
+	o.use(tools)
 	if _, err := o.Open(context.Background(), "icinga"); errors.Is(err, errNoAPI) {
 		t.Error("icinga, reconcile: the job fails for ever: ", err)
 	}

@@ -191,3 +191,29 @@ func (g *Gateway) unhide(ctx context.Context) error {
 func (g *Gateway) answerURL(m *notify.Message, _ string) string {
 	return answers.CallURL(m.Links.Acknowledge)
 }
+
+// rerouteAgain is when rerouting that failed is tried again.
+const rerouteAgain = 10 * time.Second
+
+// reroute lets new receivers hear of what is open whenever the routes have changed.
+func (g *Gateway) reroute(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.rerouting:
+		}
+		for {
+			err := g.Pipeline.Reroute(ctx)
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			g.log.WarnContext(ctx, "new receivers have not heard of all open incidents yet", "err", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(rerouteAgain):
+			}
+		}
+	}
+}

@@ -77,6 +77,7 @@ type Edit struct {
 	jobs                 []Job
 	observed             []Observation
 	news                 news
+	rerouted             bool
 }
 
 // Change starts to change i, which itself stays as it is. What the edit does
@@ -222,6 +223,13 @@ func (e *Edit) notify() {
 		}
 		e.jobs = append(e.jobs, Job{Subject: i.ID.String(), Kind: JobNotify, Target: t.Name, Due: due, NoLater: true})
 	}
+}
+
+// Reroute tells those who are told of the incident only now, because the routes
+// have changed.
+func (e *Edit) Reroute() {
+	e.tell(soonNews)
+	e.rerouted = true
 }
 
 // IntoJobs adds only the jobs of the edit, for one that leaves the incident as it is.
@@ -595,8 +603,9 @@ const deferAtLeast = time.Minute
 // Defer arms the closing of a resolved incident again, because alerts still fire.
 func (e *Edit) Defer() { e.arm(JobClose, e.now.Add(max(e.policy.CloseAfter, deferAtLeast))) }
 
-// Changed reports whether the edit has anything to say in the timeline.
-func (e *Edit) Changed() bool { return len(e.timeline) > 0 }
+// Changed reports whether the edit has anything to say in the timeline, or to
+// somebody else than before.
+func (e *Edit) Changed() bool { return len(e.timeline) > 0 || e.rerouted }
 
 func withComment(text, comment string) string {
 	if comment == "" {

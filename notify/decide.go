@@ -70,6 +70,11 @@ type newsOf struct {
 	flapping bool
 }
 
+// and joins what two parts of a timeline have.
+func (n newsOf) and(o newsOf) newsOf {
+	return newsOf{n.alerts || o.alerts, n.ends || o.ends, n.urgent || o.urgent, n.flapping || o.flapping}
+}
+
 func read(entries []incident.TimelineEntry) (n newsOf) {
 	for _, e := range entries {
 		switch e.Action {
@@ -88,8 +93,7 @@ func read(entries []incident.TimelineEntry) (n newsOf) {
 
 // decide says what a target has to hear of an incident, given what it knows. It
 // is pure.
-func decide(i *incident.Incident, t *told, in *Integration, timing Timing, entries []incident.TimelineEntry, now time.Time) decision {
-	n := read(entries)
+func decide(i *incident.Incident, t *told, in *Integration, timing Timing, n newsOf, now time.Time) decision {
 	fresh := t.fresh()
 	if !i.IsOpen() {
 		return ended(i, t, in, timing, now)

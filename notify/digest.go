@@ -33,7 +33,7 @@ const (
 	// digestSend and digestRecord are sendTime and recordTime of a digest, of which
 	// there is more to record. With what is read before they are shorter than a lease.
 	digestSend   = 10 * time.Second
-	digestRecord = 14 * time.Second
+	digestRecord = 10 * time.Second
 	// digestTitle bounds a title in a digest, in bytes.
 	digestTitle = 120
 )

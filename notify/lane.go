@@ -61,14 +61,25 @@ func (w *Worker) enter(in *Integration, digest bool, now time.Time) (n *lane, ba
 	switch {
 	case n.held.After(now):
 		return nil, n.back(now, n.held, n.took/atOnce)
-	case (n.waiting >= waitingAtMost || w.underWay >= atOnceInAll) && !digest: // of digests there is one, and much waits for it
+	case digest: // there is one, and much waits for it
+	case n.waiting >= waitingAtMost || w.underWay >= atOnceInAll && n.waiting >= atOnce: // each target has its places, whatever others do
 		return nil, n.back(now, now, n.took/atOnce)
-	case n.limiter != nil && !n.limiter.AllowN(now, 1):
-		return nil, n.back(now, now, in.Rate.Per/time.Duration(in.Rate.Messages))
 	}
 	n.waiting++
 	w.underWay++
 	return n, 0
+}
+
+// pace says whether a message may go out now, as the integration's rate has it, or
+// for how long its job is given back.
+func (w *Worker) pace(in *Integration, now time.Time) (free bool, back time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := w.lane(in)
+	if n.limiter == nil || n.limiter.AllowN(now, 1) {
+		return true, 0
+	}
+	return false, n.back(now, now, in.Rate.Per/time.Duration(in.Rate.Messages))
 }
 
 // back is for how long a job is given back: until the time from which there may

@@ -70,16 +70,21 @@ func (w *Worker) Undelivered(ctx context.Context, after string, limit int) (list
 // Again tries a message that was given up, as the incident is now.
 func (w *Worker) Again(ctx context.Context, id incident.ID, target string) error {
 	name := toldID(id, target)
-	t, err := w.told(ctx, name)
-	if err != nil {
-		return err
-	}
-	if !t.GivenUp {
-		return fmt.Errorf("%s has nothing undelivered of this incident: %w", target, incident.ErrNotFound)
-	}
-	t.Failures, t.FailedSince, t.GivenUp = 0, time.Time{}, false
-	if err := w.keep(ctx, name, t); err != nil {
-		return err
+	for {
+		t, err := w.told(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !t.GivenUp {
+			return fmt.Errorf("%s has nothing undelivered of this incident: %w", target, incident.ErrNotFound)
+		}
+		t.Failures, t.FailedSince, t.GivenUp = 0, time.Time{}, false
+		if err = w.keepOnce(ctx, name, t); err == nil {
+			break
+		}
+		if !errors.Is(err, incident.ErrConflict) || ctx.Err() != nil {
+			return err
+		}
 	}
 	if err := w.mark(ctx, name, nil); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,7 +117,7 @@ func (w *Worker) Take(ctx context.Context, l store.Lease) {
 	s := w.settings.Load()
 	in := s.Integrations[l.Target]
 	if in == nil {
-		w.running.Go(func() { w.finish(ctx, l, w.store.Done) })
+		w.running.Go(func() { w.unknown(ctx, l) })
 		return
 	}
 	n, wait := w.enter(in, isDigest(l), now)
@@ -126,6 +127,29 @@ func (w *Worker) Take(ctx context.Context, l store.Lease) {
 		return
 	}
 	w.running.Go(func() { w.inLane(ctx, s, in, n, l) })
+}
+
+// unknownAtMost is the longest pause before a target that is not known here is
+// looked for again.
+const unknownAtMost = time.Minute
+
+// unknown does the job of a target that this gateway's configuration does not
+// have. Another gateway may have it, or the next configuration: while the incident
+// is open, the job stays.
+func (w *Worker) unknown(ctx context.Context, l store.Lease) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	i, err := w.store.Incident(ctx, l.Subject)
+	switch {
+	case err == nil && i.IsOpen():
+		due := w.store.Now().Add(min(time.Second<<min(l.Attempts, 10), unknownAtMost))
+		err = w.store.Retry(ctx, l, due, "this gateway does not know the target")
+	case err == nil || errors.Is(err, incident.ErrNotFound):
+		err = w.store.Done(ctx, l)
+	}
+	if err != nil {
+		w.log.WarnContext(ctx, "a notification waits for the store", "incident", l.Subject, "target", l.Target, "err", err)
+	}
 }
 
 // inLane waits for a place on the lane, and then does the job.
@@ -194,18 +218,27 @@ func (w *Worker) deliver(ctx context.Context, s *Settings, in *Integration, l st
 	if err != nil {
 		return err
 	}
-	entries, err := w.store.Timeline(read, i.ID, t.Seq, newsRead)
+	if t.GivenUp { // what comes now is tried like anything else
+		t.Failures, t.FailedSince = 0, time.Time{}
+	}
+	entries, news, err := w.news(read, i.ID, t.Seq)
 	if err != nil {
 		return err
 	}
 	now := w.store.Now()
 	timing := s.Timing(i, in.Receiver)
-	d := decide(i, t, in, timing, entries, now)
+	d := decide(i, t, in, timing, news, now)
 	if d.event != "" {
 		if h, muted, err := w.muted(read, s, in, i, t, timing, d.event, now); err != nil {
 			return err
 		} else if muted {
 			d = decision{again: againAfter(h, now), hidden: &h}
+		}
+	}
+	if d.event != "" && !(in.Storm.on() && t.waits()) {
+		if free, back := w.pace(in, now); !free {
+			w.giveBack(ctx, l, now.Add(back))
+			return nil
 		}
 	}
 	if in.Storm.on() {
@@ -223,6 +256,24 @@ func (w *Worker) deliver(ctx context.Context, s *Settings, in *Integration, l st
 		return err
 	}
 	return w.send(ctx, s, in, l, id, t, m)
+}
+
+// news reads what a target has not heard, of which it keeps the latest entries.
+func (w *Worker) news(ctx context.Context, id incident.ID, after uint64) (latest []incident.TimelineEntry, n newsOf, err error) {
+	for {
+		page, err := w.store.Timeline(ctx, id, after, newsRead)
+		if err != nil {
+			return nil, n, err
+		}
+		n = n.and(read(page))
+		if latest = append(latest, page...); len(latest) > newsRead {
+			latest = latest[len(latest)-newsRead:]
+		}
+		if len(page) < newsRead {
+			return latest, n, nil
+		}
+		after = page[len(page)-1].Seq
+	}
 }
 
 // muted says what hides an event from a target. What ends something there is not
@@ -263,6 +314,12 @@ func (w *Worker) quiet(ctx context.Context, l store.Lease, id string, i *inciden
 	if d.known && !t.fresh() && t.State != i.State {
 		t.is(i)
 		changed = true
+	}
+	if d.again.IsZero() && d.hidden == nil && t.Failures > 0 { // what failed is not to be said any more
+		t.Failures, t.FailedSince, changed = 0, time.Time{}, true
+	}
+	if !i.IsOpen() && d.again.IsZero() && d.hidden == nil && (t.Remark != "" || t.Tried) {
+		t.Remark, t.Tried, changed = "", false, true
 	}
 	if changed {
 		if err := w.keep(ctx, id, t); err != nil {
@@ -403,7 +460,7 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 			return err
 		}
 	}
-	d := decide(m.Incident, t, in, s.Timing(m.Incident, in.Receiver), nil, m.SentAt)
+	d := decide(m.Incident, t, in, s.Timing(m.Incident, in.Receiver), newsOf{}, m.SentAt)
 	return w.next(ctx, l, d.again)
 }
 
@@ -467,6 +524,27 @@ func backoff(n int) time.Duration {
 	return top/2 + rand.N(top/2+1)
 }
 
+// remark has a target that knows nothing of an incident say why it is told. Armed
+// says that its job was armed before. It reports whether there is nothing to do.
+func (w *Worker) remark(ctx context.Context, id, text string, armed bool) (knows bool, err error) {
+	for {
+		t, err := w.told(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if !t.fresh() || t.Remark != "" && armed {
+			return true, nil
+		}
+		t.Remark = text
+		if err := w.keepOnce(ctx, id, t); !errors.Is(err, incident.ErrConflict) {
+			return false, err
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+	}
+}
+
 // fallBack tells the fallback receiver, once for an incident, because a target
 // does not answer.
 func (w *Worker) fallBack(ctx context.Context, s *Settings, in *Integration, i *incident.Incident, why string) error {
@@ -477,17 +555,12 @@ func (w *Worker) fallBack(ctx context.Context, s *Settings, in *Integration, i *
 		if other.Receiver != s.Fallback {
 			continue
 		}
-		id := toldID(i.ID, target)
-		t, err := w.told(ctx, id)
+		knows, err := w.remark(ctx, toldID(i.ID, target), remark, slices.Contains(i.Told, target))
 		if err != nil {
 			return err
 		}
-		if t.Remark != "" || !t.fresh() {
-			continue // it knows
-		}
-		t.Remark = remark
-		if err := w.keep(ctx, id, t); err != nil {
-			return err
+		if knows {
+			continue
 		}
 		targets = append(targets, target)
 		jobs = append(jobs, incident.Job{Subject: i.ID.String(), Kind: incident.JobNotify, Target: target, Due: w.store.Now(), NoLater: true})

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -54,6 +55,37 @@ func (p *Pipeline) newsOf(r *rules, outcomes []alert.Outcome) {
 		case alert.Opened, alert.Joined, alert.Reopened, alert.ResolvedAlert, alert.Acknowledged:
 			p.Wake()
 			return
+		}
+	}
+}
+
+// rerouteAtOnce is how many incidents are read at once.
+const rerouteAtOnce = 200
+
+// Reroute lets those hear of the open incidents to whom only the current routes
+// lead.
+func (p *Pipeline) Reroute(ctx context.Context) error {
+	targets := p.rules.Load().policy.Targets
+	if targets == nil {
+		return nil
+	}
+	q := store.Query{States: []string{incident.Open, incident.Acknowledged}, Limit: rerouteAtOnce}
+	for {
+		list, next, err := p.store.Incidents(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, i := range list {
+			isNew := func(t incident.Target) bool { return !slices.Contains(i.Told, t.Name) }
+			if !slices.ContainsFunc(targets(i), isNew) {
+				continue
+			}
+			if err := p.onIncident(ctx, i.ID.String(), func(e *incident.Edit) error { e.Reroute(); return nil }); err != nil {
+				return err
+			}
+		}
+		if q.Cursor = next; next == "" {
+			return nil
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -94,15 +95,26 @@ func (p *Pipeline) RunDue(ctx context.Context) error {
 			if err != nil || len(leases) == 0 {
 				return err
 			}
+			// Those that tell people first: they are done beside the others.
+			slices.SortStableFunc(leases, func(a, b store.Lease) int {
+				return boolInt(b.Kind == incident.JobNotify) - boolInt(a.Kind == incident.JobNotify)
+			})
 			*c = claimed{leases, until}
 		}
-		for len(p.claimed.leases) > 0 {
+		for len(p.claimed.leases) > 0 && p.store.Now().Before(p.claimed.until) {
 			if err := p.runJob(ctx, p.claimed.leases[0]); err != nil {
 				return err
 			}
 			p.claimed.leases = p.claimed.leases[1:]
 		}
 	}
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // runJob does one job and says so to the store. A job that fails comes again,

@@ -173,7 +173,7 @@ func (c *Client) failed(ctx context.Context, err error) *notify.Error {
 	case errors.Is(err, ErrDenied):
 		e.Reason, e.Permanent = notify.ReasonClient, true
 	}
-	e.Err = errors.New(c.secrets.Replace(notify.Cut(err.Error(), excerptLimit)))
+	e.Err = errors.New(notify.Cut(c.secrets.Replace(err.Error()), excerptLimit))
 	return e
 }
 
