@@ -89,7 +89,7 @@ func (l *listener) await(t *testing.T, name string) {
 }
 
 // TestNotificationsSurviveKills kills a gateway again and again while it tells a
-// receiver, which fails three times out of ten, of 250 incidents that open, grow,
+// receiver, which fails three times out of ten, of 430 incidents that open, grow,
 // are acknowledged and end. The last state of each arrives, in its order.
 func TestNotificationsSurviveKills(t *testing.T) {
 	l := newListener(t)
@@ -98,7 +98,7 @@ func TestNotificationsSurviveKills(t *testing.T) {
 route: {receiver: ops, group_wait: 0s, group_interval: 1s, repeat_interval: 12h}
 receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 `, l.URL)
-	const incidents, kills = 250, 10
+	const incidents, kills = 430, 10
 	var mu sync.Mutex
 	current := gatewayWith(t, dir, "127.0.0.1:0", config)
 	gateway := func() *gateway {
