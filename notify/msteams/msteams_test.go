@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	amalert "github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	amnotify "github.com/prometheus/alertmanager/notify"
 	"github.com/prometheus/alertmanager/notify/msteamsv2"
@@ -23,17 +21,6 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify/msteams"
 	"github.com/tocsin-gateway/tocsin/notify/targettest"
 )
-
-var external, _ = url.Parse("https://tocsin.example.com")
-
-func templates(t *testing.T) *notify.Templates {
-	t.Helper()
-	all, err := notify.NewTemplates(nil, external)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
 
 func block(t *testing.T, yaml string) *msteamsv2.MSTeamsV2Config {
 	t.Helper()
@@ -48,7 +35,7 @@ func usual(s *targettest.Teams) string { return "webhook_url: '" + s.HookURL() +
 
 func sender(t *testing.T, yaml string) *msteams.Sender {
 	t.Helper()
-	s, err := msteams.New(block(t, yaml), templates(t), nil)
+	s, err := msteams.New(block(t, yaml), targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +57,7 @@ func send(t *testing.T, s *msteams.Sender, m *notify.Message) {
 // says the same, and more.
 func TestControl(t *testing.T) {
 	s := targettest.NewTeams(t)
-	conf, all, m := block(t, usual(s)), templates(t), targettest.Message(notify.Opened)
+	conf, all, m := block(t, usual(s)), targettest.TemplateSet(t), targettest.Message(notify.Opened)
 	theirs, err := msteamsv2.New(conf, all.Module(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -78,18 +65,7 @@ func TestControl(t *testing.T) {
 	ctx := amnotify.WithGroupKey(t.Context(), "k")
 	ctx = amnotify.WithReceiverName(ctx, "dba")
 	ctx = amnotify.WithGroupLabels(ctx, model.LabelSet{"alertname": "DiskFull", "service": "db"})
-	var alerts []*amalert.Alert
-	for _, a := range m.Alerts {
-		one := &amalert.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL}}
-		for _, l := range a.Labels {
-			one.Labels[model.LabelName(l.Name)] = model.LabelValue(l.Value)
-		}
-		for _, l := range a.Annotations {
-			one.Annotations[model.LabelName(l.Name)] = model.LabelValue(l.Value)
-		}
-		alerts = append(alerts, one)
-	}
-	if _, err := theirs.Notify(ctx, alerts...); err != nil {
+	if _, err := theirs.Notify(ctx, targettest.ModuleAlerts(m)...); err != nil {
 		t.Fatal(err)
 	}
 	ours, err := msteams.New(conf, all, nil)

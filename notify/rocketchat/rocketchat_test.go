@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	amalert "github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	amnotify "github.com/prometheus/alertmanager/notify"
 	amrocketchat "github.com/prometheus/alertmanager/notify/rocketchat"
@@ -23,17 +21,6 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify/rocketchat"
 	"github.com/tocsin-gateway/tocsin/notify/targettest"
 )
-
-var external, _ = url.Parse("https://tocsin.example.com")
-
-func templates(t *testing.T) *notify.Templates {
-	t.Helper()
-	all, err := notify.NewTemplates(nil, external)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
 
 func block(t *testing.T, yaml string) *config.RocketchatConfig {
 	t.Helper()
@@ -50,7 +37,7 @@ func usual(s *targettest.RocketChat) string {
 
 func sender(t *testing.T, yaml string) *rocketchat.Sender {
 	t.Helper()
-	s, err := rocketchat.New(block(t, yaml), templates(t), nil)
+	s, err := rocketchat.New(block(t, yaml), targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +69,7 @@ func send(t *testing.T, s *rocketchat.Sender, m *notify.Message, memory notify.M
 func TestControl(t *testing.T) {
 	s := targettest.NewRocketChat(t, "alerts")
 	conf := block(t, usual(s)+"\ntext: '{{ .CommonLabels.service }}'\nemoji: ':bell:'\nfields: [{title: a, value: '{{ len .Alerts }}', short: true}]\nactions: [{text: go, url: 'https://example.com/{{ .Status }}'}]")
-	all, m := templates(t), message(notify.Opened)
+	all, m := targettest.TemplateSet(t), message(notify.Opened)
 	theirs, err := amrocketchat.New(conf, all.Module(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -91,15 +78,7 @@ func TestControl(t *testing.T) {
 	ctx = amnotify.WithReceiverName(ctx, "dba")
 	ctx = amnotify.WithGroupLabels(ctx, model.LabelSet{"alertname": "DiskFull", "service": "db"})
 	ctx = amnotify.WithRouteLabels(ctx, model.LabelSet{"incident_url": model.LabelValue(m.Links.Incident)})
-	var alerts []*amalert.Alert
-	for _, a := range m.Alerts {
-		one := &amalert.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt}}
-		for _, l := range a.Labels {
-			one.Labels[model.LabelName(l.Name)] = model.LabelValue(l.Value)
-		}
-		alerts = append(alerts, one)
-	}
-	if _, err := theirs.Notify(ctx, alerts...); err != nil {
+	if _, err := theirs.Notify(ctx, targettest.ModuleAlerts(m)...); err != nil {
 		t.Fatal(err)
 	}
 	ours, err := rocketchat.New(conf, all, nil)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +13,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	amalert "github.com/prometheus/alertmanager/alert"
 	"github.com/prometheus/alertmanager/config"
 	amnotify "github.com/prometheus/alertmanager/notify"
 	amslack "github.com/prometheus/alertmanager/notify/slack"
@@ -24,17 +22,6 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify/slack"
 	"github.com/tocsin-gateway/tocsin/notify/targettest"
 )
-
-var external, _ = url.Parse("https://tocsin.example.com")
-
-func templates(t *testing.T) *notify.Templates {
-	t.Helper()
-	all, err := notify.NewTemplates(nil, external)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
 
 // block reads a block as an alertmanager.yml has it.
 func block(t *testing.T, yaml string) *config.SlackConfig {
@@ -54,7 +41,7 @@ func hookBlock(s *targettest.Slack) string { return "api_url: " + s.HookURL() + 
 
 func sender(t *testing.T, yaml string, o slack.Options) *slack.Sender {
 	t.Helper()
-	s, err := slack.New(block(t, yaml), templates(t), nil, o)
+	s, err := slack.New(block(t, yaml), targettest.TemplateSet(t), nil, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +79,7 @@ func TestControl(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := targettest.NewSlack(t, "alerts")
 			conf := block(t, c.yaml(s)+"\nfallback: f {{ .Status }}\ntext: '{{ .CommonLabels.service }}'\nfields: [{title: a, value: '{{ len .Alerts }}'}]\nactions: [{type: button, text: go, url: 'https://example.com/{{ .Status }}'}]")
-			all := templates(t)
+			all := targettest.TemplateSet(t)
 			m := message(notify.Opened)
 			theirs, err := amslack.New(conf, all.Module(), slog.New(slog.DiscardHandler))
 			if err != nil {
@@ -102,7 +89,7 @@ func TestControl(t *testing.T) {
 			ctx = amnotify.WithReceiverName(ctx, "dba")
 			ctx = amnotify.WithGroupLabels(ctx, model.LabelSet{"alertname": "DiskFull", "service": "db"})
 			ctx = amnotify.WithRouteLabels(ctx, model.LabelSet{"incident_url": model.LabelValue(m.Links.Incident)})
-			if _, err := theirs.Notify(ctx, alerts(m)...); err != nil {
+			if _, err := theirs.Notify(ctx, targettest.ModuleAlerts(m)...); err != nil {
 				t.Fatal(err)
 			}
 			ours, err := slack.New(conf, all, nil, slack.Options{})
@@ -130,20 +117,6 @@ func TestControl(t *testing.T) {
 			}
 		})
 	}
-}
-
-func alerts(m *notify.Message) (all []*amalert.Alert) {
-	for _, a := range m.Alerts {
-		one := &amalert.Alert{Alert: model.Alert{Labels: model.LabelSet{}, Annotations: model.LabelSet{}, StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL}}
-		for _, l := range a.Labels {
-			one.Labels[model.LabelName(l.Name)] = model.LabelValue(l.Value)
-		}
-		for _, l := range a.Annotations {
-			one.Annotations[model.LabelName(l.Name)] = model.LabelValue(l.Value)
-		}
-		all = append(all, one)
-	}
-	return all
 }
 
 // TestLife of an incident in the Web API: one message that is always right, and a
@@ -230,7 +203,7 @@ func TestUpdateMessage(t *testing.T) {
 	s := targettest.NewSlack(t, "alerts")
 	conf := block(t, apiBlock(s))
 	conf.UpdateMessage = true
-	to, err := slack.New(conf, templates(t), nil, slack.Options{})
+	to, err := slack.New(conf, targettest.TemplateSet(t), nil, slack.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -576,7 +549,7 @@ func TestChannelByID(t *testing.T) {
 // TestGuard: no connection to where the guard says no.
 func TestGuard(t *testing.T) {
 	s := targettest.NewSlack(t, "alerts")
-	to, err := slack.New(block(t, hookBlock(s)), templates(t), denyAll, slack.Options{})
+	to, err := slack.New(block(t, hookBlock(s)), targettest.TemplateSet(t), denyAll, slack.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,12 +44,13 @@ func (c *Control) Notify(t testing.TB, n amnotify.Notifier, m *notify.Message) {
 	ctx = amnotify.WithNotificationReason(ctx, amnotify.ReasonFirstNotification)
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if _, err := n.Notify(ctx, moduleAlerts(m)...); err != nil {
+	if _, err := n.Notify(ctx, ModuleAlerts(m)...); err != nil {
 		t.Fatalf("the module's notifier at %s: %v", m.Event, err)
 	}
 }
 
-func moduleAlerts(m *notify.Message) (out []*alert.Alert) {
+// ModuleAlerts are the alerts of m as the module has them.
+func ModuleAlerts(m *notify.Message) (out []*alert.Alert) {
 	for n := range m.Alerts {
 		a := &m.Alerts[n]
 		one := &alert.Alert{Alert: model.Alert{Labels: labelSet(a, true), Annotations: labelSet(a, false), StartsAt: a.StartsAt, EndsAt: time.Now().Add(time.Hour), GeneratorURL: a.GeneratorURL}}
