@@ -82,6 +82,9 @@ type Next struct {
 	Jobs []Job
 	// Observations go to the stored statistics.
 	Observations []Observation
+	// Duties are what became of duties, to be counted once this is committed. They
+	// are not stored.
+	Duties []DutyOutcome
 }
 
 // Want names what a step lacks.

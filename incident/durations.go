@@ -6,8 +6,16 @@ import "time"
 // Beyond it the sender's clock or its meaning is in doubt.
 const farOff = 366 * 24 * time.Hour
 
-// wentDown is the start that durations use: the one stated, unless it is
-// missing, in the future or very far off.
+// WentDown is the start of the outage: as a person corrected it, or else the one
+// stated, unless it is missing, in the future or very far off.
+func (i *Incident) WentDown() time.Time {
+	if c := i.Proceedings().Corrected.WentDown; !c.IsZero() {
+		return c
+	}
+	return i.wentDown()
+}
+
+// wentDown is WentDown without a person's word.
 func (i *Incident) wentDown() time.Time {
 	if i.StartedAt.IsZero() || i.TimeClamped || i.StartedAt.After(i.OpenedAt) {
 		return i.OpenedAt
@@ -40,16 +48,28 @@ func (i *Incident) TimeToResolve() (d time.Duration, ok bool) {
 	return max(i.ResolvedAt.Sub(i.CycleOpenedAt), 0), true
 }
 
+// Restored is when the outage ended: as a person corrected it, or else when the
+// last alert ended; ok is false before it is resolved.
+func (i *Incident) Restored() (at time.Time, ok bool) {
+	if i.ResolvedAt.IsZero() {
+		return time.Time{}, false
+	}
+	if c := i.Proceedings().Corrected.Restored; !c.IsZero() {
+		return c, true
+	}
+	if r := i.RestoredAt; !r.IsZero() && !r.After(i.ResolvedAt) && !r.Before(i.WentDown()) {
+		return r, true
+	}
+	return i.ResolvedAt, true
+}
+
 // Outage is from when it went down to when it was restored; ok is false before that.
 func (i *Incident) Outage() (d time.Duration, ok bool) {
-	if i.ResolvedAt.IsZero() {
+	restored, ok := i.Restored()
+	if !ok {
 		return 0, false
 	}
-	restored := i.RestoredAt
-	if restored.IsZero() || restored.After(i.ResolvedAt) || restored.Before(i.wentDown()) {
-		restored = i.ResolvedAt
-	}
-	return max(restored.Sub(i.wentDown()), 0), true
+	return max(restored.Sub(i.WentDown()), 0), true
 }
 
 // measured reports whether i counts in the statistics.

@@ -38,6 +38,8 @@ type Policy struct {
 	Teams []string
 	// Targets says who is told of an incident as it is; nil tells nobody.
 	Targets func(*Incident) []Target
+	// Guide is the team's process; nil asks for nothing.
+	Guide Guide
 }
 
 // Edit changes one incident and gathers all that the change causes.
@@ -56,12 +58,19 @@ type Edit struct {
 	observed             []Observation
 	news                 news
 	rerouted             bool
+	// newsFor are the receivers that hear of it at once, whoever else does.
+	newsFor []string
+	// before is the incident as it was; reviewed: the process has seen the edit.
+	before     *Incident
+	reviewed   bool
+	ownProcess bool
+	outcomes   []DutyOutcome
 }
 
 // Change starts to change i, which itself stays as it is. What the edit does
 // not change of its labels, roles and lists, it shares with i.
 func (p Policy) Change(i *Incident, now time.Time) *Edit {
-	e := &Edit{Incident: i.share(), policy: p, now: now}
+	e := &Edit{Incident: i.share(), before: i, policy: p, now: now}
 	e.Incident.ChangedAt = now
 	return e
 }
@@ -157,7 +166,9 @@ func (e *Edit) observe(metric string, value float64) {
 	if team != "" && !slices.Contains(e.policy.Teams, team) {
 		team = "other"
 	}
-	e.observed = append(e.observed, Observation{metric, e.Incident.CycleSeverity, team, value})
+	i := e.Incident
+	e.observed = append(e.observed, Observation{metric, i.CycleSeverity, team, value})
+	i.Observed = keepLast(i.Observed, Observed{Metric: metric, Severity: i.CycleSeverity, Team: i.Team, At: e.now, Seconds: value}, observedKept)
 }
 
 func (e *Edit) arm(kind string, due time.Time) {
@@ -174,7 +185,9 @@ func (e *Edit) Into(next *Next) {
 		e.observe("opened_total", 1)
 		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
 	}
+	e.Review()
 	e.notify()
+	next.Duties = join(next.Duties, e.outcomes)
 	next.Incidents = append(next.Incidents, e.Incident)
 	next.Timeline = join(next.Timeline, e.timeline)
 	next.Jobs = join(next.Jobs, e.jobs)
@@ -355,6 +368,10 @@ func (e *Edit) Acknowledge(by, comment string) error {
 	i.State, i.AcknowledgedAt, i.AcknowledgedBy = Acknowledged, e.now, by
 	e.tell(urgentNews)
 	e.Log(by, "acknowledged", withComment("acknowledged", comment), 0)
+	if i.Roles[RoleManager] == "" { // who takes it manages it, until somebody else does
+		i.Roles = cloneMap(i.Roles)
+		i.Roles[RoleManager] = by
+	}
 	if d, _ := i.TimeToAcknowledge(); i.measured() && i.FirstAcknowledgedAt.IsZero() {
 		e.observe("time_to_acknowledge_seconds", d.Seconds())
 	}
@@ -389,6 +406,13 @@ func (e *Edit) Resolve(by, comment string) error {
 	if !i.IsOpen() {
 		return &StateError{"resolve", i.State}
 	}
+	if err := e.gate(ActionResolve); err != nil {
+		if by != System {
+			return err
+		}
+		e.recovered(err)
+		return nil
+	}
 	unacknowledged := i.State == Open && i.FirstAcknowledgedAt.IsZero()
 	i.State, i.ResolvedAt, i.ResolvedBy = Resolved, e.now, by
 	e.tell(byWhom(by))
@@ -409,6 +433,16 @@ func (e *Edit) Resolve(by, comment string) error {
 	return nil
 }
 
+// recovered notes that nothing fires any more, but that people have something to
+// do before it is over.
+func (e *Edit) recovered(missing error) {
+	if i := e.Incident; i.Phase != Observing {
+		i.Phase = Observing
+		e.Log(System, "recovered", "nothing fires any more; "+missing.Error(), 0)
+		e.tell(soonNews)
+	}
+}
+
 // Close ends the incident's life; its retention begins.
 func (e *Edit) Close(by, comment string) error {
 	i := e.Incident
@@ -417,6 +451,13 @@ func (e *Edit) Close(by, comment string) error {
 	}
 	if i.State != Resolved {
 		return &StateError{"close", i.State}
+	}
+	if err := e.gate(ActionClose); err != nil {
+		if by != System {
+			return err
+		}
+		e.Defer() // until a person has done what is missing
+		return nil
 	}
 	i.State, i.ClosedAt, i.ClosedBy = Closed, e.now, by
 	e.Log(by, "closed", withComment("closed", comment), 0)
@@ -446,6 +487,10 @@ func (e *Edit) Reopen(by, comment string) error {
 	i.AcknowledgedAt, i.ResolvedAt, i.ClosedAt, i.RestoredAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	i.FirstAcknowledgedAt = time.Time{}
 	i.AcknowledgedBy, i.ResolvedBy, i.ClosedBy = "", "", ""
+	if i.Process != nil { // a new cycle has to be confirmed, and its duties done, again
+		p := e.Process()
+		p.Confirmed, p.Duties = nil, nil
+	}
 	e.tell(byWhom(by))
 	e.Log(by, "reopened", withComment("reopened", comment), 0)
 	for _, kind := range [...]string{JobClose, JobStillFiring, JobRetention} {

@@ -55,6 +55,10 @@ const hostsKept = 20
 // cyclesKept bounds the past cycles that an incident lists.
 const cyclesKept = 20
 
+// observedKept bounds the observations that an incident lists: those of all the
+// cycles that it lists.
+const observedKept = 5 * cyclesKept
+
 // Incident is one problem that people handle. Its size does not depend on how
 // many alerts it has.
 type Incident struct {
@@ -136,6 +140,11 @@ type Incident struct {
 	Description string `json:"description,omitzero"`
 	Reporter    string `json:"reporter,omitzero"`
 	Captured
+	// Process is what people make of it beside its state; nil if nobody has yet.
+	Process *Process `json:"process,omitempty"`
+	// Observed are the durations that were measured, each when its time came, oldest
+	// first: what statistics over a time add up.
+	Observed []Observed `json:"observed,omitempty"`
 
 	// TimelineLength and TimelineHash are the timeline's number of entries and the
 	// hash of the last.
@@ -178,6 +187,17 @@ type Cycle struct {
 	Severity       string    `json:"severity"`
 }
 
+// Observed is one observation of an incident, for statistics over a time.
+type Observed struct {
+	// Metric, Severity and Team are those of the stored statistics; see Observation.
+	Metric   string    `json:"metric"`
+	Severity string    `json:"severity"`
+	Team     string    `json:"team,omitzero"`
+	At       time.Time `json:"at"`
+	// Seconds is the duration; it is 1 for a counter.
+	Seconds float64 `json:"seconds"`
+}
+
 // Link points to something elsewhere.
 type Link struct {
 	Name string `json:"name"`
@@ -206,6 +226,7 @@ func (i *Incident) share() *Incident {
 	c.Children = slices.Clip(i.Children)
 	c.Told = slices.Clip(i.Told)
 	c.Downtimes = slices.Clip(i.Downtimes)
+	c.Observed = slices.Clip(i.Observed)
 	return &c
 }
 

@@ -7,8 +7,9 @@ import (
 
 // Target is somebody who is told of an incident.
 type Target struct {
-	// Name is that of a receiver's integration, such as dba/slack[0].
-	Name string
+	// Name is that of a receiver's integration, such as dba/slack[0], and Receiver
+	// the receiver's.
+	Name, Receiver string
 	// Wait is how long news is gathered before it is told.
 	Wait time.Duration
 }
@@ -30,6 +31,9 @@ const (
 // tell notes that people are to hear of the edit.
 func (e *Edit) tell(n news) { e.news = max(e.news, n) }
 
+// tellThese notes that receivers are to hear of it at once, whoever else does.
+func (e *Edit) tellThese(receivers ...string) { e.newsFor = append(e.newsFor, receivers...) }
+
 // byWhom is how soon people hear of what was done: at once of what a person did,
 // with what else comes together of what followed from alerts.
 func byWhom(by string) news {
@@ -42,7 +46,7 @@ func byWhom(by string) news {
 // notify arms the jobs that tell people: those who are told of the incident as it
 // is now, and those who were told of it before, who have to hear how it ends.
 func (e *Edit) notify() {
-	if e.policy.Targets == nil || e.news == noNews {
+	if e.policy.Targets == nil || e.news == noNews && len(e.newsFor) == 0 {
 		return
 	}
 	i := e.Incident
@@ -59,7 +63,11 @@ func (e *Edit) notify() {
 	}
 	for _, t := range targets {
 		due := e.now
-		if e.news == soonNews {
+		switch {
+		case slices.Contains(e.newsFor, t.Receiver):
+		case e.news == noNews:
+			continue
+		case e.news == soonNews:
 			due = due.Add(t.Wait)
 		}
 		e.jobs = append(e.jobs, Job{Subject: i.ID.String(), Kind: JobNotify, Target: t.Name, Due: due, NoLater: true})

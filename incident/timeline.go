@@ -27,8 +27,10 @@ type TimelineEntry struct {
 	// Text says it in words.
 	Text string `json:"text"`
 	// Count is how many alerts it is about, 0 if that does not apply.
-	Count int    `json:"count,omitzero"`
-	Hash  string `json:"hash"`
+	Count int `json:"count,omitzero"`
+	// For are the receivers that it is meant for, if it is not for everybody who is told.
+	For  []string `json:"for,omitempty"`
+	Hash string   `json:"hash"`
 }
 
 // Sum returns the hash that e must have if the one before it has the hash
@@ -54,6 +56,14 @@ func (e *TimelineEntry) Sum(previous string) string {
 	h = binary.AppendUvarint(h, uint64(e.Count))
 	if e.Source != "" {
 		str(e.Source)
+	}
+	if len(e.For) > 0 {
+		if e.Source == "" {
+			str("")
+		}
+		for _, name := range e.For {
+			str(name)
+		}
 	}
 	sum := sha256.Sum256(h)
 	var text [2 * sha256.Size]byte

@@ -2,9 +2,12 @@ package row
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -73,6 +76,8 @@ const (
 	incidentSeverityWord   = 58
 	incidentTold           = 59
 	incidentDowntime       = 60 // host, service and end
+	incidentProcess        = 61 // JSON: it is seldom there, and people write it
+	incidentObserved       = 62 // metric, severity, team, moment, seconds
 )
 
 // The fields of pairs and cycles.
@@ -89,6 +94,11 @@ const (
 	downtimeHost    = 1
 	downtimeService = 2
 	downtimeUntil   = 3
+	observedMetric  = 1
+	observedWhere   = 2
+	observedTeam    = 3
+	observedAt      = 4
+	observedSeconds = 5
 )
 
 // AppendIncident appends the stored form of i to b.
@@ -171,8 +181,20 @@ func appendIncidentLists(b []byte, i *incident.Incident) []byte {
 		part = appendString(appendString(appendString(part, cycleAckedBy, c.AcknowledgedBy), cycleResolvedBy, c.ResolvedBy), cycleSeverity, c.Severity)
 		b = appendBytes(b, incidentCycle, part)
 	}
+	for _, o := range i.Observed {
+		part = appendString(appendString(appendString(part[:0], observedMetric, o.Metric), observedWhere, o.Severity), observedTeam, o.Team)
+		part = protowire.AppendTag(appendTime(part, observedAt, o.At), observedSeconds, protowire.Fixed64Type)
+		b = appendBytes(b, incidentObserved, protowire.AppendFixed64(part, math.Float64bits(o.Seconds)))
+	}
 	for _, id := range i.Children {
 		b = appendBytes(b, incidentChild, id[:])
+	}
+	if i.Process != nil {
+		text, err := json.Marshal(i.Process, jsontext.AllowInvalidUTF8(true))
+		if err != nil {
+			panic(err) // a programmer's mistake: every process encodes
+		}
+		b = appendBytes(b, incidentProcess, text)
 	}
 	return b
 }
@@ -218,6 +240,11 @@ func ParseIncident(b []byte) (*incident.Incident, error) {
 			inner = parseCycle(i, f.bytes)
 		case incidentDowntime:
 			inner = parseDowntime(i, f.bytes)
+		case incidentObserved:
+			inner = parseObserved(i, f.bytes)
+		case incidentProcess:
+			i.Process = &incident.Process{}
+			inner = json.Unmarshal(f.bytes, i.Process, jsontext.AllowInvalidUTF8(true))
 		default:
 			if !parseIncidentText(i, f) && !parseIncidentTime(i, f) && !parseIncidentNumber(i, f) {
 				i.Unknown = append(i.Unknown, f.raw...)
@@ -424,6 +451,27 @@ func parseDowntime(i *incident.Incident, b []byte) error {
 	return err
 }
 
+func parseObserved(i *incident.Incident, b []byte) error {
+	var o incident.Observed
+	err := fields(b, func(f field) bool {
+		switch f.num {
+		case observedMetric:
+			o.Metric = intern(f.bytes)
+		case observedWhere:
+			o.Severity = intern(f.bytes)
+		case observedTeam:
+			o.Team = intern(f.bytes)
+		case observedAt:
+			o.At = f.time()
+		case observedSeconds:
+			o.Seconds = math.Float64frombits(f.uint)
+		}
+		return true
+	})
+	i.Observed = append(i.Observed, o)
+	return err
+}
+
 // The fields of timeline entries.
 const (
 	timelineAt         = 1
@@ -435,6 +483,7 @@ const (
 	timelineCount      = 7
 	timelineHash       = 8
 	timelineSource     = 9
+	timelineFor        = 10
 )
 
 // AppendTimeline appends the stored form of t to b, which its place is no part of.
@@ -443,7 +492,11 @@ func AppendTimeline(b []byte, t *incident.TimelineEntry) []byte {
 	b = appendBool(b, timelineLate, t.Late)
 	b = appendString(appendString(appendString(b, timelineWho, t.Who), timelineAction, t.Action), timelineText, t.Text)
 	b = appendUint(b, timelineCount, uint64(t.Count))
-	return appendString(appendString(b, timelineHash, t.Hash), timelineSource, t.Source)
+	b = appendString(appendString(b, timelineHash, t.Hash), timelineSource, t.Source)
+	for _, name := range t.For {
+		b = appendBytes(b, timelineFor, name)
+	}
+	return b
 }
 
 // ParseTimeline reads the entry with the given place.
@@ -469,6 +522,8 @@ func ParseTimeline(b []byte, id incident.ID, seq uint64) (incident.TimelineEntry
 			t.Hash = string(f.bytes)
 		case timelineSource:
 			t.Source = string(f.bytes)
+		case timelineFor:
+			t.For = append(t.For, string(f.bytes))
 		}
 		return true
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -29,6 +30,9 @@ func (f *filler) fill(v reflect.Value) {
 	case *[]byte: // unknown fields
 		*x = protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), uint64(f.n))
 		return
+	case *jsontext.Value: // unknown members
+		*x = fmt.Appendf(nil, `{"later":%d}`, f.n)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -43,6 +47,11 @@ func (f *filler) fill(v reflect.Value) {
 		v.SetInt(int64(f.n))
 	case reflect.Uint8, reflect.Uint64:
 		v.SetUint(uint64(f.n%200 + 1))
+	case reflect.Float64:
+		v.SetFloat(float64(f.n) + 0.5)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		f.fill(v.Elem())
 	case reflect.Array:
 		for i := range v.Len() {
 			f.fill(v.Index(i))
@@ -92,6 +101,15 @@ func TestCodecsKeepAll(t *testing.T) {
 	line, err := ParseTimeline(AppendTimeline(nil, &l), l.Incident, l.Seq)
 	if err != nil || !reflect.DeepEqual(line, l) {
 		t.Errorf("timeline: got  %+v (%v)\nwant %+v", line, err, l)
+	}
+}
+
+// What people write is text by then, but a commit is no place to find out that it is not.
+func TestProcessOfBrokenText(t *testing.T) {
+	i := incident.Incident{Process: &incident.Process{Tier: "L\xff"}}
+	back, err := ParseIncident(AppendIncident(nil, &i))
+	if err != nil || back.Process.Tier != "L\ufffd" {
+		t.Errorf("got %+v (%v), want the broken byte replaced", back, err)
 	}
 }
 

@@ -1,0 +1,91 @@
+package incident
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Publish records a status update and tells those that it is for; one that needs
+// a signature waits for it.
+func (e *Edit) Publish(u Update, comment string) error {
+	i := e.Incident
+	if i.State == Closed {
+		return &StateError{"write an update on", i.State}
+	}
+	p := e.Process()
+	if n := len(p.Updates); n > 0 {
+		u.ID = p.Updates[n-1].ID
+	}
+	u.ID++
+	u.At, u.SignedBy = e.now, ""
+	if u.Phase == "" {
+		u.Phase = i.Phase
+	} else if u.Phase != i.Phase && i.IsOpen() {
+		if err := e.SetPhase(u.By, u.Phase, ""); err != nil {
+			return err
+		}
+	}
+	u.NeedsSignature = e.policy.Guide != nil && e.policy.Guide.NeedsSignature(i, &u)
+	p.Updates = keepLast(p.Updates, u, updatesKept)
+	e.takesPart(u.By)
+	if u.Waits() {
+		e.Log(u.By, "update_drafted", withComment(fmt.Sprintf("update %d waits for a signature: %s", u.ID, u.text()), comment), 0)
+		return nil
+	}
+	e.send(u.By, &u, comment)
+	return nil
+}
+
+// Sign lets an update out. Who wrote it cannot sign it.
+func (e *Edit) Sign(by string, id uint64, comment string) error {
+	p := e.Process()
+	for n := range p.Updates {
+		u := &p.Updates[n]
+		switch {
+		case u.ID != id:
+			continue
+		case !u.Waits():
+			return nil
+		case u.By == by:
+			return &FieldError{"by", "who wrote an update cannot sign it"}
+		}
+		u.SignedBy, u.SignedAt = by, e.now
+		e.Log(by, "signed", fmt.Sprintf("signed update %d", id), 0)
+		e.send(u.By, u, comment)
+		return nil
+	}
+	return &FieldError{"update", fmt.Sprintf("there is no update %d", id)}
+}
+
+// send tells an update to everybody who is told, and to those it is for.
+func (e *Edit) send(by string, u *Update, comment string) {
+	e.Log(by, "update", withComment(u.text(), comment), 0)
+	e.tell(urgentNews)
+	for _, r := range u.For {
+		e.CallIn(r, "status updates", DetailSummary)
+	}
+}
+
+// text says an update in words.
+func (u *Update) text() string {
+	lines := []string{u.Phase + ": " + u.What}
+	for _, f := range [...]struct{ name, value string }{{"analysis", u.Analysis}, {"progress", u.Progress}, {"forecast", u.Forecast}, {"contact", u.Contact}} {
+		if f.value != "" {
+			lines = append(lines, f.name+": "+f.value)
+		}
+	}
+	if !u.Restoration.IsZero() {
+		lines = append(lines, "restoration expected at "+u.Restoration.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// LastUpdate is the latest update that went out, nil if none did.
+func (p *Process) LastUpdate() *Update {
+	for n := len(p.Updates) - 1; n >= 0; n-- {
+		if !p.Updates[n].Waits() {
+			return &p.Updates[n]
+		}
+	}
+	return nil
+}
