@@ -13,8 +13,12 @@ type Guide interface {
 	Review(e *Edit)
 	// Missing is what has to be done before an action: one of Actions.
 	Missing(i *Incident, action string, now time.Time) []Requirement
-	// NeedsSignature reports whether an update has to be signed before it goes out.
-	NeedsSignature(i *Incident, u *Update) bool
+	// Tier names the receivers of a support level, or ok is false if there is none of
+	// that name.
+	Tier(name string) (receivers []string, ok bool)
+	// Audience are those who get an update beside those who are told anyway, and sign
+	// is whether somebody has to sign it first.
+	Audience(i *Incident, u *Update) (called []Called, sign bool)
 }
 
 // The actions that a Guide may hold back.

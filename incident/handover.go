@@ -7,8 +7,8 @@ import (
 )
 
 // Escalate hands the incident to another tier, such as L3, which has to accept it.
-// Who had it takes part further on. Receivers are those of the tier.
-func (e *Edit) Escalate(by, to, reason, comment string, receivers []string) error {
+// Who had it takes part further on.
+func (e *Edit) Escalate(by, to, reason, comment string) error {
 	i := e.Incident
 	if !i.IsOpen() {
 		return &StateError{"escalate", i.State}
@@ -16,6 +16,13 @@ func (e *Edit) Escalate(by, to, reason, comment string, receivers []string) erro
 	p := e.Process()
 	if p.Tier == to {
 		return nil
+	}
+	var receivers []string
+	if e.policy.Guide != nil {
+		known := false
+		if receivers, known = e.policy.Guide.Tier(to); !known {
+			return &FieldError{"to", fmt.Sprintf("there is no support level %q", to)}
+		}
 	}
 	if by != System { // what is missing must not keep the process itself
 		if err := e.gate(ActionEscalate); err != nil {

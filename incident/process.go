@@ -238,6 +238,8 @@ const (
 	DutyKept   = "kept"
 	DutyMissed = "missed"
 	DutyWaived = "waived"
+	// DutyFired is for a duty that nobody could keep: it does something by itself.
+	DutyFired = "fired"
 )
 
 // Duty is what became of one duty in the current cycle.

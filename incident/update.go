@@ -25,7 +25,7 @@ func (e *Edit) Publish(u Update, comment string) error {
 			return err
 		}
 	}
-	u.NeedsSignature = e.policy.Guide != nil && e.policy.Guide.NeedsSignature(i, &u)
+	_, u.NeedsSignature = e.audience(&u)
 	p.Updates = keepLast(p.Updates, u, updatesKept)
 	e.takesPart(u.By)
 	if u.Waits() {
@@ -61,9 +61,20 @@ func (e *Edit) Sign(by string, id uint64, comment string) error {
 func (e *Edit) send(by string, u *Update, comment string) {
 	e.Log(by, "update", withComment(u.text(), comment), 0)
 	e.tell(urgentNews)
+	called, _ := e.audience(u)
+	for _, c := range called {
+		e.CallIn(c.Receiver, c.Why, c.Detail)
+	}
 	for _, r := range u.For {
 		e.CallIn(r, "status updates", DetailSummary)
 	}
+}
+
+func (e *Edit) audience(u *Update) (called []Called, sign bool) {
+	if e.policy.Guide == nil {
+		return nil, false
+	}
+	return e.policy.Guide.Audience(e.Incident, u)
 }
 
 // text says an update in words.
