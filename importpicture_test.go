@@ -85,6 +85,8 @@ var picture = []struct {
 	// What hides messages. Decisions are pure; of the store it knows the door only.
 	{"mute/silences", []string{"notify", "match", "store", "incident"}},
 	{"mute", []string{"notify", "match", "store", "incident", "alert"}},
+	// When a business is open: pure.
+	{"process/calendar", nil},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
