@@ -33,6 +33,9 @@ var picture = []struct {
 	{"incident", []string{"alert"}},
 	// Matchers, asked of incidents and alerts: pure.
 	{"match", []string{"incident", "alert"}},
+	// The team's process: pure.
+	{"process/calendar", nil},
+	{"process", []string{"process/calendar", "match", "incident", "config/nearest"}},
 	// Is it news, and whose incident is it: pure.
 	{"dedupe", []string{"incident", "alert"}},
 	// Wire format → alerts.
@@ -85,8 +88,6 @@ var picture = []struct {
 	// What hides messages. Decisions are pure; of the store it knows the door only.
 	{"mute/silences", []string{"notify", "match", "store", "incident"}},
 	{"mute", []string{"notify", "match", "store", "incident", "alert"}},
-	// When a business is open: pure.
-	{"process/calendar", nil},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
@@ -95,9 +96,9 @@ var picture = []struct {
 	{"web/answers", []string{"web", "notify", "notify/links", "router", "incident", "alert", "config/secret"}},
 	{"web", []string{"ingest/fields", "mute/silences", "match", "notify", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "web/answers", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "alert", "recorder", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "web/answers", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "process", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config/nearest"
 	"github.com/tocsin-gateway/tocsin/mute"
+	"github.com/tocsin-gateway/tocsin/process"
 )
 
 const (
@@ -67,6 +68,7 @@ func (d *decoder) check(cfg *Config) {
 	c.receiverBlocks()
 	c.listed("services", mute.ServiceProblems(c.c.Services))
 	c.listed("maintenance", mute.WindowProblems(c.c.Maintenance, c.c.Alertmanager))
+	c.listed("process", process.Problems(c.c.Process, c.c.ProcessOptions()))
 	c.problems("answers", c.c.Answers.Problems())
 }
 

@@ -32,6 +32,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/ingest/smtp"
 	"github.com/tocsin-gateway/tocsin/mute"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
+	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -64,9 +65,11 @@ type Config struct {
 	Notify     receivers.Config   `yaml:"notify"`
 	Services   []mute.Service     `yaml:"services"`
 	// Maintenance are the windows in which nobody is told.
-	Maintenance []mute.Window  `yaml:"maintenance"`
-	Web         web.Config     `yaml:"web"`
-	Answers     answers.Config `yaml:"answers"`
+	Maintenance []mute.Window `yaml:"maintenance"`
+	// Process is the team's process.
+	Process process.Config `yaml:"process"`
+	Web     web.Config     `yaml:"web"`
+	Answers answers.Config `yaml:"answers"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
 	Alertmanager *amconfig.Config `yaml:"-"`
@@ -135,9 +138,6 @@ func Load(text []byte, name string) (*Config, error) {
 	return c, nil
 }
 
-// later are the sections of versions to come, so that nobody looks for a typing error.
-var later = map[string]bool{"process": true}
-
 // sections decodes our own sections of the file.
 func (d *decoder) sections(root *yaml.Node, c *Config) {
 	v := reflect.ValueOf(c).Elem()
@@ -151,8 +151,6 @@ func (d *decoder) sections(root *yaml.Node, c *Config) {
 			d.value(p.value, v.FieldByIndex(index), slot{path: p.name, depth: 1})
 		case isAlertmanagers(p.name):
 			d.at[p.name] = placeOf(p.key)
-		case later[p.name]:
-			d.wrong(placeOf(p.key), "", "this version does not have the section "+quote(p.name)+" yet", "remove it")
 		default:
 			suggestion := nearest.Suggest(p.name, known)
 			if suggestion == "" {

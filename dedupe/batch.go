@@ -27,6 +27,8 @@ type Batch struct {
 
 	// Outcomes are those of the latest run of Step or Settled, one for each event.
 	Outcomes []Outcome
+	// Duties are what became of duties of the process in it.
+	Duties []incident.DutyOutcome
 	// fingerprints are the different ones of the events, and slots says for each
 	// event which of them is its own.
 	fingerprints []alert.Fingerprint
@@ -100,7 +102,7 @@ func (b *Batch) Fingerprints() []alert.Fingerprint {
 // Settled reports whether the entries alone show that nothing happened but
 // repeats. It is the short way of duplicates.
 func (b *Batch) Settled(now time.Time, entries []incident.Entry) ([]incident.Patch, bool) {
-	b.Outcomes = slices.Grow(b.Outcomes[:0], len(b.Events))
+	b.Outcomes, b.Duties = slices.Grow(b.Outcomes[:0], len(b.Events)), nil
 	patches := make([]incident.Patch, len(entries))
 	var room times
 	for i := range b.Events {
@@ -145,14 +147,16 @@ func (b *Batch) Step(st incident.State) (incident.Next, error) {
 		first := &b.Events[0]
 		s.key = incident.KeyState{Key: b.Place.Key, Rule: b.Place.Rule(), By: b.Place.By(first.Alert, first.Class)}
 	}
-	b.Outcomes = slices.Grow(b.Outcomes[:0], len(b.Events))
+	b.Outcomes, b.Duties = slices.Grow(b.Outcomes[:0], len(b.Events)), nil
 	for i := range b.Events {
 		b.Outcomes = append(b.Outcomes, s.event(&b.Events[i], s.entry(b.slots[i])))
 		if !s.next.Want.IsZero() {
 			return s.next, nil
 		}
 	}
-	return s.finish(), nil
+	next := s.finish()
+	b.Duties = next.Duties
+	return next, nil
 }
 
 // stepping is one run of a Step.
@@ -283,6 +287,8 @@ func (s *stepping) begin(w working, was *incident.Entry, ev *Event, v alert.Verd
 			return Outcome{Verdict: alert.Failed} // unreachable: a resolved incident can be reopened
 		}
 		verdict, cur.changed = alert.Reopened, true
+		s.key.Opens(cur.Edit)
+		s.keyNew = true
 	case was.Held() && !s.reached(nil, incident.ID{}):
 		return Outcome{Verdict: v}
 	case !was.Held() && !s.reached(ev, was.Incident):
@@ -350,6 +356,7 @@ func (s *stepping) open(ev *Event) *tally {
 	t := &tally{Edit: e, changed: true}
 	s.edits = append(s.edits, t)
 	s.key.Incident, s.keyNew = id, true
+	s.key.Opens(e)
 	return t
 }
 

@@ -24,6 +24,8 @@ type Report struct {
 	// Duplicate. They are those of the latest run of Step.
 	Incident *incident.Incident
 	Verdict  alert.Verdict
+	// Duties are what became of duties in it.
+	Duties []incident.DutyOutcome
 }
 
 // Step decides what the report does to the key; it is what the store runs.
@@ -51,6 +53,9 @@ func (r *Report) Step(st incident.State) (incident.Next, error) {
 			}
 			r.Verdict = alert.Reopened
 		}
+		if r.Verdict == alert.Reopened {
+			key.Opens(e)
+		}
 		e.Reported(r.By, r.Text, r.Class)
 	default:
 		r.ID, r.Key, r.Rule = st.NewID(0), r.Place.Key, r.Place.Rule()
@@ -58,11 +63,13 @@ func (r *Report) Step(st incident.State) (incident.Next, error) {
 		e.Incident.Captured, e.Incident.Reporter = r.Captured, r.Reporter
 		e.Incident.Labels = r.Alert.Labels.Clone().Map()
 		key.Incident = e.Incident.ID
+		key.Opens(e)
 		known(&key, told, 0)
 		r.Verdict = alert.Opened
 	}
 	r.Incident = e.Incident
 	e.Into(&next)
+	r.Duties = next.Duties
 	next.Key = &key
 	return next, nil
 }

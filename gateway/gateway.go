@@ -30,6 +30,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/links"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
+	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
@@ -197,6 +198,11 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if told != nil && g.notifier != nil {
 		settings.Targets, settings.Prompt = told.targets, told.prompt()
 	}
+	guide, err := process.New(c.Process, c.ProcessOptions())
+	if err != nil {
+		return err
+	}
+	settings.Guide = guide
 	hides, err := g.muting(c)
 	if err != nil {
 		return err
@@ -209,10 +215,10 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	g.told.Store(told)
 	if g.notifier != nil {
 		g.notifier.Set(told.settings(c, &g.muter, g.Links.For))
-		select {
-		case g.rerouting <- struct{}{}:
-		default: // it will look anyway
-		}
+	}
+	select {
+	case g.rerouting <- struct{}{}:
+	default: // it will look anyway
 	}
 	if err := g.Links.Load(ctx); err != nil { // messages are worth more than their links
 		g.log.WarnContext(ctx, "messages have no links to acknowledge and resolve yet", "err", err)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -99,7 +100,14 @@ func (t *told) targets(i *incident.Incident) []incident.Target {
 	for _, r := range t.tree.Match(match.Of(i)) {
 		for _, target := range t.byReceiver[r.Receiver] {
 			if !slices.ContainsFunc(out, func(o incident.Target) bool { return o.Name == target }) {
-				out = append(out, incident.Target{Name: target, Wait: r.GroupWait})
+				out = append(out, incident.Target{Name: target, Receiver: r.Receiver, Wait: r.GroupWait})
+			}
+		}
+	}
+	for _, c := range i.Proceedings().Called {
+		for _, target := range t.byReceiver[c.Receiver] {
+			if !slices.ContainsFunc(out, func(o incident.Target) bool { return o.Name == target }) {
+				out = append(out, incident.Target{Name: target, Receiver: c.Receiver})
 			}
 		}
 	}
@@ -136,6 +144,11 @@ func (t *told) timing(i *incident.Incident, receiver string) notify.Timing {
 		if r.Receiver == receiver {
 			return notify.Timing{Routed: true, GroupInterval: r.GroupInterval, RepeatInterval: r.RepeatInterval, Labels: r.Labels,
 				Muted: t.muted[r]}
+		}
+	}
+	for _, c := range i.Proceedings().Called {
+		if c.Receiver == receiver { // who was called in hears what is news, and nothing twice
+			return notify.Timing{Routed: true, GroupInterval: t.tree.GroupInterval, Called: &c}
 		}
 	}
 	return notify.Timing{GroupInterval: t.tree.GroupInterval, RepeatInterval: t.tree.RepeatInterval}
@@ -204,11 +217,11 @@ func (g *Gateway) reroute(ctx context.Context) {
 		case <-g.rerouting:
 		}
 		for {
-			err := g.Pipeline.Reroute(ctx)
+			err := errors.Join(g.Pipeline.Reroute(ctx), g.Pipeline.Review(ctx, g.opts.Version+" "+g.config.Load().Hash))
 			if err == nil || ctx.Err() != nil {
 				break
 			}
-			g.log.WarnContext(ctx, "new receivers have not heard of all open incidents yet", "err", err)
+			g.log.WarnContext(ctx, "the new configuration does not hold for all open incidents yet", "err", err)
 			select {
 			case <-ctx.Done():
 				return

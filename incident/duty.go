@@ -6,10 +6,12 @@ import (
 )
 
 // Duty returns what became of a duty with the given base, zero if nothing has yet.
+// An earlier base than before, such as a start that only a later alert told of, is
+// the same duty.
 func (p *Process) Duty(name string, base time.Time) Duty {
 	for n := range p.Duties {
 		if d := &p.Duties[n]; d.Name == name {
-			if d.Base.Equal(base) {
+			if !base.After(d.Base) {
 				return *d
 			}
 			break

@@ -60,6 +60,8 @@ type Edit struct {
 	rerouted             bool
 	// newsFor are the receivers that hear of it at once, whoever else does.
 	newsFor []string
+	// retargeted: routes may lead to others than before, though there is no news.
+	retargeted bool
 	// before is the incident as it was; reviewed: the process has seen the edit.
 	before     *Incident
 	reviewed   bool

@@ -3,6 +3,7 @@ package incident
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -136,8 +137,28 @@ type KeyState struct {
 	Held []Held `json:"held,omitempty"`
 	// Told are the latest messages that were no alerts, oldest first, bounded.
 	Told []Told `json:"told,omitempty"`
+	// Openings are when its latest incidents opened or reopened, oldest first, bounded.
+	Openings []time.Time `json:"openings,omitempty"`
 	// ChangedAt is when the store last changed this; its clock never runs behind it.
 	ChangedAt time.Time `json:"changed_at,omitzero"`
 	// Unknown holds members that a newer version wrote.
 	Unknown jsontext.Value `json:",embed"`
+}
+
+// openingsFor is how long an opening is remembered for those that follow.
+const openingsFor = 30 * 24 * time.Hour
+
+// Opens notes that an incident of the key has just opened or reopened, and tells a
+// new one of those before it.
+func (k *KeyState) Opens(e *Edit) {
+	var recent []time.Time
+	for _, at := range k.Openings {
+		if e.now.Sub(at) <= openingsFor {
+			recent = append(recent, at)
+		}
+	}
+	if e.opens && len(recent) > 0 {
+		e.Process().Openings = recent
+	}
+	k.Openings = keepLast(slices.Clip(recent), e.now, openingsKept)
 }

@@ -15,7 +15,7 @@ type Guide interface {
 	Missing(i *Incident, action string, now time.Time) []Requirement
 	// Tier names the receivers of a support level, or ok is false if there is none of
 	// that name.
-	Tier(name string) (receivers []string, ok bool)
+	Tier(name string, now time.Time) (receivers []string, ok bool)
 	// Audience are those who get an update beside those who are told anyway, and sign
 	// is whether somebody has to sign it first.
 	Audience(i *Incident, u *Update) (called []Called, sign bool)
@@ -150,7 +150,7 @@ func (e *Edit) RaiseLevel(level, why string) {
 	}
 	e.Log(System, "level", withComment("level rose from "+i.Level+" to "+level, why), 0)
 	i.Level = level
-	e.tell(soonNews)
+	e.retargeted = true
 }
 
 // LevelRank is the place of a level among Levels, -1 for an unknown one.

@@ -20,7 +20,7 @@ func (e *Edit) Escalate(by, to, reason, comment string) error {
 	var receivers []string
 	if e.policy.Guide != nil {
 		known := false
-		if receivers, known = e.policy.Guide.Tier(to); !known {
+		if receivers, known = e.policy.Guide.Tier(to, e.now); !known {
 			return &FieldError{"to", fmt.Sprintf("there is no support level %q", to)}
 		}
 	}

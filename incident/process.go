@@ -242,6 +242,9 @@ const (
 	DutyFired = "fired"
 )
 
+// Outcomes lists them.
+func Outcomes() []string { return []string{DutyKept, DutyMissed, DutyWaived, DutyFired} }
+
 // Duty is what became of one duty in the current cycle.
 type Duty struct {
 	Name string `json:"name"`

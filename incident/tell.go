@@ -46,11 +46,12 @@ func byWhom(by string) news {
 // notify arms the jobs that tell people: those who are told of the incident as it
 // is now, and those who were told of it before, who have to hear how it ends.
 func (e *Edit) notify() {
-	if e.policy.Targets == nil || e.news == noNews && len(e.newsFor) == 0 {
+	if e.policy.Targets == nil || e.news == noNews && len(e.newsFor) == 0 && !e.retargeted {
 		return
 	}
 	i := e.Incident
 	targets := e.policy.Targets(i)
+	known := i.Told
 	wait := time.Duration(0)
 	for _, t := range targets {
 		wait = max(wait, t.Wait)
@@ -65,7 +66,7 @@ func (e *Edit) notify() {
 		due := e.now
 		switch {
 		case slices.Contains(e.newsFor, t.Receiver):
-		case e.news == noNews:
+		case e.news == noNews && (!e.retargeted || slices.Contains(known, t.Name)):
 			continue
 		case e.news == soonNews:
 			due = due.Add(t.Wait)

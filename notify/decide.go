@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -18,6 +19,8 @@ type Timing struct {
 	RepeatAcknowledged bool
 	// Labels are the route's.
 	Labels map[string]string
+	// Called is why the receiver was called in, if no route leads there.
+	Called *incident.Called
 	// Muted says what of the route's time intervals hides messages at a moment, and
 	// until when; nil hides nothing.
 	Muted func(now time.Time) (Hidden, bool)
@@ -65,24 +68,30 @@ type decision struct {
 type newsOf struct {
 	// alerts came or went; ends: they only went.
 	alerts, ends bool
-	// urgent does not wait for group_interval.
-	urgent   bool
-	flapping bool
+	// urgent does not wait for group_interval; addressed is meant for this receiver,
+	// whatever else it is told.
+	urgent, addressed bool
+	flapping          bool
 }
 
 // and joins what two parts of a timeline have.
 func (n newsOf) and(o newsOf) newsOf {
-	return newsOf{n.alerts || o.alerts, n.ends || o.ends, n.urgent || o.urgent, n.flapping || o.flapping}
+	return newsOf{n.alerts || o.alerts, n.ends || o.ends, n.urgent || o.urgent, n.addressed || o.addressed, n.flapping || o.flapping}
 }
 
-func read(entries []incident.TimelineEntry) (n newsOf) {
+// read says what entries are to a receiver.
+func read(entries []incident.TimelineEntry, receiver string) (n newsOf) {
 	for _, e := range entries {
+		if len(e.For) > 0 {
+			n.addressed = n.addressed || slices.Contains(e.For, receiver)
+			continue
+		}
 		switch e.Action {
 		case "joined", "reported", "reopened":
 			n.alerts = true
 		case "alerts_resolved", "expired", "moved", "reconciled":
 			n.ends = true
-		case "severity", "still_firing", "escalated":
+		case "severity", "still_firing", "escalated", "update":
 			n.alerts, n.urgent = true, true
 		case "flapping":
 			n.flapping = true
@@ -96,6 +105,9 @@ func read(entries []incident.TimelineEntry) (n newsOf) {
 func decide(i *incident.Incident, t *told, in *Integration, timing Timing, n newsOf, now time.Time) decision {
 	fresh := t.fresh()
 	if !i.IsOpen() {
+		if n.addressed && t.State == incident.Resolved || n.addressed && fresh {
+			return decision{event: Updated} // what is to be done afterwards
+		}
 		return ended(i, t, in, timing, now)
 	}
 	if !timing.Routed && fresh && t.Remark == "" {
@@ -117,7 +129,7 @@ func decide(i *incident.Incident, t *told, in *Integration, timing Timing, n new
 		return decision{event: Acknowledged}
 	case i.State == incident.Open && t.State == incident.Acknowledged:
 		return decision{event: Unacknowledged}
-	case n.urgent:
+	case n.urgent || n.addressed:
 		return decision{event: Updated}
 	}
 	var d decision

@@ -81,7 +81,7 @@ func TestDecide(t *testing.T) {
 		"flaps from the beginning":                {i: flaps, in: mail, timing: routed, event: Opened},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := decide(&c.i, &c.t, &c.in, c.timing, read(c.news), now)
+			d := decide(&c.i, &c.t, &c.in, c.timing, read(c.news, "team"), now)
 			if d.event != c.event || !d.again.Equal(c.again) || (d.hidden != nil) != c.hidden {
 				t.Errorf("got %q, again %v, hidden %v; want %q, again %v, hidden %v", d.event, d.again, d.hidden, c.event, c.again, c.hidden)
 			}

@@ -221,7 +221,7 @@ func (w *Worker) deliver(ctx context.Context, s *Settings, in *Integration, l st
 	if t.GivenUp { // what comes now is tried like anything else
 		t.Failures, t.FailedSince = 0, time.Time{}
 	}
-	entries, news, err := w.news(read, i.ID, t.Seq)
+	entries, news, err := w.news(read, i.ID, t.Seq, in.Receiver)
 	if err != nil {
 		return err
 	}
@@ -259,13 +259,13 @@ func (w *Worker) deliver(ctx context.Context, s *Settings, in *Integration, l st
 }
 
 // news reads what a target has not heard, of which it keeps the latest entries.
-func (w *Worker) news(ctx context.Context, id incident.ID, after uint64) (latest []incident.TimelineEntry, n newsOf, err error) {
+func (w *Worker) news(ctx context.Context, id incident.ID, after uint64, receiver string) (latest []incident.TimelineEntry, n newsOf, err error) {
 	for {
 		page, err := w.store.Timeline(ctx, id, after, newsRead)
 		if err != nil {
 			return nil, n, err
 		}
-		n = n.and(read(page))
+		n = n.and(read(page, receiver))
 		if latest = append(latest, page...); len(latest) > newsRead {
 			latest = latest[len(latest)-newsRead:]
 		}

@@ -51,6 +51,7 @@ func (p *Pipeline) act(ctx context.Context, name string, version uint64, message
 	}
 	rules := p.rules.Load()
 	result := known
+	var outcomes []incident.DutyOutcome
 	change := incident.Change{ID: uuid.New(), Incident: known.ID, Key: known.Key, Step: func(st incident.State) (incident.Next, error) {
 		var next incident.Next
 		if st.Incident == nil {
@@ -83,11 +84,13 @@ func (p *Pipeline) act(ctx context.Context, name string, version uint64, message
 			}
 			e.Into(&next)
 		}
+		outcomes = next.Duties
 		return next, nil
 	}}
 	if err := p.store.Update(ctx, []incident.Change{change}); err != nil {
 		return nil, false, err
 	}
+	p.countDuties(outcomes)
 	if rules.Targets != nil {
 		p.Wake()
 	}

@@ -51,6 +51,7 @@ type metrics struct {
 	unknownSeverity *prometheus.CounterVec
 	reconciled      *prometheus.CounterVec
 	writtenBack     *prometheus.CounterVec
+	duties          *prometheus.CounterVec
 }
 
 // New returns a Pipeline over st. It takes nothing before Set.
@@ -69,7 +70,11 @@ func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline 
 		Name: "tocsin_write_backs_total",
 		Help: "Acknowledgements and notes of people that were to be said at a source.",
 	}, []string{"source", "result"})
-	reg.MustRegister(p.metrics.unknownSeverity, p.metrics.reconciled, p.metrics.writtenBack)
+	p.metrics.duties = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_duties_total",
+		Help: "Duties of the process that were kept, missed or waived, and those that did something by themselves (fired).",
+	}, []string{"duty", "outcome"})
+	reg.MustRegister(p.metrics.unknownSeverity, p.metrics.reconciled, p.metrics.writtenBack, p.metrics.duties)
 	return p
 }
 
@@ -113,6 +118,13 @@ func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 		}
 		for _, result := range []string{"done", "failed"} {
 			p.metrics.writtenBack.WithLabelValues(name, result)
+		}
+	}
+	if r.Guide != nil {
+		for _, duty := range r.Guide.Names() {
+			for _, outcome := range incident.Outcomes() {
+				p.metrics.duties.WithLabelValues(duty, outcome)
+			}
 		}
 	}
 	if err := p.armBeats(ctx, r.heartbeats); err != nil {
@@ -478,6 +490,7 @@ func (q *request) update(ctx context.Context) (again []bool, err error) {
 	}
 	for k := range q.batches {
 		b := &q.batches[k]
+		q.p.countDuties(b.Duties)
 		for i, o := range b.Outcomes {
 			n := b.from[i]
 			switch {

@@ -79,6 +79,7 @@ func (p *Pipeline) Report(ctx context.Context, r Report) (*incident.Incident, al
 	if err := p.store.Update(ctx, []incident.Change{change}); err != nil {
 		return nil, 0, err
 	}
+	p.countDuties(report.Duties)
 	return report.Incident.Clone(), report.Verdict, nil
 }
 

@@ -23,6 +23,8 @@ type Settings struct {
 	Identity   Identity
 	// Targets says who is told of an incident; nil tells nobody.
 	Targets func(*incident.Incident) []incident.Target
+	// Guide is the team's process; nil asks for nothing.
+	Guide Guide
 	// Prompt: some are told of an incident sooner than jobs are polled for.
 	Prompt bool
 }
@@ -126,6 +128,9 @@ func newRules(s Settings, gens store.Generations) (*rules, error) {
 	r.elders, r.current = live[:len(live)-1], live[len(live)-1]
 	r.policy = incident.Policy{Severities: s.Classify.Severities, Matrix: s.Incidents.Matrix, CloseAfter: time.Duration(s.Correlate.CloseAfter),
 		StillFiringAfter: time.Duration(s.Correlate.StillFiringAfter), Retention: time.Duration(s.Incidents.Retention), Teams: Teams(s.Classify), Targets: s.Targets}
+	if s.Guide != nil { // a nil Guide is not the same as none
+		r.policy.Guide = s.Guide
+	}
 	if r.policy.Matrix == nil {
 		r.policy.Matrix = incident.DefaultMatrix()
 	}

@@ -101,6 +101,13 @@ func (p *Pipeline) RunDue(ctx context.Context) error {
 			})
 			*c = claimed{leases, until}
 		}
+		duties, others := takeDuties(p.claimed.leases)
+		if len(duties) > 0 {
+			if err := p.duties(ctx, duties); err != nil {
+				return err
+			}
+			p.claimed.leases = others
+		}
 		for len(p.claimed.leases) > 0 && p.store.Now().Before(p.claimed.until) {
 			if err := p.runJob(ctx, p.claimed.leases[0]); err != nil {
 				return err
@@ -211,6 +218,7 @@ func (p *Pipeline) onIncident(ctx context.Context, subject string, edit func(*in
 		return err
 	}
 	policy := p.rules.Load().policy
+	var outcomes []incident.DutyOutcome
 	err = p.store.Update(ctx, []incident.Change{{ID: uuid.New(), Incident: id, Step: func(st incident.State) (incident.Next, error) {
 		var next incident.Next
 		if st.Incident == nil {
@@ -225,10 +233,14 @@ func (p *Pipeline) onIncident(ctx context.Context, subject string, edit func(*in
 		} else {
 			e.IntoJobs(&next)
 		}
+		outcomes = next.Duties
 		return next, nil
 	}}})
 	if errors.Is(err, incident.ErrNotFound) {
 		return nil
+	}
+	if err == nil {
+		p.countDuties(outcomes)
 	}
 	return err
 }

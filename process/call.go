@@ -1,0 +1,130 @@
+package process
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// chain is a Chain at work.
+type chain struct {
+	call   []string
+	wait   time.Duration
+	rounds int
+}
+
+// call goes on with the calling chains of an incident: who does not confirm is
+// followed by the next. An acknowledgement by a person confirms too.
+func (g *Guide) call(e *incident.Edit) {
+	if len(e.Incident.Proceedings().Calls) == 0 {
+		return
+	}
+	now := e.Now()
+	p := e.Process()
+	for n := range p.Calls {
+		c := &p.Calls[n]
+		if c.Over() {
+			continue
+		}
+		if i := e.Incident; i.State == incident.Acknowledged && !i.AcknowledgedAt.Before(c.At) {
+			c.ConfirmedBy, c.ConfirmedAt = i.AcknowledgedBy, now
+			continue
+		}
+		if !e.Incident.IsOpen() {
+			c.Exhausted = true // it is over; nobody need be called any more
+			continue
+		}
+		ch, ok := g.chains[c.Chain]
+		if !ok {
+			c.Exhausted = true
+			e.Log(incident.System, "calling", "the calling chain "+c.Chain+" is not configured any more", 0)
+			continue
+		}
+		if !g.callDue(c, ch).After(now) {
+			g.callNext(e, c, ch)
+		}
+	}
+}
+
+func (g *Guide) callDue(c *incident.Call, ch chain) time.Time {
+	if c.Step == 0 {
+		return c.At
+	}
+	return c.Last.Add(ch.wait)
+}
+
+// callNext calls the next one who can be reached.
+func (g *Guide) callNext(e *incident.Edit, c *incident.Call, ch chain) {
+	for c.Step < ch.rounds*len(ch.call) {
+		who := ch.call[c.Step%len(ch.call)]
+		c.Step++
+		receivers := g.reach(who, e.Now())
+		if len(receivers) == 0 {
+			e.Log(incident.System, "calling", who+" cannot be reached: there is nobody, or no receiver", 0)
+			continue
+		}
+		c.Last = e.Now()
+		if len(c.Called) < 50 {
+			c.Called = append(c.Called, who)
+		}
+		why := fmt.Sprintf("you are called: acknowledge it, or %s is called in %s", g.following(c, ch), ch.wait)
+		for _, r := range receivers {
+			e.CallIn(r, why, "")
+		}
+		e.LogFor(incident.System, "calling", fmt.Sprintf("called %s by %s (%d of %d)", who, strings.Join(receivers, ", "), c.Step, ch.rounds*len(ch.call)), receivers)
+		return
+	}
+	c.Exhausted = true
+	e.Log(incident.System, "calling", "nobody of "+c.Chain+" has answered", 0)
+	e.Outcome("calling_chain", incident.DutyMissed)
+}
+
+// following is who is called after the one that is being called.
+func (g *Guide) following(c *incident.Call, ch chain) string {
+	if c.Step < ch.rounds*len(ch.call) {
+		return ch.call[c.Step%len(ch.call)]
+	}
+	return "nobody"
+}
+
+// nextCall is when the next one is called, zero if nobody is.
+func (g *Guide) nextCall(p *incident.Process) time.Time {
+	var next time.Time
+	for n := range p.Calls {
+		if c := &p.Calls[n]; !c.Over() {
+			next = earlier(next, g.callDue(c, g.chains[c.Chain]))
+		}
+	}
+	return next
+}
+
+// remind reminds the owners of actions that are not done in time.
+func (g *Guide) remind(e *incident.Edit) {
+	now := e.Now()
+	for n, a := range e.Incident.Proceedings().Actions {
+		if !a.DoneAt.IsZero() || a.Due.After(now) || !a.Reminded.IsZero() {
+			continue
+		}
+		e.Process().Actions[n].Reminded = now
+		text := fmt.Sprintf("action %d of %s is overdue: %s", a.ID, a.Owner, a.Text)
+		receivers := g.reach(a.Owner, now)
+		for _, r := range receivers {
+			e.CallIn(r, text, "")
+		}
+		e.LogFor(incident.System, "action_overdue", text, receivers)
+		e.Outcome("action", incident.DutyMissed)
+	}
+}
+
+// nextReminder is when the next action is overdue.
+func nextReminder(p *incident.Process) time.Time {
+	var next time.Time
+	for _, a := range p.Actions {
+		if a.DoneAt.IsZero() && a.Reminded.IsZero() {
+			next = earlier(next, a.Due)
+		}
+	}
+	return next
+}

@@ -1,0 +1,383 @@
+package process
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
+	"github.com/prometheus/common/model"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/match"
+)
+
+// Duty is something that is to be done about an incident by a time, or that
+// happens at it.
+type Duty struct {
+	Name string `yaml:"name"`
+	// Disabled takes a duty of the profile away.
+	Disabled bool `yaml:"disabled"`
+	// Match are matchers on the incident, in Alertmanager's syntax; empty is every one.
+	Match []string `yaml:"match"`
+	// On are the events that it counts from, the latest of them; default opened.
+	On []string `yaml:"on"`
+	// After is how long after that it is due, and Every after how long again, at most
+	// Times times (default: once, and without end if there is Every).
+	After string `yaml:"after"`
+	Every string `yaml:"every"`
+	Times int    `yaml:"times"`
+	// While are conditions all of which have to hold when it is due; else nothing
+	// happens. Unless are conditions any of which means that it is done.
+	While  []string `yaml:"while"`
+	Unless []string `yaml:"unless"`
+	// Text says what is to be done.
+	Text string `yaml:"text"`
+	Do   Do     `yaml:"do"`
+}
+
+// Do is what happens when a duty is due and not done.
+type Do struct {
+	// Notify are contacts, rotas and receivers that hear of it.
+	Notify []string `yaml:"notify"`
+	// Webhook is a receiver that something is run by.
+	Webhook string `yaml:"webhook"`
+	// Detail is how much they are told: full (the default), summary or public.
+	Detail string `yaml:"detail"`
+	// Call is a calling chain that is started.
+	Call string `yaml:"call"`
+	// Escalate hands the incident to another support level.
+	Escalate Escalate `yaml:"escalate"`
+	// Raise makes the incident worse.
+	Raise Raise `yaml:"raise"`
+	// Suggest: people are shown the text as a suggestion, and are not asked for it.
+	Suggest bool `yaml:"suggest"`
+	// Require holds back an action (resolve, close, escalate) until the duty is done.
+	Require string `yaml:"require"`
+	// Unacknowledge takes the acknowledgement back: nobody works on it any more.
+	Unacknowledge bool `yaml:"unacknowledge"`
+}
+
+// Escalate is to whom, and why: a reason of incident.Reasons.
+type Escalate struct {
+	To     string `yaml:"to"`
+	Reason string `yaml:"reason"`
+}
+
+// Raise is what is raised.
+type Raise struct {
+	Severity string `yaml:"severity"`
+	Level    string `yaml:"level"`
+}
+
+// duty is a Duty at work.
+type duty struct {
+	name, text    string
+	match         labels.Matchers
+	on            []string
+	after, every  delay
+	times         int
+	while, unless []condition
+	do            Do
+	// deadline: people have to do it in time. Otherwise it does something by itself.
+	deadline bool
+	// objective counts whether an objective was met, with this prefix; usually empty.
+	objective string
+	// of makes the delay depend on the incident, for objectives.
+	of func(v view) time.Duration
+}
+
+// look is an incident at a moment, with what the matchers are asked of.
+type look struct {
+	view
+	of     match.Labels
+	looked bool
+}
+
+func (l *look) matches(ms labels.Matchers) bool {
+	if len(ms) == 0 {
+		return true
+	}
+	if !l.looked {
+		l.of, l.looked = match.Of(l.i), true
+	}
+	return l.of.All(ms)
+}
+
+// state is where a duty stands for an incident.
+type state struct {
+	// base is what it counts from, zero if that has not happened.
+	base time.Time
+	// applies: it matches, and its conditions hold. done: an Unless holds, or somebody
+	// said so.
+	applies, done bool
+	rec           incident.Duty
+	// due is when it fires next, zero if it does no more.
+	due time.Time
+}
+
+func (s *state) pending() bool { return s.applies && !s.done && !s.due.IsZero() }
+
+// stand looks where d stands.
+func (g *Guide) stand(d *duty, l *look) state {
+	s := state{base: d.base(l.i, l.p)}
+	if s.base.IsZero() || !l.matches(d.match) {
+		return s
+	}
+	s.rec = l.p.Duty(d.name, s.base)
+	s.applies = all(d.while, l.view)
+	s.done = s.rec.Outcome != "" || anyOf(d.unless, l.view)
+	s.due = d.next(g, l.view, &s)
+	return s
+}
+
+// base is the latest of the events that d counts from, in this cycle.
+func (d *duty) base(i *incident.Incident, p *incident.Process) time.Time {
+	var base time.Time
+	for _, name := range d.on {
+		at := events[name](i, p)
+		if name != "down" && at.Before(i.CycleOpenedAt) {
+			continue
+		}
+		if at.After(base) {
+			base = at
+		}
+	}
+	return base
+}
+
+// next is when d fires next.
+func (d *duty) next(g *Guide, v view, s *state) time.Time {
+	due := d.first(g, v, s.base)
+	switch {
+	case due.IsZero():
+		return due
+	case s.rec.Fired == 0:
+		return due
+	case d.times > 0 && s.rec.Fired >= d.times, d.every.isZero():
+		return time.Time{}
+	case d.every.clock > 0:
+		// In step with the first, however late the latest was.
+		if passed := s.rec.FiredAt.Sub(due); passed >= 0 {
+			due = due.Add((passed/d.every.clock + 1) * d.every.clock)
+		}
+		return due
+	}
+	return d.every.after(s.rec.FiredAt, g.calendar)
+}
+
+func (d *duty) first(g *Guide, v view, base time.Time) time.Time {
+	if d.of != nil {
+		wait := d.of(v)
+		if wait <= 0 {
+			return time.Time{}
+		}
+		return base.Add(wait)
+	}
+	return d.after.after(base, g.calendar)
+}
+
+// Review implements incident.Guide.
+func (g *Guide) Review(e *incident.Edit) {
+	now := e.Now()
+	if e.Before() == nil && len(g.tiers) > 0 && e.Process().Tier == "" {
+		e.Process().Tier = g.tiers[0].Name
+	}
+	var was look
+	if before := e.Before(); before != nil {
+		was.view = g.view(before, now)
+	}
+	for n := range g.duties {
+		d := &g.duties[n]
+		is := look{view: g.view(e.Incident, now)}
+		s := g.stand(d, &is)
+		if was.i != nil {
+			if b := g.stand(d, &was); b.pending() {
+				g.settle(e, d, &b, &s)
+			}
+		}
+		if s.pending() && !s.due.After(now) {
+			g.fire(e, d, &s)
+		}
+	}
+	g.call(e)
+	g.remind(e)
+	next, armed := g.Due(e.Incident, now), time.Time{}
+	if was.i != nil {
+		armed = g.Due(was.i, now)
+	}
+	if !next.Equal(armed) {
+		e.ArmDuty(next)
+	}
+}
+
+// settle notes what became of a duty that was pending and is no longer: it was
+// kept, or done too late.
+func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
+	moved := is.base.After(was.base)
+	if !d.deadline || !is.done && !moved {
+		return
+	}
+	late := was.rec.Fired > 0
+	if !late && was.due.Before(e.Now()) {
+		late = true
+		e.Outcome(d.name, incident.DutyMissed)
+		e.Log(incident.System, "duty_missed", d.name+": done "+round(e.Now().Sub(was.due))+" late", 0)
+		g.count(e, d, "missed")
+	} else if !late {
+		e.Outcome(d.name, incident.DutyKept)
+		g.count(e, d, "met")
+	}
+	if !moved && is.rec.Outcome == "" {
+		rec := was.rec
+		rec.Name, rec.Base, rec.At, rec.Outcome = d.name, was.base, e.Now(), incident.DutyKept
+		if late {
+			rec.Outcome = incident.DutyMissed
+		}
+		e.Process().SetDuty(rec)
+	}
+}
+
+// count adds to the stored counter of an objective.
+func (g *Guide) count(e *incident.Edit, d *duty, result string) {
+	if d.objective != "" {
+		e.Count(d.objective + "_objective_" + result + "_total")
+	}
+}
+
+func round(d time.Duration) string {
+	return model.Duration(max(d.Round(time.Second), time.Second)).String()
+}
+
+// fire does what a duty that is due and not done brings. That it did is written
+// down with it, so that it happens once.
+func (g *Guide) fire(e *incident.Edit, d *duty, s *state) {
+	rec := s.rec
+	rec.Name, rec.Base = d.name, s.base
+	rec.Fired++
+	rec.FiredAt = e.Now()
+	if rec.Fired == 1 {
+		outcome := incident.DutyFired
+		if d.deadline {
+			outcome = incident.DutyMissed
+			g.count(e, d, "missed")
+		}
+		e.Outcome(d.name, outcome)
+	}
+	e.Process().SetDuty(rec)
+	text := cmp.Or(d.text, d.name)
+	action := "duty"
+	if d.do.Suggest {
+		action = "suggested"
+	}
+	notify := g.reachAll(d.do.Notify, e.Now())
+	if d.do.Webhook != "" {
+		notify = append(notify, d.do.Webhook)
+	}
+	detail := d.do.Detail
+	if detail == "full" {
+		detail = ""
+	}
+	for _, r := range notify {
+		e.CallIn(r, text, detail)
+	}
+	said := d.name + ": " + text
+	if len(d.do.Notify) > 0 && len(notify) == 0 {
+		said += fmt.Sprintf(" (there is nobody to tell: %v has no receiver)", d.do.Notify)
+	}
+	if len(notify) > 0 {
+		e.LogFor(incident.System, action, said, notify)
+	} else {
+		e.Log(incident.System, action, said, 0)
+	}
+	if r := d.do.Raise; r != (Raise{}) {
+		if r.Severity != "" {
+			e.RaiseSeverity(r.Severity, d.name)
+		}
+		if r.Level != "" {
+			e.RaiseLevel(r.Level, d.name)
+		}
+	}
+	if x := d.do.Escalate; x.To != "" {
+		if err := e.Escalate(incident.System, x.To, x.Reason, d.name); err != nil {
+			e.Log(incident.System, "duty", d.name+": "+err.Error(), 0)
+		}
+	}
+	if d.do.Call != "" {
+		e.StartCall(incident.System, d.do.Call, text)
+	}
+	if d.do.Unacknowledge && e.Incident.State == incident.Acknowledged {
+		if err := e.Unacknowledge(incident.System, d.name); err != nil {
+			e.Log(incident.System, "duty", d.name+": "+err.Error(), 0) // unreachable: it is acknowledged
+		}
+	}
+}
+
+// Due is when the process has to look at an incident again, zero if never.
+func (g *Guide) Due(i *incident.Incident, now time.Time) time.Time {
+	var next time.Time
+	l := look{view: g.view(i, now)}
+	for n := range g.duties {
+		if s := g.stand(&g.duties[n], &l); s.pending() {
+			next = earlier(next, s.due)
+		}
+	}
+	next = earlier(next, g.nextCall(l.p))
+	return earlier(next, nextReminder(l.p))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Base is what a duty of an incident counts from; ok is false if the incident has
+// no duty of that name now.
+func (g *Guide) Base(i *incident.Incident, name string, now time.Time) (base time.Time, ok bool) {
+	l := look{view: g.view(i, now)}
+	for n := range g.duties {
+		if d := &g.duties[n]; d.name == name {
+			s := g.stand(d, &l)
+			return s.base, !s.base.IsZero() && l.matches(d.match)
+		}
+	}
+	return time.Time{}, false
+}
+
+// Next is a duty of an incident as people see it.
+type Next struct {
+	Name, Text string
+	// Due is when, zero if it is not due any more.
+	Due time.Time
+	// Fired is how often it was due and not done.
+	Fired int
+	// Outcome is kept, missed or waived, empty while it is to be done; By did it at At.
+	Outcome, By string
+	At          time.Time
+	// Deadline: people have to do it by then; otherwise something happens by itself.
+	Deadline bool
+}
+
+// Duties are those of an incident that are to come, the next first, and then those
+// that are over.
+func (g *Guide) Duties(i *incident.Incident, now time.Time) []Next {
+	l := look{view: g.view(i, now)}
+	var ahead, over []Next
+	for n := range g.duties {
+		d := &g.duties[n]
+		s := g.stand(d, &l)
+		next := Next{Name: d.name, Text: cmp.Or(d.text, d.name), Fired: s.rec.Fired, Outcome: s.rec.Outcome, By: s.rec.By, At: s.rec.At, Deadline: d.deadline}
+		switch {
+		case s.pending():
+			next.Due = s.due
+			ahead = append(ahead, next)
+		case s.rec.Fired > 0 || s.rec.Outcome != "":
+			over = append(over, next)
+		}
+	}
+	slices.SortStableFunc(ahead, func(a, b Next) int { return a.Due.Compare(b.Due) })
+	return append(ahead, over...)
+}

@@ -1,0 +1,72 @@
+package process
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// events are what duties count from: the moment at which each happened last in the
+// current cycle, zero if it has not.
+var events = map[string]func(i *incident.Incident, p *incident.Process) time.Time{
+	"opened":       func(i *incident.Incident, _ *incident.Process) time.Time { return i.CycleOpenedAt },
+	"down":         func(i *incident.Incident, _ *incident.Process) time.Time { return i.WentDown() },
+	"acknowledged": func(i *incident.Incident, _ *incident.Process) time.Time { return i.AcknowledgedAt },
+	"resolved":     func(i *incident.Incident, _ *incident.Process) time.Time { return i.ResolvedAt },
+	"restored": func(i *incident.Incident, _ *incident.Process) time.Time {
+		at, _ := i.Restored()
+		return at
+	},
+	"closed": func(i *incident.Incident, _ *incident.Process) time.Time { return i.ClosedAt },
+	"reopened": func(i *incident.Incident, _ *incident.Process) time.Time {
+		if i.Reopens == 0 {
+			return time.Time{}
+		}
+		return i.CycleOpenedAt
+	},
+	"assessed": func(_ *incident.Incident, p *incident.Process) time.Time {
+		if p.Assessment == nil {
+			return time.Time{}
+		}
+		return p.Assessment.At
+	},
+	"updated": func(_ *incident.Incident, p *incident.Process) time.Time {
+		if u := p.LastUpdate(); u != nil {
+			return u.At
+		}
+		return time.Time{}
+	},
+	"drafted": func(_ *incident.Incident, p *incident.Process) time.Time {
+		for _, u := range p.Updates {
+			if u.Waits() {
+				return u.At
+			}
+		}
+		return time.Time{}
+	},
+	"escalated": func(_ *incident.Incident, p *incident.Process) time.Time {
+		if n := len(p.Handovers); n > 0 {
+			return p.Handovers[n-1].At
+		}
+		return time.Time{}
+	},
+	"accepted": func(_ *incident.Incident, p *incident.Process) time.Time {
+		if n := len(p.Handovers); n > 0 {
+			return p.Handovers[n-1].AcceptedAt
+		}
+		return time.Time{}
+	},
+	"contacted": func(_ *incident.Incident, p *incident.Process) time.Time {
+		if n := len(p.Contacts); n > 0 {
+			return p.Contacts[n-1].At
+		}
+		return time.Time{}
+	},
+	// next_contact lies ahead: it is when a customer was promised to hear from us.
+	"next_contact": func(_ *incident.Incident, p *incident.Process) time.Time { return p.NextContact },
+}
+
+// Events are the names of what duties count from.
+func Events() []string { return slices.Sorted(maps.Keys(events)) }

@@ -1,0 +1,88 @@
+package process
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// Gate says what has to be so before something is done with an incident.
+type Gate struct {
+	// Match are matchers on the incident; empty is every one.
+	Match []string `yaml:"match"`
+	// Before are actions: resolve, close, escalate.
+	Before []string `yaml:"before"`
+	// Need are conditions, all of which have to hold.
+	Need []string `yaml:"need"`
+}
+
+type gate struct {
+	match  labels.Matchers
+	before []string
+	need   []condition
+}
+
+// needs says in words what the usual conditions want.
+var needs = map[string]string{
+	"recovered":        "its alerts have to end",
+	"assessed":         "record the initial assessment",
+	"confirmed":        "a person or the customer has to confirm that the service is back",
+	"settled":          "remove the workaround, or link what is left to do",
+	"cause":            "say what caused it",
+	"solution":         "say what ended it",
+	"fix":              "say what the permanent fix is",
+	"follow_up":        "link the follow-up",
+	"lessons":          "say what was learnt",
+	"followed_up":      "tell everybody who was contacted that it is over",
+	"acknowledged":     "acknowledge it",
+	"updated":          "write a status update",
+	"incident_manager": "name an incident manager",
+}
+
+// Missing implements incident.Guide.
+func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []incident.Requirement {
+	var missing []incident.Requirement
+	l := look{view: g.view(i, now)}
+	add := func(name, text string) {
+		for _, m := range missing {
+			if m.Name == name {
+				return
+			}
+		}
+		missing = append(missing, incident.Requirement{Name: name, Text: text})
+	}
+	for n := range g.gates {
+		gate := &g.gates[n]
+		if !has(gate.before, action) || !l.matches(gate.match) {
+			continue
+		}
+		for _, c := range gate.need {
+			if !c.hold(l.view) {
+				add(c.text, cmp.Or(needs[c.text], "it needs "+c.text))
+			}
+		}
+	}
+	for n := range g.duties {
+		d := &g.duties[n]
+		if d.do.Require != action {
+			continue
+		}
+		// What was asked for stays asked for until somebody has done it.
+		if s := g.stand(d, &l); s.rec.Fired > 0 && !s.done {
+			add(d.name, cmp.Or(d.text, d.name))
+		}
+	}
+	return missing
+}
+
+func has(list []string, word string) bool {
+	for _, w := range list {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}

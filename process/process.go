@@ -1,0 +1,218 @@
+// Package process is the team's process as it is configured: which duties an
+// incident brings, by when, and what follows if they are not done; who is called;
+// what has to be there before an incident may be over. Decisions are pure: an
+// incident and the time go in, what to write into its edit comes out. Everything
+// that is later is a job in the store, armed by the commit that makes it necessary.
+package process
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/match"
+	"github.com/tocsin-gateway/tocsin/process/calendar"
+)
+
+// Config is the section process.
+type Config struct {
+	// Profile names the duties to begin with: one of Profiles. Duties of the same
+	// name in Duties replace those of the profile, everything else stands beside it.
+	Profile string `yaml:"profile"`
+	// Calendar says when people work, for delays in business days and hours.
+	Calendar calendar.Config `yaml:"calendar"`
+	// Contacts are people and functions, by the names that everything here uses.
+	Contacts []Contact `yaml:"contacts"`
+	// Chains are calling chains.
+	Chains []Chain `yaml:"chains"`
+	// Tiers are the support levels, the first of which has each new incident.
+	Tiers []Tier `yaml:"tiers"`
+	// Customers are those that incidents affect.
+	Customers []Customer `yaml:"customers"`
+	Duties    []Duty     `yaml:"duties"`
+	// Gates say what has to be done before an incident may be over.
+	Gates []Gate `yaml:"gates"`
+	// Communication says who gets status updates.
+	Communication []Plan `yaml:"communication"`
+}
+
+// Contact is a person, or a function such as account management.
+type Contact struct {
+	Name string `yaml:"name"`
+	// Receiver is the one of the section receivers that reaches them.
+	Receiver string `yaml:"receiver"`
+	// Area is what they are responsible for, and Note how else they are reached.
+	Area string `yaml:"area"`
+	Note string `yaml:"note"`
+}
+
+// Chain calls one after the other until somebody confirms.
+type Chain struct {
+	Name string `yaml:"name"`
+	// Call are contacts and rotas, in order.
+	Call []string `yaml:"call"`
+	// Wait is how long each has to answer; default 5m.
+	Wait string `yaml:"wait"`
+	// Rounds is how often the whole list is called; default 3.
+	Rounds int `yaml:"rounds"`
+}
+
+// Tier is a support level.
+type Tier struct {
+	Name string `yaml:"name"`
+	// Contacts hear of an incident that is escalated to it.
+	Contacts []string `yaml:"contacts"`
+}
+
+// Customer is somebody whose services we run.
+type Customer struct {
+	Name string `yaml:"name"`
+	// Contact gets what is said to the customer.
+	Contact string `yaml:"contact"`
+	// Instructions is the URL of what to know on call.
+	Instructions string `yaml:"instructions"`
+}
+
+// Plan says who gets the status updates of some incidents, and who signs them.
+type Plan struct {
+	// Match are matchers on the incident; empty is every one.
+	Match []string `yaml:"match"`
+	// Audience are contacts and rotas.
+	Audience []string `yaml:"audience"`
+	// Detail is how much they are told: full, summary (the default) or public.
+	Detail string `yaml:"detail"`
+	// Signature: somebody else than the author has to sign an update.
+	Signature bool `yaml:"signature"`
+	// Every is how often they are to get one, for people to read; duties see to it.
+	Every string `yaml:"every"`
+}
+
+// Rota knows who is on call.
+type Rota interface {
+	// At are the people on call at a time, by the names of contacts, the first in
+	// charge first.
+	At(t time.Time) []string
+}
+
+// Options are what the rest of the configuration says that a process depends on.
+type Options struct {
+	// Receivers are the names of the section receivers.
+	Receivers []string
+	// Severities, worst first.
+	Severities incident.Scale
+	// Objectives are those of each priority.
+	Objectives map[string]incident.Objectives
+	// Rotas are the sources of who is on call, by name.
+	Rotas map[string]Rota
+}
+
+// Guide is a process at work. It implements incident.Guide. Nobody changes it.
+type Guide struct {
+	calendar   *calendar.Calendar
+	contacts   map[string]Contact
+	receivers  map[string]bool
+	rotas      map[string]Rota
+	chains     map[string]chain
+	tiers      []Tier
+	duties     []duty
+	gates      []gate
+	plans      []plan
+	severities incident.Scale
+	objectives map[string]incident.Objectives
+}
+
+type plan struct {
+	Plan
+	match labels.Matchers
+}
+
+// New compiles the section. The error says all that Problems finds.
+func New(c Config, o Options) (*Guide, error) {
+	g, problems := compile(c, o)
+	if len(problems) > 0 {
+		return nil, problemsError(problems)
+	}
+	return g, nil
+}
+
+// Names are those of the duties, which metrics name.
+func (g *Guide) Names() []string {
+	names := make([]string, len(g.duties))
+	for n := range g.duties {
+		names[n] = g.duties[n].name
+	}
+	return names
+}
+
+// reach are the receivers of a contact or a rota; empty if nobody is there.
+func (g *Guide) reach(name string, now time.Time) []string {
+	if r, ok := g.rotas[name]; ok {
+		var out []string
+		for _, who := range r.At(now) {
+			out = append(out, g.reach(who, now)...)
+		}
+		return out
+	}
+	if c, ok := g.contacts[name]; ok {
+		if c.Receiver == "" {
+			return nil
+		}
+		return []string{c.Receiver}
+	}
+	if g.receivers[name] {
+		return []string{name}
+	}
+	return nil
+}
+
+// reachAll are the receivers of several, each once.
+func (g *Guide) reachAll(list []string, now time.Time) []string {
+	var out []string
+	for _, name := range list {
+		for _, r := range g.reach(name, now) {
+			if !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// Tier implements incident.Guide.
+func (g *Guide) Tier(name string, now time.Time) (receivers []string, ok bool) {
+	for _, t := range g.tiers {
+		if t.Name == name {
+			return g.reachAll(t.Contacts, now), true
+		}
+	}
+	return nil, len(g.tiers) == 0
+}
+
+// Audience implements incident.Guide.
+func (g *Guide) Audience(i *incident.Incident, u *incident.Update) (called []incident.Called, sign bool) {
+	of := match.Of(i)
+	for n := range g.plans {
+		p := &g.plans[n]
+		if !of.All(p.match) {
+			continue
+		}
+		sign = sign || p.Signature
+		detail := cmp.Or(p.Detail, incident.DetailSummary)
+		if detail == "full" {
+			detail = ""
+		}
+		for _, r := range g.reachAll(p.Audience, u.At) {
+			called = append(called, incident.Called{Receiver: r, Why: "status updates", Detail: detail})
+		}
+	}
+	return called, sign
+}
+
+// Contacts are the configured ones, by name.
+func (g *Guide) Contacts() []Contact {
+	return slices.SortedFunc(maps.Values(g.contacts), func(a, b Contact) int { return cmp.Compare(a.Name, b.Name) })
+}
