@@ -45,6 +45,15 @@ type waiting struct {
 	told     *told
 }
 
+// listing is what a digest lists.
+type listing struct {
+	list []waiting
+	// rest is how many are left for the next one; unread says that this is because
+	// there was no time to read them.
+	rest   int
+	unread bool
+}
+
 // digest does the job of a target's digest: it tells of all that waits, and
 // ends the storm when nothing does.
 func (w *Worker) digest(ctx context.Context, s *Settings, in *Integration, l store.Lease) error {
@@ -65,14 +74,14 @@ func (w *Worker) digest(ctx context.Context, s *Settings, in *Integration, l sto
 	if err != nil {
 		return err
 	}
-	list, rest, err := w.digestOf(read, s, in, all, now)
+	next, err := w.digestOf(read, s, in, all, now)
 	if err != nil {
 		return err
 	}
-	if len(list) == 0 {
+	if len(next.list) == 0 {
 		return w.calm(ctx, l)
 	}
-	return w.sendDigest(ctx, s, in, l, list, digestMessage(s, in, st, list, rest, now))
+	return w.sendDigest(ctx, s, in, l, next.list, digestMessage(s, in, st, next, now))
 }
 
 // calm ends a storm. What came in this moment is looked at again by its own job.
@@ -125,22 +134,33 @@ func (w *Worker) pending(ctx context.Context, target string) (list []pending, er
 	return list, nil
 }
 
-// digestOf reads the incidents that the next digest lists, and says how many are
-// left for the one after it.
-func (w *Worker) digestOf(ctx context.Context, s *Settings, in *Integration, all []pending, now time.Time) (list []waiting, rest int, err error) {
+// digestOf reads the incidents that the next digest lists. They are read one by
+// one: for each there is something to decide and perhaps to write. If the time is
+// over, what was read is told, since that is the most urgent; but never nothing,
+// which would end the storm.
+func (w *Worker) digestOf(ctx context.Context, s *Settings, in *Integration, all []pending, now time.Time) (listing, error) {
+	var out listing
 	for n, p := range all {
-		if len(list) == in.Storm.lines() {
-			return list, len(all) - n, nil
+		if len(out.list) == in.Storm.lines() {
+			out.rest = len(all) - n
+			return out, nil
 		}
-		one, err := w.waiting(ctx, s, in, p, now)
-		if err != nil {
-			return nil, 0, err
+		one, err := (*waiting)(nil), ctx.Err() // a store may be slow and not look at it
+		if err == nil {
+			one, err = w.waiting(ctx, s, in, p, now)
 		}
-		if one != nil {
-			list = append(list, *one)
+		switch {
+		case err == nil && one != nil:
+			out.list = append(out.list, *one)
+		case err == nil:
+		case len(out.list) > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded): // not if we are being stopped
+			out.rest, out.unread = len(all)-n, true
+			return out, nil
+		default:
+			return listing{}, err
 		}
 	}
-	return list, 0, nil
+	return out, nil
 }
 
 // waiting reads one incident. It is nil if that waits no more: because it is
@@ -182,13 +202,17 @@ func (w *Worker) waiting(ctx context.Context, s *Settings, in *Integration, p pe
 }
 
 // digestMessage makes the message. Its key is the same until it has been sent.
-func digestMessage(s *Settings, in *Integration, st *stormState, list []waiting, rest int, now time.Time) *Message {
-	m := &Message{Event: Digested, Receiver: in.Receiver, RouteLabels: map[string]string{}, DigestMore: rest, SentAt: now}
+func digestMessage(s *Settings, in *Integration, st *stormState, next listing, now time.Time) *Message {
+	list := next.list
+	m := &Message{Event: Digested, Receiver: in.Receiver, RouteLabels: map[string]string{}, DigestMore: next.rest, DigestUnread: next.unread, SentAt: now}
 	sum := sha256.Sum256([]byte(in.Target()))
 	worst := list[0].incident
-	i := &incident.Incident{ID: incident.NewID(st.Digest, [16]byte(sum[:16]), 0, 0), Title: fmt.Sprintf("%d incidents in a storm of messages", len(list)+rest),
+	i := &incident.Incident{ID: incident.NewID(st.Digest, [16]byte(sum[:16]), 0, 0), Title: fmt.Sprintf("%d incidents in a storm of messages", len(list)+next.rest),
 		State: incident.Open, Phase: incident.Investigating, Severity: worst.Severity, Priority: worst.Priority, Impact: worst.Impact, Urgency: worst.Urgency, Level: worst.Level,
 		CycleSeverity: worst.Severity, OpenedAt: st.Since, CycleOpenedAt: st.Since, Labels: map[string]string{"alertname": "Storm"}, Roles: map[string]string{}, Firing: map[string]int{}}
+	if next.unread { // in the title, which every target shows
+		i.Title += fmt.Sprintf(", %d of which could not be read in time", next.rest)
+	}
 	i.Reference = "DIGEST-" + strings.ToUpper(i.ID.String()[:13])
 	for n := range list {
 		one := list[n].incident
@@ -253,7 +277,10 @@ func (m *Message) digestPlain() string {
 		}
 		b.WriteByte('\n')
 	}
-	if m.DigestMore > 0 {
+	switch {
+	case m.DigestUnread:
+		fmt.Fprintf(&b, "- and %d more, which could not be read in time; the next digest lists them\n", m.DigestMore)
+	case m.DigestMore > 0:
 		fmt.Fprintf(&b, "- and %d more, which the next digest lists\n", m.DigestMore)
 	}
 	return b.String()
@@ -278,7 +305,7 @@ func (w *Worker) sendDigest(ctx context.Context, s *Settings, in *Integration, l
 		return w.digestFailed(ctx, s, in, l, list, m, asError(err))
 	}
 	w.metrics.sent(in, max(m.SentAt.Sub(l.Due), 0)+took)
-	w.log.InfoContext(ctx, "notified", "target", l.Target, "event", string(m.Event), "incidents", len(list), "left", m.DigestMore, "took", took)
+	w.log.InfoContext(ctx, "notified", "target", l.Target, "event", string(m.Event), "incidents", len(list), "left", m.DigestMore, "unread", m.DigestUnread, "took", took)
 	a := Attempt{At: m.SentAt, Event: Digested, Result: "sent", Took: took.Seconds()}
 	for n := range list {
 		err := w.listed(ctx, in, &list[n], func(t *told, i *incident.Incident) {

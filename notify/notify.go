@@ -60,11 +60,13 @@ type Message struct {
 	// Memory is what the sender returned last for this incident; nil at first.
 	Memory Memory
 	// Digest lists the incidents of a digest, the most urgent first. DigestMore is
-	// how many wait for the next one. The incident and the alerts of such a message
+	// how many wait for the next one; DigestUnread says that they do because the store
+	// did not let us read them in time. The incident and the alerts of such a message
 	// stand for the whole list, one alert for each line, so that what knows nothing
 	// of digests shows it too.
-	Digest     []DigestLine
-	DigestMore int
+	Digest       []DigestLine
+	DigestMore   int
+	DigestUnread bool
 	// SentAt is the moment it is told.
 	SentAt time.Time
 	// failed are the templates that failed while it was written.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,39 @@ type brittle struct {
 	store.Store
 	mu   sync.Mutex
 	fail func(incident.Document) error
+	read func(context.Context) error
+}
+
+// Incident does what read says before it reads.
+func (b *brittle) Incident(ctx context.Context, name string) (*incident.Incident, error) {
+	b.mu.Lock()
+	read := b.read
+	b.mu.Unlock()
+	if read != nil {
+		if err := read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return b.Store.Incident(ctx, name)
+}
+
+// reads says what happens before an incident is read.
+func (b *brittle) reads(read func(context.Context) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.read = read
+}
+
+// hangs lets n incidents be read, and none after them.
+func hangs(n int64) func(context.Context) error {
+	var reads atomic.Int64
+	return func(ctx context.Context) error {
+		if reads.Add(1) <= n {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
 }
 
 func (b *brittle) PutDocument(ctx context.Context, d incident.Document) (uint64, error) {
@@ -70,6 +104,9 @@ type heard struct {
 	reference string
 	lines     []notify.DigestLine
 	more      int
+	unread    bool
+	title     string
+	plain     string
 }
 
 // chat is a target that shows each message, also one that comes twice.
@@ -85,7 +122,7 @@ func (c *chat) Send(_ context.Context, m *notify.Message) (notify.Memory, error)
 	if c.err != nil {
 		return nil, c.err
 	}
-	c.list = append(c.list, heard{time.Now(), m.Event, m.Key(), m.Incident.Reference, m.Digest, m.DigestMore})
+	c.list = append(c.list, heard{time.Now(), m.Event, m.Key(), m.Incident.Reference, m.Digest, m.DigestMore, m.DigestUnread, m.Incident.Title, m.Plain()})
 	return nil, nil
 }
 
@@ -405,6 +442,99 @@ func TestTheMostUrgentFirst(t *testing.T) {
 		}
 		g.idle("after three digests")
 	})
+}
+
+// TestADigestOfASlowStore lists what could be read, the most urgent, and the next
+// one the others.
+func TestADigestOfASlowStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		read func(context.Context) error
+		want int
+	}{
+		"it hangs after four": {hangs(4), 4},
+		"it takes 800 ms for each and does not look at the context": {func(context.Context) error {
+			time.Sleep(800 * time.Millisecond)
+			return nil
+		}, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
+				defer g.run()()
+				g.send(alert.Firing, "A", "warning", 1000)
+				time.Sleep(2 * time.Second)
+				told := g.chat.take()
+				g.send(alert.Firing, "A", "warning", upTo(9)...)
+				g.send(alert.Firing, "A", "critical", 10, 11)
+				all := g.references()
+				time.Sleep(time.Minute)
+				g.store.reads(c.read)
+				time.Sleep(4*time.Minute + 10*time.Second)
+				g.store.reads(nil)
+				first := g.chat.take()
+				if len(first) != 1 || len(first[0].lines) != c.want || first[0].more != 11-c.want || !first[0].unread {
+					t.Fatalf("got %+v, want a digest of %d incidents that says that %d could not be read", first, c.want, 11-c.want)
+				}
+				if title := fmt.Sprintf("11 incidents in a storm of messages, %d of which could not be read in time", 11-c.want); first[0].title != title {
+					t.Errorf("title: got %q, want %q", first[0].title, title)
+				}
+				if line := fmt.Sprintf("- and %d more, which could not be read in time; the next digest lists them\n", 11-c.want); !strings.HasSuffix(first[0].plain, line) {
+					t.Errorf("got\n%s\nwant at its end %q", first[0].plain, line)
+				}
+				for n, line := range first[0].lines {
+					if (line.Severity == "critical") != (n < 2) {
+						t.Errorf("line %d: got %+v; want the two that are critical first", n, line)
+					}
+				}
+				time.Sleep(10 * time.Minute)
+				rest := g.chat.take()
+				if len(rest) != 1 || rest[0].event != notify.Digested || rest[0].more != 0 || rest[0].unread {
+					t.Errorf("then: got %+v, want a digest of the others", rest)
+				}
+				g.once("in all", slices.Concat(told, first, rest), all)
+				g.bounded(slices.Concat(told, first, rest))
+				g.idle("at the end")
+			})
+		})
+	}
+}
+
+// TestADigestThatCannotBeRead is not an empty one, which would end the storm, and
+// one that is stopped while it reads tells of nothing.
+func TestADigestThatCannotBeRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		read  int64
+		after time.Duration // from when the digest is due to the stop
+	}{
+		"in time":            {0, 20 * time.Second},
+		"before it is ended": {4, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
+				stop := g.run()
+				g.send(alert.Firing, "A", "warning", upTo(10)...)
+				time.Sleep(time.Minute)
+				told := g.chat.take()
+				g.store.reads(hangs(c.read))
+				time.Sleep(4*time.Minute + c.after)
+				stop()
+				g.store.reads(nil)
+				if got := g.chat.take(); len(got) != 0 {
+					t.Fatalf("got %+v, want nothing", got)
+				}
+				defer g.run()()
+				time.Sleep(2 * time.Minute)
+				got := g.chat.take()
+				if len(got) != 1 || len(got[0].lines) != 9 || got[0].unread {
+					t.Errorf("when it can be read: got %+v, want a digest of nine", got)
+				}
+				g.once("in all", slices.Concat(told, got), g.references())
+				time.Sleep(10 * time.Minute)
+				g.idle("at the end")
+			})
+		})
+	}
 }
 
 // TestTwoGatewaysAndARestart: there is one digest all the same.
