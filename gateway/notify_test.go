@@ -280,6 +280,55 @@ func TestWorseIsToldAtOnceAndToMore(t *testing.T) {
 	})
 }
 
+// TestOrderOfAlerts: of a message those that fire come first, then the worst in
+// the configured sense, then the oldest, also where more fire than it shows.
+func TestOrderOfAlerts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, "classify: {severities: [red, amber, green], default_severity: amber}\n"+oneDesk)
+		defer o.stop()
+		const ops = "ops/webhook[0]"
+		send := func(host, severity string, started time.Duration, ended bool) {
+			end := ""
+			if ended {
+				end = fmt.Sprintf(`,"endsAt":%q`, time.Now().UTC().Format(time.RFC3339Nano))
+			}
+			o.do("POST", "/api/v2/alerts", fmt.Sprintf(`[{"labels":{"alertname":"Disk","host":%q,"severity":%q},"startsAt":%q%s}]`,
+				host, severity, o.start.Add(started).UTC().Format(time.RFC3339Nano), end))
+		}
+		shown := func(n int) (hosts []string) {
+			t.Helper()
+			d := o.desks[ops]
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if len(d.got) == 0 {
+				t.Fatal("nothing was heard")
+			}
+			for _, a := range d.got[len(d.got)-1].Alerts[:n] {
+				hosts = append(hosts, a.Host())
+			}
+			return hosts
+		}
+		send("green", "green", -time.Hour, false)
+		send("amber, young", "amber", -time.Minute, false)
+		send("red, over", "red", -time.Hour, false)
+		send("amber, old", "amber", -10*time.Minute, false)
+		send("red", "red", 0, false)
+		send("red, over", "red", -time.Hour, true)
+		o.at(time.Minute)
+		if got, want := shown(5), []string{"red", "amber, old", "amber, young", "green", "red, over"}; !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		for n := range 2 * notify.AlertsShown {
+			send(fmt.Sprint("more ", n), "green", 0, false)
+		}
+		send("red, last", "red", time.Minute, false)
+		o.at(10 * time.Minute)
+		if got, want := shown(5), []string{"red", "red, last", "amber, old", "amber, young", "green"}; !slices.Equal(got, want) {
+			t.Errorf("of many: got %q, want %q", got, want)
+		}
+	})
+}
+
 // TestReceiverDownForAnHour: it recovers by itself, and hears how things are now,
 // once, and not what it missed.
 func TestReceiverDownForAnHour(t *testing.T) {

@@ -129,6 +129,7 @@ func (t *told) settings(c *config.Config, m notify.Muter, links func(*incident.I
 	return &notify.Settings{
 		Integrations: t.integrations, Links: links, Mute: m, Fallback: c.Notify.Fallback,
 		FallbackAfter: time.Duration(c.Notify.FallbackAfter), GiveUpAfter: time.Duration(c.Notify.GiveUpAfter),
+		Severities: c.Classify.Severities,
 		Timing: func(i *incident.Incident, receiver string) notify.Timing {
 			timing := t.timing(i, receiver)
 			timing.RepeatAcknowledged = c.Notify.RepeatAcknowledged

@@ -1,6 +1,9 @@
 package incident
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // The words of impact and urgency.
 const (
@@ -37,6 +40,9 @@ type Scale []string
 
 // Worse reports whether a is worse than b. Unknown words, and none, are the least.
 func (s Scale) Worse(a, b string) bool { return s.rank(a) < s.rank(b) }
+
+// Compare is negative if a is worse than b, and 0 if they are equally bad.
+func (s Scale) Compare(a, b string) int { return cmp.Compare(s.rank(a), s.rank(b)) }
 
 func (s Scale) rank(severity string) int {
 	if i := slices.Index(s, severity); i >= 0 {

@@ -44,7 +44,8 @@ type Message struct {
 	// target knows, until it has heard of the end of that.
 	Incident *incident.Incident
 	// Alerts are those that fire, then those that ended since the target last heard
-	// of it; no more than AlertsShown.
+	// of it; of each the most severe first, and of those the oldest. There are no more
+	// than AlertsShown, and none but a digest's are in another order.
 	Alerts []Alert
 	// More is how many alerts are left out.
 	More int

@@ -56,6 +56,8 @@ type Settings struct {
 	FallbackAfter time.Duration
 	// GiveUpAfter is how long a message is tried.
 	GiveUpAfter time.Duration
+	// Severities, worst first, are the order of the alerts in a message.
+	Severities incident.Scale
 }
 
 const (
@@ -370,42 +372,10 @@ func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *i
 	if t.fresh() {
 		since = i.CycleOpenedAt
 	}
-	if err := w.alerts(ctx, m, since); err != nil {
+	if err := w.alerts(ctx, s.Severities, m, since); err != nil {
 		return nil, err
 	}
 	return m, nil
-}
-
-// alertsRead bounds how many alerts are looked at for those that are shown.
-const alertsRead = 1000
-
-// alerts fills in those that fire, then those that ended.
-func (w *Worker) alerts(ctx context.Context, m *Message, since time.Time) error {
-	records, _, err := w.store.Alerts(ctx, m.Incident.ID, "", alertsRead)
-	if err != nil {
-		return err
-	}
-	var ended []Alert
-	for n := range records {
-		r := &records[n]
-		if r.Content == nil {
-			continue
-		}
-		a := Alert{Alert: r.Content, Fingerprint: r.Entry.Fingerprint, Firing: r.Entry.Firing, Severity: r.Entry.Severity, StartsAt: r.Entry.Start}
-		if a.Firing {
-			m.Alerts = append(m.Alerts, a)
-		} else if a.EndsAt = r.Entry.End; !r.Entry.EndSeen.Before(since) || m.Resolved() && !r.Entry.EndSeen.Before(m.Incident.CycleOpenedAt) {
-			ended = append(ended, a)
-		}
-	}
-	m.Alerts = append(m.Alerts, ended...)
-	if over := len(m.Alerts) - AlertsShown; over > 0 {
-		m.Alerts, m.More = m.Alerts[:AlertsShown], over
-	}
-	if unread := m.Incident.Alerts.Total - len(records); unread > 0 && len(records) == alertsRead {
-		m.More += unread
-	}
-	return nil
 }
 
 // send tells the target and records what became of it. That is recorded even if
