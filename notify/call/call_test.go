@@ -163,10 +163,10 @@ func TestGarbage(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	targettest.HTTPFailures(t, func(t *testing.T) (*targettest.Server, notify.Sender) {
+	targettest.CheckFailures(t, func(t *testing.T) targettest.Trial {
 		server := targettest.NewTwilio(t)
-		return &server.Server, sender(t, server, nil)
-	}, "twilio-token")
+		return targettest.Trial{Server: &server.Server, Sender: sender(t, server, nil), AnyAnswer: true, Secrets: []string{"twilio-token"}}
+	})
 }
 
 func TestProblems(t *testing.T) {

@@ -115,10 +115,10 @@ func TestHostileTexts(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	targettest.HTTPFailures(t, func(t *testing.T) (*targettest.Server, notify.Sender) {
+	targettest.CheckFailures(t, func(t *testing.T) targettest.Trial {
 		server := targettest.NewGeneric(t)
-		return &server.Server, sender(t, server, nil)
-	}, "generic-token")
+		return targettest.Trial{Server: &server.Server, Sender: sender(t, server, nil), AnyAnswer: true, Secrets: []string{"generic-token"}}
+	})
 }
 
 func TestProblems(t *testing.T) {

@@ -116,10 +116,14 @@ func TestTextsAndHostility(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	targettest.HTTPFailures(t, func(t *testing.T) (*targettest.Server, notify.Sender) {
+	targettest.CheckFailures(t, func(t *testing.T) targettest.Trial {
 		server := targettest.NewRootly(t)
-		return &server.Server, sender(t, server, nil)
-	}, "rootly-api-key")
+		return targettest.Trial{Server: &server.Server, Sender: sender(t, server, nil), Secrets: []string{"rootly-api-key"}, Told: func(t *testing.T) {
+			if got := server.Alerts(); len(got) != 1 || got[0].Resolution != "" {
+				t.Errorf("got %+v, want one that is open", got)
+			}
+		}}
+	})
 	for _, garbage := range []string{"", "<html>", "{}", "null"} {
 		server := targettest.NewRootly(t)
 		server.Fail(targettest.Failure{Status: 201, Body: garbage})

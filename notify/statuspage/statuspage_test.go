@@ -163,10 +163,14 @@ func TestNothingOfAnAlertIsPublic(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	targettest.HTTPFailures(t, func(t *testing.T) (*targettest.Server, notify.Sender) {
+	targettest.CheckFailures(t, func(t *testing.T) targettest.Trial {
 		server := targettest.NewStatuspage(t)
-		return &server.Server, sender(t, server, nil)
-	}, "page-api-key")
+		return targettest.Trial{Server: &server.Server, Sender: sender(t, server, nil), Secrets: []string{"page-api-key"}, Told: func(t *testing.T) {
+			if got := server.Incidents(); len(got) != 1 || got[0].Status != "investigating" {
+				t.Errorf("got %+v, want one that is investigated", got)
+			}
+		}}
+	})
 	var e *notify.Error
 	server := targettest.NewStatuspage(t)
 	server.Fail(targettest.Failure{Status: 420})

@@ -1,6 +1,8 @@
 package targettest
 
 import (
+	"net/url"
+	"testing"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -10,6 +12,16 @@ import (
 
 // SentAt is when the messages of Message are sent.
 var SentAt = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
+
+// TemplateSet is Alertmanager's own templates, at https://tocsin.example.com.
+func TemplateSet(t testing.TB) *notify.Templates {
+	t.Helper()
+	set, err := notify.NewTemplates(nil, &url.URL{Scheme: "https", Host: "tocsin.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
 
 // Message is a message about an incident of two alerts, as it would be at the event.
 func Message(e notify.Event) *notify.Message {

@@ -79,10 +79,10 @@ func TestRetry(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
-	targettest.HTTPFailures(t, func(t *testing.T) (*targettest.Server, notify.Sender) {
+	targettest.CheckFailures(t, func(t *testing.T) targettest.Trial {
 		server := targettest.NewThreema(t)
-		return &server.Server, sender(t, server, nil)
-	}, "threema-secret")
+		return targettest.Trial{Server: &server.Server, Sender: sender(t, server, nil), AnyAnswer: true, Secrets: []string{"threema-secret"}}
+	})
 }
 
 func TestTexts(t *testing.T) {
