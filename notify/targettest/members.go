@@ -154,3 +154,8 @@ func answerJSON(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the client may have gone
 }
+
+// textOf, listOf and objectOf are empty for what is something else.
+func textOf(v any) string           { s, _ := v.(string); return s }
+func listOf(v any) []any            { l, _ := v.([]any); return l }
+func objectOf(v any) map[string]any { o, _ := v.(map[string]any); return o }
