@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -36,6 +37,11 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Permanent is the error for a message that will never be taken.
+func Permanent(format string, args ...any) *Error {
+	return &Error{Reason: ReasonClient, Permanent: true, Err: fmt.Errorf(format, args...)}
+}
 
 // asError makes an *Error of what a sender returned.
 func asError(err error) *Error {

@@ -1,20 +1,17 @@
-// Package block holds what the receiver blocks of our own have in common: the
-// settings that every one of them has, secrets that may be in files, and the
-// check of what somebody wrote.
+// Package block holds what the receiver blocks of our own, which Alertmanager's file
+// does not know, have in common: the settings that every one of them has, the check
+// of what somebody wrote, and that each of several recipients is told once. What is
+// said to them is not its subject; wire and the senders see to that.
 package block
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"strings"
 
 	commoncfg "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
-	"github.com/tocsin-gateway/tocsin/notify"
 )
 
 // Common are the settings that each of our own blocks has, beside its own.
@@ -34,65 +31,6 @@ func Or(set *bool, otherwise bool) bool {
 		return otherwise
 	}
 	return *set
-}
-
-const (
-	// secretLimit is the largest file that is read as a secret, in bytes.
-	secretLimit = 64 << 10
-	// secretShortest is the shortest text that Scrub hides, in bytes.
-	secretShortest = 4
-)
-
-// Secret returns a value, or what its file holds now: it may have been rotated.
-// The error, which does not name the value, is for a later attempt.
-func Secret(value secret.String, file string) (string, error) {
-	if file == "" {
-		return value.Reveal(), nil
-	}
-	return File(file)
-}
-
-// File returns what a file with a secret holds now, without the space around it.
-func File(name string) (string, error) {
-	content, err := os.ReadFile(name)
-	text := strings.TrimSpace(string(content))
-	switch {
-	case err != nil:
-	case len(content) > secretLimit:
-		err = fmt.Errorf("%s: is too large for a secret", name)
-	case text == "":
-		err = fmt.Errorf("%s: is empty", name)
-	}
-	if err != nil {
-		// Somebody may mend the file meanwhile.
-		return "", &notify.Error{Reason: notify.ReasonAuth, Err: err}
-	}
-	return text, nil
-}
-
-// Scrub hides secrets in what an error says. They may be longer than what one
-// attempt knows, as files change, so it is done for each. What is too short to be
-// one is left.
-func Scrub(err error, secrets ...string) error {
-	var e *notify.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	text := e.Err.Error()
-	for _, s := range secrets {
-		if len(s) >= secretShortest {
-			text = strings.ReplaceAll(text, s, "<secret>")
-			text = strings.ReplaceAll(text, url.QueryEscape(s), "<secret>")
-		}
-	}
-	hidden := *e
-	hidden.Err = errors.New(text)
-	return &hidden
-}
-
-// Permanent is the error for a message that will never be taken.
-func Permanent(format string, args ...any) *notify.Error {
-	return &notify.Error{Reason: notify.ReasonClient, Permanent: true, Err: fmt.Errorf(format, args...)}
 }
 
 // Mistakes are the fields that are wrong, with what to write instead.

@@ -2,15 +2,12 @@ package block_test
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/tocsin-gateway/tocsin/config/secret"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/block"
 	"github.com/tocsin-gateway/tocsin/notify/call"
@@ -54,36 +51,6 @@ func check(t *testing.T, name string, c interface{ Problems() map[string]string 
 	out, err := yaml.Marshal(c)
 	if err != nil || strings.Contains(string(out), "hunter2") || strings.Contains(string(out), "MfKQ9r8") {
 		t.Errorf("%s shows its secrets: %v\n%s", name, err, out)
-	}
-}
-
-func TestSecret(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "secret")
-	var e *notify.Error
-	if _, err := block.Secret(secret.String{}, file); !errors.As(err, &e) || e.Permanent {
-		t.Errorf("no file: got %v, want an error for a later attempt", err)
-	}
-	for content, want := range map[string]string{"one\n": "one", " two ": "two", "\n": "", strings.Repeat("x", 100_000): ""} {
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := block.Secret(secret.New("other"), file); got != want || (err == nil) != (want != "") {
-			t.Errorf("%.10q: got %q, %v", content, got, err)
-		}
-	}
-	if got, err := block.Secret(secret.New("value"), ""); got != "value" || err != nil {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
-func TestScrub(t *testing.T) {
-	in := &notify.Error{Reason: notify.ReasonServer, RetryAfter: time.Minute, Err: errors.New("a b/c&d e b%2Fc%26d")}
-	var e *notify.Error
-	if out := block.Scrub(in, "b/c&d", ""); !errors.As(out, &e) || e.Error() != "a <secret> e <secret>" || e.RetryAfter != time.Minute || e.Reason != notify.ReasonServer {
-		t.Errorf("got %#v", out)
-	}
-	if block.Scrub(nil, "x") != nil {
-		t.Error("an error was made of nothing")
 	}
 }
 

@@ -150,14 +150,14 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	if s.config.Mode != ModeSMS && !rings(m) {
 		return nil, nil
 	}
-	token, err := block.Secret(s.config.AuthToken, s.config.AuthTokenFile)
+	token, err := outgoing.ReadSecret(s.config.AuthToken.Reveal(), s.config.AuthTokenFile)
 	if err != nil {
 		return nil, err
 	}
 	text := s.text(m)
 	return block.Each(m, s.config.To, func(to string) (notify.Memory, error) {
 		id, err := s.call(ctx, m, to, text, token)
-		return notify.Memory{memoryCall + to: id}, block.Scrub(err, token)
+		return notify.Memory{memoryCall + to: id}, outgoing.Scrub(err, token)
 	})
 }
 

@@ -38,7 +38,7 @@ func New(c *amconfig.EmailConfig, t *notify.Templates, dial outgoing.DialFunc) (
 	s := &Sender{config: c, templates: t, dial: dial}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		if !headerName.MatchString(name) {
-			return nil, block.Permanent("notify: email: %q cannot be the name of a header", name)
+			return nil, notify.Permanent("notify: email: %q cannot be the name of a header", name)
 		}
 		if name = textproto.CanonicalMIMEHeaderKey(name); name != "Subject" && !slices.Contains(ours, name) {
 			s.names = append(s.names, name)

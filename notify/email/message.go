@@ -17,7 +17,6 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/tocsin-gateway/tocsin/notify"
-	"github.com/tocsin-gateway/tocsin/notify/block"
 )
 
 const (
@@ -44,16 +43,16 @@ func (s *Sender) write(m *notify.Message) (*envelope, error) {
 	texts := s.templates.Texts(m, nil)
 	from, err := mail.ParseAddress(texts.Text("from", s.config.From, ""))
 	if err != nil {
-		return nil, block.Permanent("from is not an address, once it is rendered")
+		return nil, notify.Permanent("from is not an address, once it is rendered")
 	}
 	to, err := mail.ParseAddressList(line(texts.Text("to", s.config.To, "")))
 	if err != nil {
 		// There is nowhere else to send it to.
-		return nil, block.Permanent("to is not a list of addresses, once it is rendered")
+		return nil, notify.Permanent("to is not a list of addresses, once it is rendered")
 	}
 	e := &envelope{}
 	if e.from, err = ascii(from.Address); err != nil {
-		return nil, block.Permanent("from: %w", err)
+		return nil, notify.Permanent("from: %w", err)
 	}
 	from.Address = e.from
 	var named []string
@@ -68,7 +67,7 @@ func (s *Sender) write(m *notify.Message) (*envelope, error) {
 		}
 	}
 	if n := len(e.to); n == 0 || n > recipientsMost {
-		return nil, block.Permanent("to has %d addresses that mail can go to; there have to be 1 to %d", n, recipientsMost)
+		return nil, notify.Permanent("to has %d addresses that mail can go to; there have to be 1 to %d", n, recipientsMost)
 	}
 	domain := e.from[strings.LastIndexByte(e.from, '@')+1:]
 	e.id = "<tocsin-" + m.MessageID() + "@" + domain + ">"

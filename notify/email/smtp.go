@@ -17,6 +17,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/block"
+	"github.com/tocsin-gateway/tocsin/notify/outgoing"
 )
 
 const (
@@ -49,7 +50,7 @@ func (s *Sender) deliver(ctx context.Context, e *envelope, to []string) result {
 		}
 		return transact(ctx, c, e, to)
 	}()
-	r.err = block.Scrub(r.err, secrets...)
+	r.err = outgoing.Scrub(r.err, secrets...)
 	return r
 }
 
@@ -232,7 +233,7 @@ func read(value, file string) (string, error) {
 	if file == "" {
 		return value, nil
 	}
-	return block.File(file)
+	return outgoing.ReadSecret("", file)
 }
 
 // login is AUTH LOGIN: https://datatracker.ietf.org/doc/html/draft-murchison-sasl-login-00.

@@ -123,7 +123,7 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 		headers, secrets = append(headers, name, value.Reveal()), append(secrets, value.Reveal())
 	}
 	for name, file := range s.config.HeaderFiles {
-		value, err := block.File(file)
+		value, err := outgoing.ReadSecret("", file)
 		if err != nil {
 			return nil, err
 		}
@@ -145,20 +145,20 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	ctx, cancel := s.config.Within(ctx)
 	defer cancel()
 	if _, err := s.client.Send(ctx, method, to, "application/json", bytes.NewReader(content), headers...); err != nil {
-		return nil, block.Scrub(err, secrets...)
+		return nil, outgoing.Scrub(err, secrets...)
 	}
 	return m.Counted(), nil
 }
 
 func (s *Sender) target(m *notify.Message) (string, error) {
-	text, err := block.Secret(s.config.URL, s.config.URLFile)
+	text, err := outgoing.ReadSecret(s.config.URL.Reveal(), s.config.URLFile)
 	if err != nil {
 		return "", err
 	}
 	to := s.templates.Texts(m, segment).Text("url", text, "")
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", block.Permanent("the url is not one that can be sent to, once it is rendered")
+		return "", notify.Permanent("the url is not one that can be sent to, once it is rendered")
 	}
 	return to, nil
 }

@@ -53,7 +53,7 @@ func New(c *amjira.JiraConfig, t *notify.Templates, dial outgoing.DialFunc) (*Se
 	if c.APIURL == nil || c.APIURL.URL == nil {
 		return nil, errors.New("notify: jira_configs: api_url is missing")
 	}
-	client, err := outgoing.New(c.HTTPConfig, dial, wire.HTTPSecrets(c.HTTPConfig)...)
+	client, err := outgoing.New(c.HTTPConfig, dial)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (s *Sender) read(ctx context.Context, key string) (*issue, error) {
 	}
 	var i issue
 	if json.Unmarshal(a.Body, &i) != nil || i.Key == "" {
-		return nil, wire.Untold("Jira")
+		return nil, outgoing.Untold("Jira")
 	}
 	return &i, nil
 }
@@ -174,7 +174,7 @@ func (s *Sender) search(ctx context.Context, m *notify.Message, t *texts) (*issu
 		Issues *[]issue `json:"issues"`
 	}
 	if json.Unmarshal(a.Body, &found) != nil || found.Issues == nil {
-		return nil, wire.Untold("Jira")
+		return nil, outgoing.Untold("Jira")
 	}
 	all := *found.Issues
 	if open := slices.IndexFunc(all, func(i issue) bool { return !i.done() }); open >= 0 {
@@ -230,7 +230,7 @@ func (s *Sender) create(ctx context.Context, m *notify.Message, t *texts) (*issu
 	}
 	var i issue
 	if json.Unmarshal(a.Body, &i) != nil || i.Key == "" {
-		return nil, wire.Untold("Jira")
+		return nil, outgoing.Untold("Jira")
 	}
 	return &i, nil
 }
@@ -281,14 +281,14 @@ func (s *Sender) move(ctx context.Context, key, name string) error {
 		} `json:"transitions"`
 	}
 	if json.Unmarshal(a.Body, &all) != nil || all.Transitions == nil {
-		return wire.Untold("Jira")
+		return outgoing.Untold("Jira")
 	}
 	for _, one := range *all.Transitions {
 		if one.Name == name {
 			return done(s.request(ctx, http.MethodPost, where, map[string]any{"transition": map[string]string{"id": one.ID}}))
 		}
 	}
-	return wire.Unsendable("%s has no transition %q from where it is", key, name)
+	return notify.Permanent("%s has no transition %q from where it is", key, name)
 }
 
 // say comments on what is no field of an issue: who works on it. A comment that is
@@ -304,7 +304,7 @@ func (s *Sender) say(ctx context.Context, m *notify.Message, key string) error {
 	case err != nil:
 		return err
 	case !bytes.HasPrefix(bytes.TrimSpace(a.Body), []byte("{")): // it may be long, and so only its beginning
-		return wire.Untold("Jira")
+		return outgoing.Untold("Jira")
 	case bytes.Contains(a.Body, []byte(mark)):
 		return nil
 	}
@@ -320,7 +320,7 @@ func (s *Sender) say(ctx context.Context, m *notify.Message, key string) error {
 // done is the error of a change, which Jira answers without a body or with one of JSON.
 func done(a outgoing.Answer, err error) error {
 	if err == nil && a.Status != http.StatusNoContent && !jsontext.Value(a.Body).IsValid() {
-		return wire.Untold("Jira")
+		return outgoing.Untold("Jira")
 	}
 	return err
 }

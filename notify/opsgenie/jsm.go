@@ -11,7 +11,6 @@ import (
 	"github.com/tocsin-gateway/tocsin/config/secret"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/outgoing"
-	"github.com/tocsin-gateway/tocsin/notify/wire"
 )
 
 // Config is a block of jsm_configs: the operations of Jira Service Management.
@@ -90,11 +89,11 @@ func NewJSM(c *Config, t *notify.Templates, dial outgoing.DialFunc) (*Sender, er
 	if err != nil {
 		return nil, fmt.Errorf("notify: jsm_configs: api_url: %w", err)
 	}
-	s := &Sender{templates: t, settings: settings{jsm: true, alerts: alertsURL(api), key: wire.Secret{Setting: "api_key", Value: c.APIKey.Reveal(), File: c.APIKeyFile},
+	s := &Sender{templates: t, settings: settings{jsm: true, alerts: alertsURL(api), key: outgoing.Secret{Setting: "api_key", Value: c.APIKey.Reveal(), File: c.APIKeyFile},
 		message: orElse(c.Message, `{{ template "opsgenie.default.message" . }}`), description: orElse(c.Description, `{{ template "opsgenie.default.description" . }}`),
 		source: orElse(c.Source, `{{ template "opsgenie.default.source" . }}`), entity: c.Entity, actions: c.Actions, tags: c.Tags, note: c.Note,
 		priority: orElse(c.Priority, "{{ .RouteLabels.priority }}"), details: c.Details, responders: c.Responders}}
-	s.client, err = outgoing.New(c.HTTPConfig, dial, append(wire.HTTPSecrets(c.HTTPConfig), s.settings.key.Value)...)
+	s.client, err = outgoing.New(c.HTTPConfig, dial, s.settings.key.Value)
 	return s, err
 }
 

@@ -33,7 +33,7 @@ type Sender struct {
 type settings struct {
 	// alerts is the URL below which alerts are.
 	alerts                                                              *url.URL
-	key                                                                 wire.Secret
+	key                                                                 outgoing.Secret
 	message, description, source, entity, actions, tags, note, priority string
 	details                                                             map[string]string
 	responders                                                          []Responder
@@ -49,14 +49,14 @@ func New(c *amopsgenie.OpsGenieConfig, t *notify.Templates, dial outgoing.DialFu
 	if c.APIURL == nil || c.APIURL.URL == nil {
 		return nil, errors.New("notify: opsgenie_configs: api_url is missing")
 	}
-	s := &Sender{templates: t, settings: settings{alerts: alertsURL(c.APIURL.URL), key: wire.Secret{Setting: "api_key", Value: string(c.APIKey), File: c.APIKeyFile},
+	s := &Sender{templates: t, settings: settings{alerts: alertsURL(c.APIURL.URL), key: outgoing.Secret{Setting: "api_key", Value: string(c.APIKey), File: c.APIKeyFile},
 		message: c.Message, description: c.Description, source: c.Source, entity: c.Entity, actions: c.Actions, tags: c.Tags, note: c.Note, priority: c.Priority,
 		details: c.Details, update: c.UpdateAlerts}}
 	for _, r := range c.Responders {
 		s.settings.responders = append(s.settings.responders, Responder(r))
 	}
 	var err error
-	s.client, err = outgoing.New(c.HTTPConfig, dial, append(wire.HTTPSecrets(c.HTTPConfig), s.settings.key.Value)...)
+	s.client, err = outgoing.New(c.HTTPConfig, dial, s.settings.key.Value)
 	return s, err
 }
 
@@ -77,7 +77,7 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	}
 	for _, r := range s.requests(m, x) {
 		if err := s.do(ctx, key, r); err != nil {
-			return nil, wire.Scrub(err, key)
+			return nil, outgoing.Scrub(err, key)
 		}
 	}
 	return nil, nil
@@ -158,7 +158,7 @@ func (s *Sender) do(ctx context.Context, key string, r request) error {
 		RequestID string `json:"requestId"`
 	}
 	if json.Unmarshal(a.Body, &answer) != nil || answer.RequestID == "" {
-		return wire.Untold("Opsgenie")
+		return outgoing.Untold("Opsgenie")
 	}
 	return nil
 }

@@ -44,8 +44,9 @@ type Client struct {
 }
 
 // New makes a client from the http_config of a receiver; nil means the defaults.
-// Secrets are texts that no error may show, beside the URL's path and query. Dial
-// is how connections are made; nil means without a Guard.
+// Secrets are texts that no error may show, beside the URL's path and query and the
+// secrets of the http_config. Dial is how connections are made; nil means without a
+// Guard.
 func New(c *commoncfg.HTTPClientConfig, dial DialFunc, secrets ...string) (*Client, error) {
 	if c == nil {
 		c = &commoncfg.HTTPClientConfig{EnableHTTP2: true}
@@ -60,7 +61,7 @@ func New(c *commoncfg.HTTPClientConfig, dial DialFunc, secrets ...string) (*Clie
 	}
 	// A redirect would carry the message, and its secrets, to where nobody meant it to go.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return (&Client{http: client, now: time.Now}).With(secrets...), nil
+	return (&Client{http: client, now: time.Now}).With(append(httpSecrets(c), secrets...)...), nil
 }
 
 // Answer is what a target answered.
@@ -175,6 +176,12 @@ func (c *Client) failed(ctx context.Context, err error) *notify.Error {
 	}
 	e.Err = errors.New(notify.Cut(c.secrets.Replace(err.Error()), excerptLimit))
 	return e
+}
+
+// Untold is the error for an answer that says success and yet is not that of the
+// tool, such as the page of a proxy: nobody was told.
+func Untold(tool string) *notify.Error {
+	return &notify.Error{Reason: notify.ReasonOther, Err: fmt.Errorf("the answer is not one of %s; is something else answering in its place?", tool)}
 }
 
 // RetryAfter is how long an answer asks to be left alone, in both forms of RFC

@@ -50,21 +50,21 @@ type Sender struct {
 	config    *ampagerduty.PagerdutyConfig
 	templates *notify.Templates
 	client    *outgoing.Client
-	key       wire.Secret
+	key       outgoing.Secret
 	v1        bool
 }
 
 // New returns a Sender for a block of pagerduty_configs, as config.Load left it.
 func New(c *ampagerduty.PagerdutyConfig, t *notify.Templates, dial outgoing.DialFunc) (*Sender, error) {
 	s := &Sender{config: c, templates: t, v1: c.ServiceKey != "" || c.ServiceKeyFile != "",
-		key: wire.Secret{Setting: "routing_key", Value: string(c.RoutingKey), File: c.RoutingKeyFile}}
+		key: outgoing.Secret{Setting: "routing_key", Value: string(c.RoutingKey), File: c.RoutingKeyFile}}
 	if s.v1 {
-		s.key = wire.Secret{Setting: "service_key", Value: string(c.ServiceKey), File: c.ServiceKeyFile}
+		s.key = outgoing.Secret{Setting: "service_key", Value: string(c.ServiceKey), File: c.ServiceKeyFile}
 	} else if c.URL == nil || c.URL.URL == nil {
 		return nil, errors.New("notify: pagerduty_configs: url is missing")
 	}
 	var err error
-	s.client, err = outgoing.New(c.HTTPConfig, dial, append(wire.HTTPSecrets(c.HTTPConfig), s.key.Value)...)
+	s.client, err = outgoing.New(c.HTTPConfig, dial, s.key.Value)
 	return s, err
 }
 
@@ -82,7 +82,7 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	}
 	for _, action := range actions(m) {
 		if err := s.send(ctx, m, x, key, action); err != nil {
-			return nil, wire.Scrub(err, key)
+			return nil, outgoing.Scrub(err, key)
 		}
 	}
 	return nil, nil
@@ -124,7 +124,7 @@ func (s *Sender) send(ctx context.Context, m *notify.Message, x *notify.Texts, k
 		Status string `json:"status"`
 	}
 	if json.Unmarshal(a.Body, &answer) != nil || answer.Status != "success" {
-		return wire.Untold("PagerDuty")
+		return outgoing.Untold("PagerDuty")
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (s *Sender) post(ctx context.Context, to string, event any, shrink func()) 
 		body, err = json.Marshal(event)
 	}
 	if err != nil {
-		return outgoing.Answer{}, wire.Unsendable("notify: %w", err) // unreachable: all values encode
+		return outgoing.Answer{}, notify.Permanent("notify: %w", err) // unreachable: all values encode
 	}
 	return s.client.Send(ctx, http.MethodPost, to, "application/json", bytes.NewReader(body))
 }

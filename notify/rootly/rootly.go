@@ -121,12 +121,12 @@ type label struct {
 // Send implements notify.Sender. There is one alert for each cycle of an incident:
 // Rootly gives back the same one for the same deduplication key.
 func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, error) {
-	key, err := block.Secret(s.config.APIKey, s.config.APIKeyFile)
+	key, err := outgoing.ReadSecret(s.config.APIKey.Reveal(), s.config.APIKeyFile)
 	if err != nil {
 		return nil, err
 	}
 	memory, err := s.tell(ctx, m, "Bearer "+key)
-	return memory, block.Scrub(err, key)
+	return memory, outgoing.Scrub(err, key)
 }
 
 func (s *Sender) tell(ctx context.Context, m *notify.Message, authorization string) (notify.Memory, error) {
@@ -215,7 +215,7 @@ func (s *Sender) ask(ctx context.Context, method, to string, a any, authorizatio
 	}
 	text, err := json.Marshal(document{resource{"alerts", a}}, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		return outgoing.Answer{}, block.Permanent("rootly: %w", err)
+		return outgoing.Answer{}, notify.Permanent("rootly: %w", err)
 	}
 	return s.client.Send(ctx, method, s.base()+to, mediaType, strings.NewReader(string(text)), "Authorization", authorization)
 }

@@ -142,12 +142,12 @@ type wanted struct {
 // Send implements notify.Sender. There is one incident on the page for each cycle,
 // and the page is told when its status changes, not of each alert.
 func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, error) {
-	key, err := block.Secret(s.config.APIKey, s.config.APIKeyFile)
+	key, err := outgoing.ReadSecret(s.config.APIKey.Reveal(), s.config.APIKeyFile)
 	if err != nil {
 		return nil, err
 	}
 	memory, err := s.show(ctx, m, "OAuth "+key)
-	return memory, block.Scrub(err, key)
+	return memory, outgoing.Scrub(err, key)
 }
 
 func (s *Sender) show(ctx context.Context, m *notify.Message, authorization string) (notify.Memory, error) {

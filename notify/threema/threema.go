@@ -102,7 +102,7 @@ func neutral(s string) string { return strings.ReplaceAll(s, "@[", "@\u200b[") }
 // Send implements notify.Sender: one request for each recipient. A retry goes only
 // to those whom the message has not reached.
 func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, error) {
-	key, err := block.Secret(s.config.Secret, s.config.SecretFile)
+	key, err := outgoing.ReadSecret(s.config.Secret.Reveal(), s.config.SecretFile)
 	if err != nil {
 		return nil, err
 	}
@@ -115,14 +115,14 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 		text = notify.Cut(neutral(m.Headline()), textLimit) // an empty text is refused
 	}
 	return block.Each(m, s.config.To, func(to string) (notify.Memory, error) {
-		return nil, block.Scrub(s.tell(ctx, to, text, key), key)
+		return nil, outgoing.Scrub(s.tell(ctx, to, text, key), key)
 	})
 }
 
 func (s *Sender) tell(ctx context.Context, to, text, key string) error {
 	parameter, value, err := recipient(to)
 	if err != nil {
-		return block.Permanent("%s %w", to, err)
+		return notify.Permanent("%s %w", to, err)
 	}
 	ctx, cancel := s.config.Within(ctx)
 	defer cancel()

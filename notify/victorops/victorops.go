@@ -49,7 +49,7 @@ type Sender struct {
 	config    *config.VictorOpsConfig
 	templates *notify.Templates
 	client    *outgoing.Client
-	key       wire.Secret
+	key       outgoing.Secret
 }
 
 // New returns a Sender for a block of victorops_configs, as config.Load left it.
@@ -57,9 +57,9 @@ func New(c *config.VictorOpsConfig, t *notify.Templates, dial outgoing.DialFunc)
 	if c.APIURL == nil || c.APIURL.URL == nil {
 		return nil, errors.New("notify: victorops_configs: api_url is missing")
 	}
-	s := &Sender{config: c, templates: t, key: wire.Secret{Setting: "api_key", Value: string(c.APIKey), File: c.APIKeyFile}}
+	s := &Sender{config: c, templates: t, key: outgoing.Secret{Setting: "api_key", Value: string(c.APIKey), File: c.APIKeyFile}}
 	var err error
-	s.client, err = outgoing.New(c.HTTPConfig, dial, append(wire.HTTPSecrets(c.HTTPConfig), s.key.Value)...)
+	s.client, err = outgoing.New(c.HTTPConfig, dial, s.key.Value)
 	return s, err
 }
 
@@ -77,7 +77,7 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	fields := s.fields(m, x)
 	for _, kind := range s.kinds(m, x) {
 		if err := s.send(ctx, to, of(kind, m, fields)); err != nil {
-			return nil, wire.Scrub(err, key)
+			return nil, outgoing.Scrub(err, key)
 		}
 	}
 	return nil, nil
@@ -87,7 +87,7 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 func (s *Sender) address(x *notify.Texts, key string) (string, error) {
 	route := wire.Line(x.Text("routing_key", s.config.RoutingKey, ""))
 	if route == "" || route == "." || route == ".." || key == "" {
-		return "", wire.Unsendable("routing_key: the template makes nothing of it for this incident")
+		return "", notify.Permanent("routing_key: the template makes nothing of it for this incident")
 	}
 	return strings.TrimRight(s.config.APIURL.String(), "/") + "/" + url.PathEscape(key) + "/" + url.PathEscape(route), nil
 }
@@ -158,7 +158,7 @@ func (s *Sender) send(ctx context.Context, to string, fields map[string]string) 
 	}
 	switch {
 	case json.Unmarshal(a.Body, &answer) != nil || answer.Result == "":
-		return wire.Untold("VictorOps")
+		return outgoing.Untold("VictorOps")
 	case answer.Result != "success":
 		// The status is that of success all the same. It may be the route, which
 		// somebody can set up meanwhile.

@@ -125,7 +125,7 @@ func (s *Signed) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	defer cancel()
 	if _, err = s.client.Send(ctx, "POST", to, "application/json", bytes.NewReader(content),
 		"webhook-id", id, "webhook-timestamp", at, "webhook-signature", signatures); err != nil {
-		return nil, block.Scrub(err, append(secrets, to)...)
+		return nil, outgoing.Scrub(err, append(secrets, to)...)
 	}
 	return m.Counted(), nil
 }
@@ -134,7 +134,7 @@ func (s *Signed) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 func (s *Signed) sign(id, at string, content []byte) (signatures string, secrets []string, err error) {
 	var all []string
 	for _, k := range s.config.Secrets {
-		text, err := block.Secret(k.Secret, k.SecretFile)
+		text, err := outgoing.ReadSecret(k.Secret.Reveal(), k.SecretFile)
 		if err != nil {
 			return "", nil, err
 		}

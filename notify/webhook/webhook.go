@@ -11,7 +11,6 @@ import (
 	amwebhook "github.com/prometheus/alertmanager/notify/webhook"
 
 	"github.com/tocsin-gateway/tocsin/notify"
-	"github.com/tocsin-gateway/tocsin/notify/block"
 	"github.com/tocsin-gateway/tocsin/notify/outgoing"
 )
 
@@ -48,7 +47,7 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	ctx, cancel := within(ctx, s.config.Timeout)
 	defer cancel()
 	_, err = s.client.Send(ctx, "POST", to, "application/json", bytes.NewReader(content))
-	return nil, block.Scrub(err, to)
+	return nil, outgoing.Scrub(err, to)
 }
 
 func within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
@@ -62,14 +61,14 @@ func within(ctx context.Context, d time.Duration) (context.Context, context.Canc
 func target(texts *notify.Texts, text, file string) (string, error) {
 	if file != "" {
 		var err error
-		if text, err = block.File(file); err != nil {
+		if text, err = outgoing.ReadSecret("", file); err != nil {
 			return "", err
 		}
 	}
 	// There is nowhere else to send it to if the template fails.
 	to := texts.Text("url", text, "")
 	if u, err := url.Parse(to); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return "", block.Permanent("the url is not one that can be sent to, once it is rendered")
+		return "", notify.Permanent("the url is not one that can be sent to, once it is rendered")
 	}
 	return to, nil
 }

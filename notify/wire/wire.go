@@ -1,23 +1,19 @@
-// Package wire holds what senders share when they fill in the fields of a tool's
-// API: lengths in the units that tools count, values that every JSON encoder
-// takes, secrets that are read at each message, and errors that do not show them.
+// Package wire fits what a message says into the fields of a tool's API: lengths in
+// the units that tools count, characters that they take, values that every JSON
+// encoder takes, and the links and facts that stand beside a text. It knows no
+// settings (those of our own receivers are in block), sends nothing, and holds no
+// secrets (outgoing does).
 package wire
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net/url"
-	"os"
 	"regexp"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	commoncfg "github.com/prometheus/common/config"
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/notify"
@@ -176,127 +172,4 @@ func WithFooter(text, footer string, n int) string {
 		return footer
 	}
 	return text + "\n\n" + footer
-}
-
-// secretLimit is how large the file of a secret may be, in bytes.
-const secretLimit = 64 << 10
-
-// Secret is one that stands in the configuration or in a file.
-type Secret struct {
-	// Setting is its name in the configuration, for errors.
-	Setting     string
-	Value, File string
-}
-
-// Read returns the secret. The file is read each time, because secrets are
-// rotated. An error does not say that trying again is useless: the file may be
-// mended.
-func (s Secret) Read() (string, error) {
-	if s.File == "" || s.Value != "" {
-		return s.Value, nil
-	}
-	f, err := os.Open(s.File)
-	if err != nil {
-		return "", s.unread(err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	content, err := io.ReadAll(io.LimitReader(f, secretLimit+1))
-	switch {
-	case err != nil:
-		return "", s.unread(err)
-	case len(content) > secretLimit:
-		return "", s.unread(fmt.Errorf("it is larger than %d bytes", secretLimit))
-	}
-	text := strings.TrimSpace(string(content))
-	if text == "" {
-		return "", s.unread(errors.New("it is empty"))
-	}
-	return text, nil
-}
-
-func (s Secret) unread(err error) error {
-	return &notify.Error{Reason: notify.ReasonAuth, Err: fmt.Errorf("%s_file: %w", s.Setting, err)}
-}
-
-// Rendered returns a secret that may be a template, as Alertmanager allows for
-// keys, such as one that takes the key from a label.
-func (s Secret) Rendered(x *notify.Texts) (string, error) {
-	text, err := s.Read()
-	if err != nil {
-		return "", err
-	}
-	if strings.Contains(text, "{{") {
-		text = strings.TrimSpace(x.Text(s.Setting, text, ""))
-	}
-	if text == "" {
-		return "", Unsendable("%s: the template makes nothing of it for this incident", s.Setting)
-	}
-	return text, nil
-}
-
-// Unsendable is the error for a message that can never be sent.
-func Unsendable(format string, args ...any) *notify.Error {
-	return &notify.Error{Reason: notify.ReasonClient, Permanent: true, Err: fmt.Errorf(format, args...)}
-}
-
-// Untold is the error for an answer that says success and yet is not that of the
-// tool, such as the page of a proxy: nobody was told.
-func Untold(tool string) *notify.Error {
-	return &notify.Error{Reason: notify.ReasonOther, Err: fmt.Errorf("the answer is not one of %s; is something else answering in its place?", tool)}
-}
-
-// Scrub hides secrets that were read after the client was made. It returns nil for nil.
-func Scrub(err error, secrets ...string) error {
-	if err == nil {
-		return nil
-	}
-	text := err.Error()
-	for _, s := range secrets {
-		if s == "" {
-			continue
-		}
-		for _, form := range []string{s, url.PathEscape(s), url.QueryEscape(s)} {
-			text = strings.ReplaceAll(text, form, "<secret>")
-		}
-	}
-	if text == err.Error() {
-		return err
-	}
-	hidden := notify.Error{Reason: notify.ReasonOther}
-	var e *notify.Error
-	if errors.As(err, &e) {
-		hidden = *e
-	}
-	hidden.Err = errors.New(text)
-	return &hidden
-}
-
-// HTTPSecrets are those that stand in an http_config; nil has none.
-func HTTPSecrets(c *commoncfg.HTTPClientConfig) (out []string) {
-	if c == nil {
-		return nil
-	}
-	add := func(s commoncfg.Secret) {
-		if s != "" {
-			out = append(out, string(s))
-		}
-	}
-	add(c.BearerToken)
-	if c.BasicAuth != nil {
-		add(c.BasicAuth.Password)
-	}
-	if c.Authorization != nil {
-		add(c.Authorization.Credentials)
-	}
-	if c.OAuth2 != nil {
-		add(c.OAuth2.ClientSecret)
-	}
-	if c.HTTPHeaders != nil {
-		for _, h := range c.HTTPHeaders.Headers {
-			for _, s := range h.Secrets {
-				add(s)
-			}
-		}
-	}
-	return out
 }

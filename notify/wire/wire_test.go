@@ -2,16 +2,11 @@ package wire
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
-
-	commoncfg "github.com/prometheus/common/config"
 
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/targettest"
@@ -75,57 +70,6 @@ func TestValueAlwaysEncodes(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("Value() encodes to %s, want %s in it", out, want)
 		}
-	}
-}
-
-func TestSecretIsReadAtEachMessage(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "key")
-	s := Secret{Setting: "routing_key", File: file}
-	var e *notify.Error
-	if _, err := s.Read(); !errors.As(err, &e) || e.Permanent || !strings.Contains(err.Error(), "routing_key_file") {
-		t.Errorf("without a file: got %v, want an error that names the setting and may pass", err)
-	}
-	for _, text := range []string{"one\n", "two"} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := s.Read(); err != nil || got != strings.TrimSpace(text) {
-			t.Errorf("Read() = %q, %v, want %q", got, err, strings.TrimSpace(text))
-		}
-	}
-	for name, text := range map[string]string{"empty": " \n", "large": strings.Repeat("x", secretLimit+1)} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.Read(); err == nil || strings.Contains(err.Error(), "xxx") {
-			t.Errorf("%s file: got %v, want an error without the content", name, err)
-		}
-	}
-}
-
-func TestScrub(t *testing.T) {
-	in := &notify.Error{Reason: notify.ReasonAuth, RetryAfter: time.Minute, Err: errors.New("answered 401: no key a/b c, nor a%2Fb%20c")}
-	out := Scrub(in, "", "a/b c")
-	var e *notify.Error
-	if !errors.As(out, &e) || e.Reason != in.Reason || e.RetryAfter != in.RetryAfter || e.Error() != "answered 401: no key <secret>, nor <secret>" {
-		t.Errorf("Scrub() = %#v", out)
-	}
-	if got := Scrub(in, "other"); got != error(in) {
-		t.Errorf("Scrub() without a secret in it = %v, want the same error", got)
-	}
-	if Scrub(nil, "x") != nil {
-		t.Error("Scrub(nil) is not nil")
-	}
-}
-
-func TestHTTPSecrets(t *testing.T) {
-	c := &commoncfg.HTTPClientConfig{BearerToken: "one", BasicAuth: &commoncfg.BasicAuth{Password: "two"}, Authorization: &commoncfg.Authorization{Credentials: "three"},
-		OAuth2: &commoncfg.OAuth2{ClientSecret: "four"}, HTTPHeaders: &commoncfg.Headers{Headers: map[string]commoncfg.Header{"X": {Secrets: []commoncfg.Secret{"five"}}}}}
-	if got := strings.Join(HTTPSecrets(c), " "); got != "one two three four five" {
-		t.Errorf("HTTPSecrets() = %s", got)
-	}
-	if HTTPSecrets(nil) != nil {
-		t.Error("HTTPSecrets(nil) is not nil")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config/secret"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/block"
+	"github.com/tocsin-gateway/tocsin/notify/outgoing"
 )
 
 // Meeting is a Server-to-Server OAuth app, which makes a meeting for each incident:
@@ -60,7 +61,7 @@ func (s *Sender) meet(ctx context.Context, m *notify.Message) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, meetingTime)
 	defer cancel()
 	c := s.config.Meeting
-	key, err := block.Secret(c.ClientSecret, c.ClientSecretFile)
+	key, err := outgoing.ReadSecret(c.ClientSecret.Reveal(), c.ClientSecretFile)
 	if err != nil {
 		return "", err
 	}
@@ -71,13 +72,13 @@ func (s *Sender) meet(ctx context.Context, m *notify.Message) (string, error) {
 	to := block.Base(c.TokenURL, defaultToken)
 	answer, err := block.Form(ctx, s.client, to, url.Values{"grant_type": {"account_credentials"}, "account_id": {c.AccountID}}, "Authorization", "Basic "+basic)
 	if err != nil {
-		return "", block.Scrub(err, key, basic)
+		return "", outgoing.Scrub(err, key, basic)
 	}
 	if json.Unmarshal(answer.Body, &granted) != nil || granted.AccessToken == "" {
 		return "", s.client.Refused(answer, "the answer has no access_token")
 	}
 	link, err := s.meeting(ctx, m, granted.AccessToken)
-	return link, block.Scrub(err, key, basic, granted.AccessToken)
+	return link, outgoing.Scrub(err, key, basic, granted.AccessToken)
 }
 
 type meeting struct {

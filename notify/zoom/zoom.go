@@ -102,17 +102,17 @@ var neutral = strings.NewReplacer("<!", "<\u200b!", "<@", "<\u200b@", "<#", "<\u
 
 // Send implements notify.Sender.
 func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, error) {
-	to, err := block.Secret(s.config.URL, s.config.URLFile)
+	to, err := outgoing.ReadSecret(s.config.URL.Reveal(), s.config.URLFile)
 	if err != nil {
 		return nil, err
 	}
-	token, err := block.Secret(s.config.Token, s.config.TokenFile)
+	token, err := outgoing.ReadSecret(s.config.Token.Reveal(), s.config.TokenFile)
 	if err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(to)
 	if err != nil || u.Host == "" {
-		return nil, block.Permanent("the url is not one that can be sent to")
+		return nil, notify.Permanent("the url is not one that can be sent to")
 	}
 	q := u.Query()
 	q.Set("format", "full")
@@ -122,7 +122,7 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	defer cancel()
 	_, err = s.client.JSON(ctx, "POST", u.String(), s.message(m, room), "Authorization", token)
 	// What was made for the incident is remembered even if nobody was told of it.
-	return memory, block.Scrub(err, token, to, u.Path)
+	return memory, outgoing.Scrub(err, token, to, u.Path)
 }
 
 func (s *Sender) message(m *notify.Message, room string) message {
