@@ -14,7 +14,8 @@ import (
 
 // Capture takes what a sender would send, so that it can be looked at.
 type Capture struct {
-	// Method and ContentType are those of the request; Body is what would be sent.
+	// Method and ContentType are those of the request, the method empty if it is none
+	// of HTTP; Body is what would be sent.
 	Method, ContentType string
 	Body                []byte
 }
@@ -34,6 +35,21 @@ func CaptureOf(ctx context.Context) *Capture {
 
 // ErrCaptured: nothing was sent, as the caller wished.
 var ErrCaptured = errors.New("captured, not sent")
+
+// CapturedError is an ErrCaptured with what would have been sent, from which
+// whoever hands it on may take secrets away.
+type CapturedError struct{ Capture *Capture }
+
+func (e *CapturedError) Error() string { return ErrCaptured.Error() }
+
+// Is makes it an ErrCaptured.
+func (e *CapturedError) Is(target error) bool { return target == ErrCaptured }
+
+// Fill fills it in, and returns what a sender returns then.
+func (c *Capture) Fill(method, contentType string, body []byte) error {
+	c.Method, c.ContentType, c.Body = method, contentType, body
+	return &Error{Reason: ReasonOther, Permanent: true, Err: &CapturedError{c}}
+}
 
 // Preview is what a target would be told.
 type Preview struct {

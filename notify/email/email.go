@@ -54,6 +54,9 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 	if err != nil {
 		return nil, err
 	}
+	if look := notify.CaptureOf(ctx); look != nil {
+		return nil, look.Fill("", "message/rfc822", e.text)
+	}
 	reached := block.ReachedBy(m)
 	waiting := slices.DeleteFunc(slices.Clone(e.to), reached.Has)
 	var r result

@@ -127,6 +127,19 @@ func decoded(t *testing.T, h mail.Header, name string) string {
 
 // TestThread: the mails of an incident are one thread, each is its own mail, and a
 // mail that is sent again is the same one.
+// TestPreview shows the mail, and no server hears of it.
+func TestPreview(t *testing.T) {
+	var look notify.Capture
+	server := targettest.NewMail(t, targettest.MailOptions{Plain: true})
+	_, err := sender(t, server.Addr, plain).Send(notify.WithCapture(t.Context(), &look), targettest.Message(notify.Opened))
+	if !errors.Is(err, notify.ErrCaptured) || look.ContentType != "message/rfc822" || !strings.Contains(string(look.Body), "To: <dba@example.com>\r\n") {
+		t.Errorf("got %v, %s %s", err, look.ContentType, look.Body)
+	}
+	if got := server.Mails(); len(got) != 0 {
+		t.Errorf("%d mails were sent", len(got))
+	}
+}
+
 func TestThread(t *testing.T) {
 	server := targettest.NewMail(t, targettest.MailOptions{Plain: true})
 	s := sender(t, server.Addr, plain)

@@ -3,6 +3,7 @@ package module_test
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -287,5 +288,26 @@ func TestIncidentIO(t *testing.T) {
 	last := s.Events()[0]
 	if last.RouteLabels["incident_url"] != opened.Links.Incident || last.RouteLabels["tier"] != "one" || last.Receiver != "dba" || last.CommonLabels["alertname"] != "DiskFull" {
 		t.Errorf("got %+v", last)
+	}
+}
+
+// TestPreview: of each tool the texts are seen, without its secrets, and nothing is
+// sent, also while a connection to it is open.
+func TestPreview(t *testing.T) {
+	for _, x := range tools(t) {
+		in := x.with(t)
+		send(t, in, targettest.Message(notify.Opened))
+		before := len(x.server.Requests())
+		var look notify.Capture
+		_, err := in.Sender.Send(notify.WithCapture(t.Context(), &look), targettest.Message(notify.Opened))
+		if !errors.Is(err, notify.ErrCaptured) {
+			t.Errorf("%s: got %v, want %v", x.name, err, notify.ErrCaptured)
+		}
+		if sent := len(x.server.Requests()) - before; sent != 0 {
+			t.Errorf("%s: %d requests were sent", x.name, sent)
+		}
+		if text := string(look.Body); x.name != "incidentio" && !strings.Contains(text, "DiskFull") || strings.Contains(text, x.secret) {
+			t.Errorf("%s: got %q", x.name, text)
+		}
 	}
 }

@@ -56,6 +56,9 @@ func (s *sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 		}
 		return nil, &notify.Error{Reason: notify.ReasonOther, Err: err}
 	}
+	if look := notify.CaptureOf(ctx); look != nil {
+		return nil, look.Fill("", "text/plain; charset=utf-8", []byte(s.block.secrets.in(s.block.read(texts))))
+	}
 	e := s.tell(ctx, m, texts)
 	if e != nil && s.unformatted != nil && unreadable.MatchString(e.Error()) {
 		m.TemplateFailed(s.block.fields[s.block.main].name, e.Err)

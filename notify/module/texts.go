@@ -146,6 +146,17 @@ func (b *block) texts(t *notify.Templates, m *notify.Message) (map[string]string
 	return out, nil
 }
 
+// read is what people would read of the texts, each below the name of its field.
+func (b *block) read(texts map[string]string) string {
+	var all strings.Builder
+	for n := range b.fields {
+		if f := &b.fields[n]; texts[key(n)] != "" && f.use != code && f.use != target && f.file == "" {
+			all.WriteString(f.name + ": " + texts[key(n)] + "\n")
+		}
+	}
+	return all.String()
+}
+
 // write writes one text. That of the body may be too long, and failed.
 func (w *writing) write(f *field) (string, error) {
 	template := f.text

@@ -76,7 +76,7 @@ type Answer struct {
 // said; the answer is there all the same.
 func (c *Client) Do(r *http.Request) (Answer, error) {
 	if look := notify.CaptureOf(r.Context()); look != nil {
-		return Answer{}, captured(look, r)
+		return Answer{}, c.captured(look, r)
 	}
 	response, err := c.http.Do(r)
 	if err != nil {
@@ -96,13 +96,13 @@ func (c *Client) Do(r *http.Request) (Answer, error) {
 }
 
 // captured shows a request in place of sending it. Its address and its headers
-// may hold secrets.
-func captured(look *notify.Capture, r *http.Request) error {
-	look.Method, look.ContentType = r.Method, r.Header.Get("Content-Type")
+// may hold secrets, and so may the body.
+func (c *Client) captured(look *notify.Capture, r *http.Request) error {
+	var body []byte
 	if r.Body != nil {
-		look.Body, _ = io.ReadAll(r.Body) // it is in memory
+		body, _ = io.ReadAll(r.Body) // it is in memory
 	}
-	return &notify.Error{Reason: notify.ReasonOther, Permanent: true, Err: notify.ErrCaptured}
+	return look.Fill(r.Method, r.Header.Get("Content-Type"), []byte(c.secrets.Replace(string(body))))
 }
 
 // JSON sends a body as JSON, with further headers in pairs of name and value.

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/tocsin-gateway/tocsin/notify"
 )
 
 // ErrDenied: the address is one that no message may go to.
@@ -47,7 +49,12 @@ func Guard(deny []netip.Prefix) DialFunc {
 			}
 			return nil
 		}}
-	return d.DialContext
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if notify.CaptureOf(ctx) != nil {
+			return nil, notify.ErrCaptured // whatever the sender thinks, nothing is to be sent
+		}
+		return d.DialContext(ctx, network, address)
+	}
 }
 
 func denied(deny []netip.Prefix, ip netip.Addr) bool {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	commoncfg "github.com/prometheus/common/config"
 
 	"github.com/tocsin-gateway/tocsin/notify"
@@ -35,7 +36,7 @@ func (c *Client) With(secrets ...string) *Client {
 const hidden = "<secret>"
 
 // Scrub hides secrets that were read after the client was made, also as they are
-// in a URL. It returns nil for nil.
+// in a URL or in JSON, and also in what was captured. It returns nil for nil.
 func Scrub(err error, secrets ...string) error {
 	if err == nil {
 		return nil
@@ -45,10 +46,19 @@ func Scrub(err error, secrets ...string) error {
 	for _, s := range slices.SortedFunc(slices.Values(secrets), longest) {
 		if s != "" {
 			pairs = append(pairs, s, hidden, url.PathEscape(s), hidden, url.QueryEscape(s), hidden)
+			if text, err := json.Marshal(s); err == nil {
+				pairs = append(pairs, string(text[1:len(text)-1]), hidden)
+			}
 		}
 	}
+	all := strings.NewReplacer(pairs...)
+	var c *notify.CapturedError
+	if errors.As(err, &c) {
+		c.Capture.Body = []byte(all.Replace(string(c.Capture.Body)))
+		return err
+	}
 	before := err.Error()
-	text := strings.NewReplacer(pairs...).Replace(before)
+	text := all.Replace(before)
 	if text == before {
 		return err
 	}

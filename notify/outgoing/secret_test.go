@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -117,4 +118,43 @@ func TestHTTPConfigIsHidden(t *testing.T) {
 			t.Errorf("%s: got %s", name, got)
 		}
 	}
+}
+
+// TestWhatIsCapturedHasNoSecrets: neither those of the client nor those of the message.
+func TestWhatIsCapturedHasNoSecrets(t *testing.T) {
+	c, err := New(nil, nil, "first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var look notify.Capture
+	_, err = c.JSON(notify.WithCapture(t.Context(), &look), "POST", "http://127.0.0.1:1/", map[string]string{"a": "first", "b": "an\"other", "c": "third"})
+	if err := Scrub(err, `an"other`); !errors.Is(err, notify.ErrCaptured) {
+		t.Errorf("got %v", err)
+	}
+	for _, s := range []string{"first", "other"} {
+		if strings.Contains(string(look.Body), s) {
+			t.Errorf("got %s, want it without %s", look.Body, s)
+		}
+	}
+	if !strings.Contains(string(look.Body), "third") {
+		t.Errorf("got %s", look.Body)
+	}
+}
+
+// TestGuardOfACapture: who only looks makes no connection.
+func TestGuardOfACapture(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // nobody was let in
+	dial := Guard(nil)
+	if _, err := dial(notify.WithCapture(t.Context(), &notify.Capture{}), "tcp", l.Addr().String()); !errors.Is(err, notify.ErrCaptured) {
+		t.Errorf("got %v, want %v", err, notify.ErrCaptured)
+	}
+	c, err := dial(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
 }

@@ -2,6 +2,7 @@ package pagerduty
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net"
 	"net/http/httptest"
@@ -414,5 +415,25 @@ func TestTooLarge(t *testing.T) {
 	}
 	if got.State != "triggered" {
 		t.Errorf("got %s, want triggered", got.State)
+	}
+}
+
+// TestPreview: whoever may look does not see the key.
+func TestPreview(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(targettest.PagerDutyKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, inline := start(t, "")
+	fromFile := newSender(t, loaded(t, strings.Replace(block(p, ""), "routing_key: "+targettest.PagerDutyKey, "routing_key_file: "+file, 1)), nil)
+	for _, s := range []*Sender{inline, fromFile} {
+		var look notify.Capture
+		_, err := s.Send(notify.WithCapture(t.Context(), &look), targettest.Message(notify.Opened))
+		if !errors.Is(err, notify.ErrCaptured) || !strings.Contains(string(look.Body), "DiskFull") || strings.Contains(string(look.Body), targettest.PagerDutyKey) {
+			t.Errorf("got %v, %s", err, look.Body)
+		}
+	}
+	if n := len(p.Requests()); n != 0 {
+		t.Errorf("%d requests were sent", n)
 	}
 }
