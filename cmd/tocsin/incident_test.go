@@ -21,6 +21,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/web"
@@ -33,7 +34,9 @@ var update = flag.Bool("update", false, "write the golden files anew")
 type fixture struct {
 	t        *testing.T
 	now      time.Time
+	store    *embedded.Store
 	pipeline *router.Pipeline
+	worker   *notify.Worker
 	url      string
 }
 
@@ -54,11 +57,12 @@ func newFixture(t *testing.T, adminToken string) *fixture {
 		}
 	})
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	f.pipeline = router.New(st, log, prometheus.NewRegistry())
+	f.store, f.pipeline = st, router.New(st, log, prometheus.NewRegistry())
+	f.worker = notify.New(st, log, prometheus.NewRegistry(), func() {})
 	if err := f.pipeline.Set(t.Context(), config.Default().Settings()); err != nil {
 		t.Fatal(err)
 	}
-	api, err := web.New(web.Options{Pipeline: f.pipeline, Store: st, Log: log, AdminToken: adminToken, Now: func() time.Time { return f.now }})
+	api, err := web.New(web.Options{Pipeline: f.pipeline, Store: st, Notifications: f.worker, Log: log, AdminToken: adminToken, Now: func() time.Time { return f.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

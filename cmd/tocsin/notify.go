@@ -79,9 +79,9 @@ func (n *notifying) preview(ctx context.Context) error {
 		if p.Error != "" {
 			fmt.Fprintf(n.out, "it would fail: %s\n", visible(p.Error))
 		}
-		text := p.Body
-		if text == "" {
-			text = p.Text
+		text := p.Text
+		if p.Body != "" {
+			text = shown(p.ContentType, p.Body)
 		}
 		for line := range strings.Lines(text) {
 			fmt.Fprintln(n.out, visible(strings.TrimSuffix(line, "\n")))
@@ -121,7 +121,9 @@ func standing(told *notify.Notification) string {
 	switch {
 	case told.GivenUp:
 		return "given up: " + last
-	case told.Failures > 0:
+	case told.Failures == 1:
+		return "failed once: " + last
+	case told.Failures > 1:
 		return fmt.Sprintf("failed %d times: %s", told.Failures, last)
 	case told.Hidden != nil:
 		return "hidden by " + told.Hidden.By + ": " + told.Hidden.Text
