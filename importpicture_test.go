@@ -35,6 +35,8 @@ var picture = []struct {
 	{"match", []string{"incident", "alert"}},
 	// The team's process: pure.
 	{"process/calendar", nil},
+	// Who is on call; it also reads files and URLs.
+	{"process/rota", []string{"process/calendar", "config/secret"}},
 	{"process", []string{"process/calendar", "match", "incident", "config/nearest"}},
 	// Is it news, and whose incident is it: pure.
 	{"dedupe", []string{"incident", "alert"}},
@@ -125,12 +127,14 @@ var libraries = []struct {
 	{"github.com/prometheus/alertmanager/eventrecorder", []string{"notify/module"}},
 	{"github.com/emersion/go-imap", []string{"ingest/imap"}},
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
+	{"github.com/arran4/golang-ical", []string{"process/rota"}},
+	{"github.com/teambition/rrule-go", []string{"process/rota"}},
 	{"github.com/klauspost/compress", []string{"recorder"}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "mute", "notify", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
-	{"net/http", []string{"ingest/...", "notify/...", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"net/http", []string{"ingest/...", "notify/...", "process/rota", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.
-	{"os", []string{"config/...", "folder", "ingest/...", "notify/...", "recorder", "remote", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
-	{"log/slog", []string{"config/...", "ingest/...", "mute/...", "notify/...", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
+	{"os", []string{"config/...", "folder", "ingest/...", "notify/...", "recorder", "process/rota", "remote", "writeback", "spool", "store/...", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
+	{"log/slog", []string{"config/...", "ingest/...", "mute/...", "notify/...", "process/rota", "recorder", "spool", "store/...", "router", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "cmd/..."}},
 }
 
 // fits reports whether the pattern covers the package.

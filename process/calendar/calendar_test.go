@@ -62,7 +62,8 @@ func TestIsBusiness(t *testing.T) {
 		{Config{Workdays: []string{"sat:mon"}}, "2026-11-24T12:00:00Z", false},
 		{Config{Holidays: []string{"12-24..01-02"}}, "2031-01-02T12:00:00Z", false}, // a Thursday
 		{Config{Holidays: []string{"12-24..01-02"}}, "2031-01-03T12:00:00Z", true},
-		{Config{Holidays: []string{"02-29"}}, "2028-02-29T12:00:00Z", false}, // a Tuesday
+		{Config{Holidays: []string{"2026-02-02..2026-02-03", "2026-01-01..2026-06-30"}}, "2026-05-05T12:00:00Z", false}, // one range within another
+		{Config{Holidays: []string{"02-29"}}, "2028-02-29T12:00:00Z", false},                                            // a Tuesday
 		{Config{Holidays: []string{"02-29"}}, "2027-03-01T12:00:00Z", true},
 		{night("Europe/Zurich"), "2026-03-29T01:00:00Z", true}, // the clock jumps to 03:00
 		{night("Europe/Zurich"), "2026-03-29T02:00:00Z", false},
