@@ -88,28 +88,38 @@ func (l *listener) await(t *testing.T, name string) {
 	}
 }
 
-// TestNotificationsSurviveKills kills a gateway again and again while it tells a
-// receiver, which fails three times out of ten, of 430 incidents that open, grow,
-// are acknowledged and end. The last state of each arrives, in its order.
+// survival is one way in which gateways are killed while they tell people.
+type survival struct {
+	stores           []string
+	incidents, kills int
+	// outage kills the store they share, and starts it again; nil if it is their own.
+	outage func()
+}
+
+// TestNotificationsSurviveKills kills gateways again and again while they tell a
+// receiver, which fails three times out of ten, of incidents that open, grow and
+// end. The last state of each arrives, in its order.
 func TestNotificationsSurviveKills(t *testing.T) {
+	t.Run("a gateway with its own store", func(t *testing.T) {
+		survival{stores: []string{"file:data"}, incidents: 430, kills: 10}.run(t)
+	})
+	t.Run("two gateways on Redis, which is killed too", func(t *testing.T) {
+		server := durableRedis(t)
+		survival{stores: sameStore(server.URL(), 2), incidents: 200, kills: 8, outage: func() { server.Kill(); server.Restart() }}.run(t)
+	})
+}
+
+func (s survival) run(t *testing.T) {
 	l := newListener(t)
-	dir := t.TempDir()
 	config := fmt.Sprintf(`
 route: {receiver: ops, group_wait: 0s, group_interval: 1s, repeat_interval: 12h}
 receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 `, l.URL)
-	const incidents, kills = 430, 10
-	var mu sync.Mutex
-	current := gatewayWith(t, dir, "127.0.0.1:0", config)
-	gateway := func() *gateway {
-		mu.Lock()
-		defer mu.Unlock()
-		return current
-	}
-	// send sends until it is taken, as Alertmanager would.
+	f := newFleet(t, config, s.stores...)
+	// send sends until it is taken, as Alertmanager would, in turns to each gateway.
 	send := func(path string, body []byte) {
-		for t.Context().Err() == nil {
-			if accepted(t.Context(), gateway(), path, body) == nil {
+		for n := rand.IntN(len(f)); t.Context().Err() == nil; n++ {
+			if accepted(t.Context(), f[n%len(f)].running.Load().gateway, path, body) == nil {
 				return
 			}
 			time.Sleep(20 * time.Millisecond)
@@ -130,11 +140,11 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 	var work sync.WaitGroup
 	for worker := range 5 {
 		work.Go(func() {
-			for n := worker; n < incidents; n += 5 {
+			for n := worker; n < s.incidents; n += 5 {
 				send("/api/v2/alerts", alert(n, "a", false))
 				send("/api/v2/alerts", alert(n, "b", false))
 			}
-			for n := worker; n < incidents; n += 5 {
+			for n := worker; n < s.incidents; n += 5 {
 				l.await(t, fmt.Sprint("Disk", n)) // of what nobody has heard, nobody hears the end
 				send("/api/v2/alerts", alert(n, "a", true))
 				send("/api/v2/alerts", alert(n, "b", true))
@@ -142,31 +152,48 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 		})
 	}
 	random := rand.New(rand.NewPCG(1, 9))
-	for range kills {
+	for kill := range s.kills {
 		time.Sleep(time.Duration(100+random.IntN(700)) * time.Millisecond)
-		g := gateway()
-		g.kill()
-		next := gatewayWith(t, dir, "127.0.0.1:0", config)
-		mu.Lock()
-		current = next
-		mu.Unlock()
+		if s.outage != nil && kill == s.kills/2 {
+			s.outage()
+		}
+		m := f[random.IntN(len(f))]
+		m.running.Load().kill()
+		if err := m.start(t.Context(), tocsinBinary); err != nil {
+			t.Fatal(err)
+		}
 	}
 	work.Wait()
-	eventually(t, 3*time.Minute, func(context.Context) error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for n := range incidents {
-			name := fmt.Sprint("Disk", n)
-			heard := l.heard[name]
-			if len(heard) == 0 {
-				return fmt.Errorf("%s: nothing was heard", name)
-			}
-			if last := heard[len(heard)-1]; last.event != "resolved" {
-				return fmt.Errorf("%s: the last that was heard is %+v", name, last)
-			}
+	eventually(t, 3*time.Minute, func(context.Context) error { return l.over(s.incidents) })
+	l.inOrder(t)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.messages < 2*s.incidents || l.fails < s.incidents/5 {
+		t.Errorf("%d messages and %d failures are too few to show anything", l.messages, l.fails)
+	}
+}
+
+// over says which of so many incidents the receiver does not know to be over.
+func (l *listener) over(incidents int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := range incidents {
+		name := fmt.Sprint("Disk", n)
+		heard := l.heard[name]
+		if len(heard) == 0 {
+			return fmt.Errorf("%s: nothing was heard", name)
 		}
-		return nil
-	})
+		if last := heard[len(heard)-1]; last.event != "resolved" {
+			return fmt.Errorf("%s: the last that was heard is %+v", name, last)
+		}
+	}
+	return nil
+}
+
+// inOrder wants that nothing was heard of an incident after its end or before its
+// beginning.
+func (l *listener) inOrder(t *testing.T) {
+	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	repeated := 0
@@ -182,8 +209,5 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 			}
 		}
 	}
-	t.Logf("%d kills, %d messages about %d incidents, %d answers that failed, %d messages that came twice", kills, l.messages, incidents, l.fails, repeated)
-	if l.messages < 2*incidents || l.fails < 100 {
-		t.Errorf("%d messages and %d failures are too few to show anything", l.messages, l.fails)
-	}
+	t.Logf("%d messages about %d incidents, %d answers that failed, %d messages that came twice", l.messages, len(l.heard), l.fails, repeated)
 }
