@@ -52,6 +52,9 @@ const (
 	// alertsLooked bounds the alerts of an incident that are looked at. One with more
 	// is told.
 	alertsLooked = 50_000
+	// alertsTime is how long that may take, but no more than half of the time that
+	// there is for the question: people must hear of what cannot be looked at in time.
+	alertsTime = 2 * time.Second
 )
 
 // New returns an All. Store, Metrics and Log are needed.
@@ -177,8 +180,14 @@ func (a *asking) alerts(ctx context.Context) (notify.Hidden, bool, error) {
 	firing := a.i.Alerts.Firing > 0
 	var all verdict
 	limit, read := firstAlerts, 0
+	limited, cancel := context.WithTimeout(ctx, timeFor(ctx))
+	defer cancel()
 	for cursor := ""; ; {
-		records, next, err := a.Store.Alerts(ctx, a.i.ID, cursor, limit)
+		records, next, err := a.Store.Alerts(limited, a.i.ID, cursor, limit)
+		if err != nil && limited.Err() != nil && ctx.Err() == nil {
+			a.failOpen(ctx, failedSlow, "the alerts of an incident take too long to read, so it is told", "incident", a.i.Reference)
+			return notify.Hidden{}, false, nil
+		}
 		if err != nil {
 			return notify.Hidden{}, false, err
 		}
@@ -208,6 +217,14 @@ func (a *asking) alerts(ctx context.Context) (notify.Hidden, bool, error) {
 		}
 	}
 	return all.hidden()
+}
+
+// timeFor is how long the alerts of an incident may be looked at.
+func timeFor(ctx context.Context) time.Duration {
+	if until, bounded := ctx.Deadline(); bounded {
+		return min(alertsTime, time.Until(until)/2)
+	}
+	return alertsTime
 }
 
 // alert says what hides one alert: what is cheap to ask comes first.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	amconfig "github.com/prometheus/alertmanager/config"
@@ -13,12 +14,18 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/match"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
 )
 
 // many is a store with two incidents: one whose alerts may inhibit, and one that
 // is their target.
-type many struct{ sources, targets int }
+type many struct {
+	sources, targets int
+	// slow is how long a page takes.
+	slow time.Duration
+}
 
 var sourceOf, targetOf = incident.ID{1}, incident.ID{2}
 
@@ -34,7 +41,12 @@ func (m many) Incidents(context.Context, store.Query) ([]*incident.Incident, str
 	return []*incident.Incident{m.incident(targetOf), m.incident(sourceOf)}, "", nil
 }
 
-func (m many) Alerts(_ context.Context, id incident.ID, cursor string, limit int) (list []store.Record, next string, err error) {
+func (m many) Alerts(ctx context.Context, id incident.ID, cursor string, limit int) (list []store.Record, next string, err error) {
+	select {
+	case <-time.After(m.slow):
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
 	from, n, name := 0, m.sources, "NodeDown"
 	if id == targetOf {
 		n, name = m.targets, "PodDown"
@@ -73,9 +85,9 @@ inhibit_rules:
 		hidden bool
 		failed string
 	}{
-		"all fits":         {many{3000, 3000}, 3000, true, ""},
-		"too many sources": {many{3000, 3000}, 2999, false, failedSources},
-		"too many alerts":  {many{10, alertsLooked + 2000}, 3000, false, failedAlerts},
+		"all fits":         {many{3000, 3000, 0}, 3000, true, ""},
+		"too many sources": {many{3000, 3000, 0}, 2999, false, failedSources},
+		"too many alerts":  {many{10, alertsLooked + 2000, 0}, 3000, false, failedAlerts},
 	} {
 		m := NewMetrics(prometheus.NewRegistry())
 		a := New(Options{Store: c.many, Inhibition: in, Metrics: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
@@ -96,5 +108,45 @@ inhibit_rules:
 		if got := testutil.ToFloat64(m.sources); got > float64(c.limit) {
 			t.Errorf("%s: %v sources are known, want no more than %d", name, got, c.limit)
 		}
+	}
+}
+
+// nothingToHear hides everything for an hour.
+type nothingToHear struct{}
+
+func (nothingToHear) Muted(now time.Time, _ match.Labels) (notify.Hidden, bool) {
+	return notify.Hidden{By: notify.BySilence, Until: now.Add(time.Hour)}, true
+}
+
+// TestAlertsThatTakeTooLong: what cannot be looked at in time is told, while there
+// is time left to do so.
+func TestAlertsThatTakeTooLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		many
+		hidden bool
+	}{
+		"in time": {many{0, 10_000, 20 * time.Millisecond}, true},
+		"slow":    {many{0, 40_000, 60 * time.Millisecond}, false},
+		"stuck":   {many{0, 10, time.Minute}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := NewMetrics(prometheus.NewRegistry())
+				a := New(Options{Store: c.many, Silences: nothingToHear{}, Metrics: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				began := time.Now()
+				h, hidden, err := a.Muted(ctx, c.incident(targetOf), began)
+				if err != nil || hidden != c.hidden {
+					t.Errorf("got %t, %+v (%v), want %t", hidden, h, err, c.hidden)
+				}
+				if took := time.Since(began); took > 1500*time.Millisecond {
+					t.Errorf("it took %s, so half of the time is not left", took)
+				}
+				if got := testutil.ToFloat64(m.open.WithLabelValues(failedSlow)); got != 0 == c.hidden {
+					t.Errorf("failed open because of a slow store: %v times", got)
+				}
+			})
+		})
 	}
 }
