@@ -86,10 +86,18 @@ func (q *amQuery) bad(format string, args ...any) {
 	}
 }
 
+// last is the value of a parameter, of which Alertmanager takes the last one.
+func (q *amQuery) last(name string) string {
+	if all := q.values[name]; len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
+}
+
 // flag is a parameter that is true unless it says otherwise, in the words that
 // Alertmanager takes.
 func (q *amQuery) flag(name string) bool {
-	v := q.values.Get(name)
+	v := q.last(name)
 	return v == "" || slices.Contains([]string{"true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"}, strings.ToLower(v))
 }
 
@@ -118,7 +126,7 @@ func (q *amQuery) filter() labels.Matchers {
 // receiver is the expression that the name of a receiver must match as a whole;
 // nil if any may.
 func (q *amQuery) receiver() *regexp.Regexp {
-	v := q.values.Get("receiver")
+	v := q.last("receiver")
 	if v == "" {
 		return nil
 	}

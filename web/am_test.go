@@ -153,10 +153,12 @@ func TestAMAlerts(t *testing.T) {
 		{`filter=team=""`, "DiskFull/db1 DiskFull/db2 Slow/web1 Valid/mx"}, // the sender's labels are asked, not what we made of them
 		{`receiver=dba`, "DiskFull/db1 DiskFull/db2"},
 		{`receiver=ops`, "Slow/web1 Valid/mx"},
+		{`receiver=ops&receiver=dba`, "DiskFull/db1 DiskFull/db2"}, // the last one counts
 		{`receiver=op`, ""},
 		{`receiver=.*chat`, "Slow/web1 Valid/mx"},
 		{`silenced=false`, "DiskFull/db2 Slow/web1 Valid/mx"},
 		{`active=false`, "DiskFull/db1"},
+		{`active=true&active=false`, "DiskFull/db1"},
 		{`active=false&silenced=false`, ""},
 		{`inhibited=false&unprocessed=false`, "DiskFull/db1 DiskFull/db2 Slow/web1 Valid/mx"},
 		{`something=else&active=`, "DiskFull/db1 DiskFull/db2 Slow/web1 Valid/mx"},
