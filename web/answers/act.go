@@ -23,6 +23,8 @@ type said struct {
 	cycle    int
 	// keyed: that comes from a key which the tool knows it by.
 	keyed bool
+	// at is when it was said by the tool's clock, zero if it does not say.
+	at time.Time
 	// by is who said it, where is the tool.
 	by, where string
 	// text is a comment, or the note.
@@ -65,7 +67,7 @@ func (h *Handler) actOn(ctx context.Context, s said) (*incident.Incident, Answer
 	changed := false
 	i, again, err := h.options.Actor.ActOnce(ctx, s.incident.String(), s.id, func(e *incident.Edit) error {
 		changed = false
-		if !s.do.anyCycle && e.Incident.Reopens != s.cycle && !(s.keyed && s.do.still) {
+		if s.earlier(e.Incident) {
 			return errEarlier
 		}
 		e.From(s.where)
@@ -99,6 +101,19 @@ func (h *Handler) actOn(ctx context.Context, s said) (*incident.Incident, Answer
 	}
 	a.Incident = i.Reference
 	return i, a, nil
+}
+
+// earlier reports whether it is about a cycle of the incident that is over. A tool
+// that has not heard of that means the present one, if it was said in that: a
+// webhook that comes late must not acknowledge what nobody has seen.
+func (s *said) earlier(i *incident.Incident) bool {
+	switch {
+	case s.do.anyCycle || i.Reopens == s.cycle:
+		return false
+	case s.keyed && s.do.still:
+		return !s.at.IsZero() && s.at.Before(i.CycleOpenedAt)
+	}
+	return true
 }
 
 // about reads the key that we gave a tool for an incident.

@@ -2,6 +2,7 @@ package answers
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -85,6 +86,13 @@ func (c *Config) Problems() map[string]string {
 		for i, s := range list {
 			if len(s.Reveal()) < leastSecret {
 				out[fmt.Sprintf("%s[%d]", path, i)] = fmt.Sprintf("shorter than %d characters, so it can be guessed: write a longer one, here and there", leastSecret)
+			}
+		}
+	}
+	for path, list := range map[string][]string{"opsgenie.ignore_users": c.Opsgenie.IgnoreUsers, "jira.ignore_users": c.Jira.IgnoreUsers} {
+		for i, name := range list {
+			if strings.TrimSpace(name) == "" {
+				out[fmt.Sprintf("%s[%d]", path, i)] = "the name is empty, which would ignore whoever has none: remove it"
 			}
 		}
 	}

@@ -50,6 +50,11 @@ func TestPagerDuty(t *testing.T) {
 		{"acknowledged after the end", []func(*incident.Edit) error{resolvedBy("ben")}, of("incident.acknowledged"), "unchanged: cannot acknowledge an incident that is resolved", "resolved ben", ""},
 		{"of an earlier cycle", []func(*incident.Edit) error{resolvedBy("ben"), func(e *incident.Edit) error { return e.Reopen("ben", "") }}, of("incident.resolved"),
 			"unchanged: the incident was opened again since", "open", ""},
+		{"acknowledged in the present cycle, by the key of an earlier one", []func(*incident.Edit) error{resolvedBy("ben"), func(e *incident.Edit) error { return e.Reopen("ben", "") }}, of("incident.acknowledged"),
+			"acknowledged: ", "acknowledged Ann Example", "Ann Example (pagerduty webhook) acknowledged: acknowledged"},
+		{"acknowledged in an earlier cycle, and late", []func(*incident.Edit) error{resolvedBy("ben"), func(e *incident.Edit) error { return e.Reopen("ben", "") }},
+			of("incident.acknowledged", "03:01:00.000Z", "02:59:00.000Z"), "unchanged: the incident was opened again since", "open", ""},
+		{"without a time", nil, of("incident.acknowledged", "2026-11-21T03:01:00.000Z", "just now"), "acknowledged: ", "acknowledged Ann Example", "Ann Example (pagerduty webhook) acknowledged: acknowledged"},
 		{"reopened there", nil, of("incident.reopened"), "noted: ", "open", "Ann Example (pagerduty webhook) note: reopened in PagerDuty"},
 		{"triggered", nil, of("incident.triggered"), "ignored: incident.triggered", "open", ""},
 		{"of a service", nil, of("service.updated"), "ignored: service.updated", "open", ""},
@@ -302,6 +307,7 @@ func TestJira(t *testing.T) {
 	send("ignored: no person did this", "jira-comment", `"accountType": "atlassian"`, `"accountType": "app"`)
 	send("noted: ", "jira-comment", `"the log partition is full"`,
 		`{"type":"doc","version":1,"content":[{"type":"paragraph","content":[{"type":"text","text":"see "},{"type":"mention","attrs":{"text":"@Ben"}}]},{"type":"paragraph","content":[{"type":"text","text":"now"}]}]}`)
+	send("noted: ", "jira-comment", `"the log partition is full"`, `"half an emoji \ud83d"`)
 	send("ignored: comment_created", "jira-comment", `"the log partition is full"`, `" "`)
 	send("ignored: jira:issue_updated", "jira-done", `"field": "status"`, `"field": "priority"`)
 	send("acknowledged: ", "jira-done", `"key": "done"`, `"key": "indeterminate"`)
@@ -313,10 +319,31 @@ func TestJira(t *testing.T) {
 	send("resolved: ", "jira-done")
 	send("unchanged: this came before", "jira-done")
 	const who = "Ann Example (jira webhook) "
-	want := []string{who + "note: the log partition is full", who + "note: see @Ben\nnow", who + "acknowledged: acknowledged", "ben () acknowledgement_removed: acknowledgement taken back",
+	want := []string{who + "note: the log partition is full", who + "note: see @Ben\nnow", who + "note: half an emoji \uFFFD", who + "acknowledged: acknowledged", "ben () acknowledgement_removed: acknowledgement taken back",
 		who + "acknowledged: acknowledged", "ben () acknowledgement_removed: acknowledgement taken back", who + "resolved: resolved while 1 still fire: in Jira: Done"}
 	if got := s.said(i); !slices.Equal(got[1:], want) {
 		t.Errorf("timeline: got %q, want %q", got[1:], want)
+	}
+}
+
+// TestJiraComesLate: what was said before the incident was opened again does not
+// acknowledge it now.
+func TestJiraComesLate(t *testing.T) {
+	s := newServer(t)
+	i := s.opened()
+	s.act(i, resolvedBy("ben"))
+	s.clock.add(2 * time.Minute)
+	s.act(i, func(e *incident.Edit) error { return e.Reopen("ben", "") })
+	of := func(timestamp string) string {
+		return payload(t, "jira-done", i, `"key": "done"`, `"key": "indeterminate"`, "1795230060123", timestamp)
+	}
+	for _, c := range []struct{ timestamp, want string }{
+		{"1795230060123", "unchanged: the incident was opened again since"},
+		{"1795230130000", "acknowledged: "},
+	} {
+		if got := s.jira(of(c.timestamp)).answer(); got != c.want {
+			t.Errorf("at %s: got %q, want %q", c.timestamp, got, c.want)
+		}
 	}
 }
 

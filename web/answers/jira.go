@@ -2,7 +2,9 @@ package answers
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
@@ -16,9 +18,11 @@ const headerHub = "X-Hub-Signature"
 
 // jiraBody is what we read of an event.
 type jiraBody struct {
-	WebhookEvent string    `json:"webhookEvent"`
-	User         *jiraUser `json:"user"`
-	Issue        struct {
+	WebhookEvent string `json:"webhookEvent"`
+	// Timestamp is when it happened, in milliseconds since 1970.
+	Timestamp jsontext.Value `json:"timestamp"`
+	User      *jiraUser      `json:"user"`
+	Issue     struct {
 		Key    string `json:"key"`
 		Fields struct {
 			Labels []string `json:"labels"`
@@ -88,6 +92,9 @@ func (h *Handler) jira(c *gin.Context, r *request) (Answer, error) {
 		return Answer{}, err
 	}
 	s := said{id: r.id, where: "jira webhook"}
+	if ms, err := strconv.ParseInt(string(b.Timestamp), 10, 64); err == nil && ms > 0 {
+		s.at = time.UnixMilli(ms)
+	}
 	if !s.about(key) {
 		return Answer{Result: resultUnknown, Note: "not an issue of Tocsin"}, nil
 	}
@@ -146,11 +153,11 @@ func jiraDeed(s *said, b *jiraBody) (who *jiraUser, meant bool) {
 // https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/
 func jiraText(body jsontext.Value) string {
 	var text string
-	if json.Unmarshal(body, &text) == nil {
+	if json.Unmarshal(body, &text, jsontext.AllowInvalidUTF8(true)) == nil {
 		return text
 	}
 	var document jiraNode
-	if json.Unmarshal(body, &document) != nil {
+	if json.Unmarshal(body, &document, jsontext.AllowInvalidUTF8(true)) != nil {
 		return ""
 	}
 	var out strings.Builder

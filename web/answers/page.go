@@ -245,8 +245,9 @@ func (h *Handler) follow(c *gin.Context, acts bool) (t links.Token, i *incident.
 	case err != nil:
 		h.fail(c, err, acts)
 	case expired:
+		// It shows no facts any more: what has expired is no permission to read either.
 		h.failed(c, http.StatusGone, count(resultRefused), view{Heading: "This link has expired", Say: "It could be used until " + clock(t.Expires) + ". Nothing was done.",
-			About: facts(i), Link: h.options.Links.Incident(i)})
+			Link: h.options.Links.Incident(i)})
 	case i.Reopens != t.Cycle:
 		h.failed(c, http.StatusGone, count(resultUnchanged), view{Heading: "This link is of an earlier time",
 			Say:   "The incident was resolved and has begun again since the message was sent, at " + clock(i.CycleOpenedAt) + ". Nothing was done. A newer message has a link that works.",

@@ -139,6 +139,9 @@ func TestLinksThatDoNotAct(t *testing.T) {
 		r := s.send(method, ack, "").want(410)
 		if method != "HEAD" {
 			r.want(410, "has expired", "2026-11-28", link)
+			if strings.Contains(string(r.body), "Severity") {
+				t.Errorf("%s of an expired link: got %s, want no facts", method, r.body)
+			}
 		}
 	}
 	if got := s.state(i); got != "open" {

@@ -3,6 +3,7 @@ package answers
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -18,10 +19,12 @@ const headerPagerDuty = "X-PagerDuty-Signature"
 // pagerdutyBody is what we read of an event.
 type pagerdutyBody struct {
 	Event struct {
-		ID        string           `json:"id"`
-		EventType string           `json:"event_type"`
-		Agent     *pagerdutyObject `json:"agent"`
-		Data      struct {
+		ID        string `json:"id"`
+		EventType string `json:"event_type"`
+		// OccurredAt is a time of RFC 3339.
+		OccurredAt string           `json:"occurred_at"`
+		Agent      *pagerdutyObject `json:"agent"`
+		Data       struct {
 			ID          string `json:"id"`
 			Type        string `json:"type"`
 			IncidentKey string `json:"incident_key"`
@@ -75,6 +78,9 @@ func (h *Handler) pagerdutyEvent(ctx context.Context, b *pagerdutyBody) (Answer,
 	const tool = "pagerduty"
 	e := &b.Event
 	s := said{id: tool + " " + e.ID, where: "pagerduty webhook"}
+	if at, err := time.Parse(time.RFC3339, e.OccurredAt); err == nil {
+		s.at = at
+	}
 	key := e.Data.IncidentKey
 	if key == "" && e.Data.Incident != nil { // a note only has their id
 		var err error
