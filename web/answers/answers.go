@@ -70,7 +70,10 @@ type Handler struct {
 	log      *slog.Logger
 	config   atomic.Pointer[Config]
 	throttle *web.Throttle
-	count    *prometheus.CounterVec
+	// guesses slows down whoever guesses a token. People make these up, so unlike with
+	// signatures not even the right one gets through meanwhile.
+	guesses *web.Throttle
+	count   *prometheus.CounterVec
 
 	mu sync.Mutex
 	// swept is the id after which names are looked through next.
@@ -86,7 +89,7 @@ func New(o Options) (*Handler, error) {
 		o.Now = time.Now
 	}
 	log := o.Log.With("component", "answers")
-	h := &Handler{options: o, log: log, throttle: web.NewThrottle(o.Now, log)}
+	h := &Handler{options: o, log: log, throttle: web.NewThrottle(o.Now, log), guesses: web.NewThrottle(o.Now, log)}
 	h.count = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_answers_total", Help: "What came back from where people were notified, by what became of it."}, []string{"integration", "result"})
 	for _, integration := range []string{"link", "slack", "pagerduty", "opsgenie", "jira", "call"} {
 		for _, result := range results {
@@ -220,11 +223,13 @@ func (e refusedError) Unwrap() error { return e.error }
 // refuse takes a try from who sent a request that did not prove that it may.
 func (h *Handler) refuse(c *gin.Context, reason string) error {
 	if !h.throttle.Allow(c.ClientIP()) {
-		return refusedError{web.Refuse(http.StatusTooManyRequests, "too many requests from this address were refused")}
+		return errTooMany
 	}
 	h.throttle.Failed(c.Request.Context(), c.ClientIP())
 	return refusedError{web.Refuse(http.StatusUnauthorized, reason)}
 }
+
+var errTooMany = refusedError{web.Refuse(http.StatusTooManyRequests, "too many requests from this address were refused")}
 
 // off is the answer of a webhook that is not configured.
 func off(tool string) error {

@@ -289,6 +289,32 @@ func TestOpsgenie(t *testing.T) {
 	}
 }
 
+// TestGuessingATokenIsSlow: from an address of which many wrong ones came, not even
+// the right one is taken for a while. What is signed is.
+func TestGuessingATokenIsSlow(t *testing.T) {
+	s := newServer(t)
+	i := s.opened()
+	body := payload(t, "opsgenie-acknowledge", i)
+	for n := range 30 {
+		want := http.StatusUnauthorized
+		if n >= 10 {
+			want = http.StatusTooManyRequests
+		}
+		s.send("POST", "/hooks/opsgenie", body, "Authorization", fmt.Sprint("Bearer a-guess-of-a-token-", n)).want(want)
+	}
+	s.opsgenie(body).want(http.StatusTooManyRequests)
+	if got := s.state(i); got != "open" {
+		t.Errorf("got %s, want open", got)
+	}
+	if got := s.pagerduty(payload(t, "pagerduty-acknowledged", i)).answer(); got != "acknowledged: " {
+		t.Errorf("what is signed: got %q", got)
+	}
+	s.clock.add(time.Minute)
+	if got := s.opsgenie(body).answer(); got != "unchanged: it was so already" {
+		t.Errorf("a minute later: got %q", got)
+	}
+}
+
 func TestJira(t *testing.T) {
 	s := newServer(t)
 	i := s.opened()

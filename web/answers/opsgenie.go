@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
+	"github.com/tocsin-gateway/tocsin/web"
 )
 
 // The outgoing webhook of Opsgenie, which Jira Service Management has taken over.
@@ -38,8 +39,12 @@ func (h *Handler) opsgenie(c *gin.Context, r *request) (Answer, error) {
 	if len(conf.Tokens) == 0 {
 		return Answer{}, off("opsgenie")
 	}
+	if !h.guesses.Allow(c.ClientIP()) {
+		return Answer{}, errTooMany
+	}
 	if !presents(conf.Tokens, r.Request) {
-		return Answer{}, h.refuse(c, "send a token of the configuration: Authorization: Bearer TOKEN, or as password")
+		h.guesses.Failed(r.ctx, c.ClientIP())
+		return Answer{}, refusedError{web.Refuse(http.StatusUnauthorized, "send a token of the configuration: Authorization: Bearer TOKEN, or as password")}
 	}
 	var b opsgenieBody
 	if err := decode(r.body, &b); err != nil {
