@@ -190,3 +190,15 @@ func TestProblems(t *testing.T) {
 		t.Errorf("got %q, want nothing", got)
 	}
 }
+
+// TestNobodyTakesATurnAgain where the clock shows the time before a handover twice.
+func TestNobodyTakesATurnAgain(t *testing.T) {
+	r := mustNew(t, Config{Timezone: "Europe/Zurich", Shifts: []Shift{{People: []string{"anna", "ben"}, Start: "2026-10-24", Handover: "02:15", Length: days(1)}}}, nil)
+	for when, want := range map[string]string{
+		"2026-10-25T02:14:59+02:00": "anna", "2026-10-25T02:15:00+02:00": "ben", "2026-10-25T02:05:00+01:00": "ben", "2026-10-26T02:14:59+01:00": "ben", "2026-10-26T02:15:00+01:00": "anna",
+	} {
+		if got := r.At(at(t, when)); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: got %q, want %q", when, got, want)
+		}
+	}
+}
