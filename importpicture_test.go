@@ -37,7 +37,7 @@ var picture = []struct {
 	{"process/calendar", nil},
 	// Who is on call; it also reads files and URLs.
 	{"process/rota", []string{"process/calendar", "config/secret"}},
-	{"process", []string{"process/calendar", "match", "incident", "config/nearest"}},
+	{"process", []string{"process/calendar", "process/rota", "match", "incident", "config/nearest"}},
 	// Is it news, and whose incident is it: pure.
 	{"dedupe", []string{"incident", "alert"}},
 	// Wire format → alerts.
@@ -100,7 +100,7 @@ var picture = []struct {
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "web/answers", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "process", "alert", "recorder", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "web/answers", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "process", "process/calendar", "process/rota", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.

@@ -126,6 +126,10 @@ func Load(text []byte, name string) (*Config, error) {
 		for i := range c.IMAP {
 			c.IMAP[i].CAFile = d.beside(c.IMAP[i].CAFile)
 		}
+		for name, r := range c.Process.Rotas {
+			r.ICal.File, r.ICal.CAFile = d.beside(r.ICal.File), d.beside(r.ICal.CAFile)
+			c.Process.Rotas[name] = r
+		}
 		d.check(c)
 	}
 	if len(d.mistakes) > 0 {

@@ -90,6 +90,8 @@ type Gateway struct {
 	notifier *notify.Worker
 	silences *silences.Set
 	muter    muter
+	feeds    feeds
+	guide    atomic.Pointer[process.Guide]
 	told     atomic.Pointer[told]
 	log      *slog.Logger
 	store    store.Store
@@ -198,7 +200,12 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if told != nil && g.notifier != nil {
 		settings.Targets, settings.Prompt = told.targets, told.prompt()
 	}
-	guide, err := process.New(c.Process, c.ProcessOptions())
+	about := c.ProcessOptions()
+	var calendars map[string]*feed
+	if about.Rotas, calendars, err = g.rotas(c); err != nil {
+		return err
+	}
+	guide, err := process.New(c.Process, about)
 	if err != nil {
 		return err
 	}
@@ -211,6 +218,8 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	g.outside.use(tools)
+	g.guide.Store(guide)
+	g.useFeeds(calendars)
 	g.muter.all.Store(hides)
 	g.told.Store(told)
 	if g.notifier != nil {
@@ -323,6 +332,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { g.ping(ctx); return nil })
 	group.Go(func() error { return g.Links.Run(ctx) })
 	group.Go(func() error { g.runStreams(ctx); return nil })
+	group.Go(func() error { g.feeds.run(ctx); return nil })
 	if g.opts.Spool != nil {
 		group.Go(func() error {
 			return g.opts.Spool.Run(ctx, spool.Drain{Ready: g.readiness.check, Replay: g.ingest.Replay})

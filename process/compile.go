@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config/nearest"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/process/calendar"
+	"github.com/tocsin-gateway/tocsin/process/rota"
 )
 
 // Problems says what is wrong with the section, by path, such as .duties[0].after.
@@ -50,6 +51,7 @@ func compile(c Config, o Options) (*Guide, map[string]string) {
 		k.g.calendar, _ = calendar.New(calendar.Config{}) // what is wrong with it has been said
 	}
 	k.contacts()
+	k.rotas()
 	k.tiers()
 	k.chains()
 	k.customers()
@@ -82,7 +84,7 @@ func (k *compiler) contacts() {
 		case k.g.contacts[c.Name].Name != "":
 			k.wrong(path+".name", "there is a contact %q already; give each one a name of its own", c.Name)
 			continue
-		case k.o.Rotas[c.Name] != nil:
+		case k.isRota(c.Name):
 			k.wrong(path+".name", "a rota is called %q too; give the contact another name", c.Name)
 		}
 		if c.Receiver != "" && !k.g.receivers[c.Receiver] {
@@ -106,7 +108,7 @@ func suggest(word string, known []string, otherwise string) string {
 
 // known are all names that can be told something.
 func (k *compiler) known() []string {
-	list := slices.Concat(slices.Collect(maps.Keys(k.g.contacts)), slices.Collect(maps.Keys(k.o.Rotas)), k.o.Receivers)
+	list := slices.Concat(slices.Collect(maps.Keys(k.g.contacts)), slices.Collect(maps.Keys(k.c.Rotas)), k.o.Receivers)
 	slices.Sort(list)
 	return list
 }
@@ -116,6 +118,34 @@ func (k *compiler) reaches(path string, list []string) {
 	for n, name := range list {
 		if !slices.Contains(k.known(), name) {
 			k.wrong(at(path, n), "there is no contact, rota or receiver %q; %s", name, suggest(name, k.known(), "add it to process.contacts"))
+		}
+	}
+}
+
+func (k *compiler) isRota(name string) bool {
+	_, ok := k.c.Rotas[name]
+	return ok
+}
+
+func (k *compiler) rotas() {
+	for _, name := range slices.Sorted(maps.Keys(k.c.Rotas)) {
+		c := k.c.Rotas[name]
+		path := ".rotas." + name
+		for part, problem := range rota.Problems(c) {
+			k.problems[join(path, part)] = problem
+		}
+		person := func(path, who string) {
+			if who != "" && k.g.contacts[who].Name == "" {
+				k.wrong(path, "there is no contact %q; %s", who, suggest(who, slices.Collect(maps.Keys(k.g.contacts)), "add it to process.contacts"))
+			}
+		}
+		for n, s := range c.Shifts {
+			for m, who := range s.People {
+				person(at(at(path+".shifts", n)+".people", m), who)
+			}
+		}
+		for n, o := range c.Overrides {
+			person(at(path+".overrides", n)+".who", o.Who)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/match"
 	"github.com/tocsin-gateway/tocsin/process/calendar"
+	"github.com/tocsin-gateway/tocsin/process/rota"
 )
 
 // Config is the section process.
@@ -27,6 +28,8 @@ type Config struct {
 	Calendar calendar.Config `yaml:"calendar"`
 	// Contacts are people and functions, by the names that everything here uses.
 	Contacts []Contact `yaml:"contacts"`
+	// Rotas say who is on call, by name.
+	Rotas map[string]rota.Config `yaml:"rotas"`
 	// Chains are calling chains.
 	Chains []Chain `yaml:"chains"`
 	// Tiers are the support levels, the first of which has each new incident.
@@ -106,7 +109,8 @@ type Options struct {
 	Severities incident.Scale
 	// Objectives are those of each priority.
 	Objectives map[string]incident.Objectives
-	// Rotas are the sources of who is on call, by name.
+	// Rotas are those of the configuration at work, by name; one that is missing has
+	// nobody on call.
 	Rotas map[string]Rota
 }
 
@@ -153,7 +157,10 @@ func (g *Guide) reach(name string, now time.Time) []string {
 	if r, ok := g.rotas[name]; ok {
 		var out []string
 		for _, who := range r.At(now) {
-			out = append(out, g.reach(who, now)...)
+			// Names of people may come from a calendar elsewhere: they are contacts only.
+			if c := g.contacts[who]; c.Receiver != "" {
+				out = append(out, c.Receiver)
+			}
 		}
 		return out
 	}

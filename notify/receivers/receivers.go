@@ -50,7 +50,7 @@ func New(o Options) (map[string]*notify.Integration, error) {
 	if o.Alertmanager == nil {
 		return all, nil
 	}
-	dial, err := dialing(o.Config.DenyNetworks)
+	dial, err := Dialing(o.Config.DenyNetworks)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func New(o Options) (map[string]*notify.Integration, error) {
 	return all, nil
 }
 
-func dialing(networks []string) (outgoing.DialFunc, error) {
+func Dialing(networks []string) (outgoing.DialFunc, error) {
 	deny := outgoing.DefaultDeny()
 	if networks != nil {
 		deny = nil
