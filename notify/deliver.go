@@ -205,6 +205,10 @@ func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *i
 	if err := w.alerts(ctx, s.Severities, m, since); err != nil {
 		return nil, err
 	}
+	if c := timing.Called; c != nil {
+		m.Remark = cmp.Or(m.Remark, c.Why)
+		m.tellLess(c.Detail, t.At)
+	}
 	return m, nil
 }
 
