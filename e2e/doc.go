@@ -1,6 +1,6 @@
 // Package e2e tests the built binary from outside, over HTTP, with the programs
 // that it meets in real life: Prometheus, Alertmanager, Nagios, Icinga
-// and mail servers deliver to it, and it is killed while they do. Kill is the harness that kills a gateway under load
+// and mail servers deliver to it, it sends mail to one, and it is killed while they do. Kill is the harness that kills a gateway under load
 // and compares what it then shows with a ledger of what it acknowledged.
 //
 // The tests build ./cmd/tocsin themselves. The environment changes that:

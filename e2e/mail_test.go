@@ -111,15 +111,18 @@ auth plain
 	}
 }
 
-// postfix is a private instance of Postfix that passes everything on to one relay.
+// postfix is a private instance of Postfix.
 type postfix struct {
 	*process
 	// port is where it takes mail, log the file that it writes.
 	port, log string
-	config    string
+	// dir is where it has everything, and where its own users get to.
+	dir, config string
 }
 
-func startPostfix(t *testing.T, relayPort string) *postfix {
+// startPostfix starts one with further settings, in which DIR is its folder, and
+// further services.
+func startPostfix(t *testing.T, settings, services string) *postfix {
 	t.Helper()
 	path := program(t, "postfix")
 	if os.Geteuid() != 0 {
@@ -135,7 +138,7 @@ func startPostfix(t *testing.T, relayPort string) *postfix {
 			t.Error(err)
 		}
 	})
-	p := &postfix{log: filepath.Join(dir, "log"), config: filepath.Join(dir, "config")}
+	p := &postfix{log: filepath.Join(dir, "log"), dir: dir, config: filepath.Join(dir, "config")}
 	for _, d := range []string{dir, p.config, filepath.Join(dir, "queue")} { // data is made by Postfix, for its own user
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
@@ -157,14 +160,12 @@ inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 mydestination =
 local_recipient_maps =
-relayhost = [127.0.0.1]:%[2]s
-smtp_tls_security_level = none
 minimal_backoff_time = 3s
 maximal_backoff_time = 4s
 queue_run_delay = 2s
-maillog_file = %[3]s
+maillog_file = %[2]s
 maillog_file_prefixes = %[1]s
-`, dir, relayPort, p.log))
+`, dir, p.log)+strings.ReplaceAll(settings, "DIR", dir))
 	write(t, filepath.Join(p.config, "master.cf"), listen+` inet n - n - - smtpd
 pickup  unix n - n 60    1 pickup
 cleanup unix n - n -     0 cleanup
@@ -182,7 +183,7 @@ retry   unix - - n -     - error
 anvil   unix - - n -     1 anvil
 scache  unix - - n -     1 scache
 postlog unix-dgram n - n - 1 postlogd
-`)
+`+services)
 	if p.process, err = startProcess(path, nil, "-c", p.config, "start-fg"); err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +225,7 @@ func TestPostfix(t *testing.T) {
 	store := durableRedis(t)
 	f := newFleet(t, "smtp: {listen: '127.0.0.1:0', hostname: gw.example.org, recipients: {"+recipient+": email}}", store.URL())
 	g := f[0].running.Load().gateway
-	p := startPostfix(t, smtpPort(t, g))
+	p := startPostfix(t, "relayhost = [127.0.0.1]:"+smtpPort(t, g)+"\nsmtp_tls_security_level = none\n", "")
 
 	store.Kill()
 	for i := range mails {
