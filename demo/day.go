@@ -32,6 +32,9 @@ var phases = []phase{
 	{110 * time.Minute, "Afternoon"},
 }
 
+// worst is the phase at whose end most is wrong.
+const worst = 2
+
 // script is the day: everything that its Prometheus servers notice.
 func script() []change {
 	var d day

@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,12 @@ type Options struct {
 	Post func(ctx context.Context, at time.Time, source string, body []byte) (status int, answer []byte, err error)
 	// Incidents returns all incidents that the gateway holds after the last Post.
 	Incidents func(ctx context.Context) ([]Incident, error)
+	// Preview says what people would be told of an incident now; nil leaves that out.
+	Preview func(ctx context.Context, reference string) ([]Preview, error)
 }
+
+// Preview is what would be told in one place.
+type Preview struct{ Where, Text string }
 
 // Incident is the part of an incident that the demo shows.
 type Incident struct {
@@ -63,6 +69,7 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	p := &printer{w: w}
 	p.printf("A bad day at a shop, as its pair of Alertmanagers would send it (virtual time, nothing is kept):\n\n")
 	sum := tally{verdicts: map[string]int{}}
+	var told *told
 	for i, ph := range phases {
 		until := time.Duration(1<<63 - 1)
 		if i+1 < len(phases) {
@@ -75,14 +82,46 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 		}
 		p.phase(o.Start.Add(ph.at), ph.title, t)
 		sum.add(t)
+		if i == worst && o.Preview != nil {
+			if told, err = preview(ctx, o); err != nil {
+				return err
+			}
+		}
 	}
 	incidents, err := o.Incidents(ctx)
 	if err != nil {
 		return fmt.Errorf("demo: incidents: %w", err)
 	}
+	p.told(told)
 	p.table(incidents)
 	p.printf("\n%s in %s became %s.\n", plural(sum.alerts, "alert"), plural(sum.requests, "request"), plural(len(incidents), "incident"))
 	return p.err
+}
+
+// told is what people would have been told of an incident.
+type told struct {
+	incident Incident
+	previews []Preview
+}
+
+// preview asks what people would be told of the most important incident that is
+// open; nil if none is.
+func preview(ctx context.Context, o Options) (*told, error) {
+	all, err := o.Incidents(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("demo: incidents: %w", err)
+	}
+	all = slices.DeleteFunc(all, func(i Incident) bool { return !i.ResolvedAt.IsZero() })
+	if len(all) == 0 {
+		return nil, nil
+	}
+	t := &told{incident: slices.MinFunc(all, func(a, b Incident) int {
+		return cmp.Or(strings.Compare(a.Priority, b.Priority), b.Alerts-a.Alerts, a.OpenedAt.Compare(b.OpenedAt), strings.Compare(a.Reference, b.Reference))
+	})}
+	if t.previews, err = o.Preview(ctx, t.incident.Reference); err != nil {
+		return nil, fmt.Errorf("demo: preview: %w", err)
+	}
+	return t, nil
 }
 
 func play(ctx context.Context, o Options, part []post) (tally, error) {
@@ -168,6 +207,28 @@ func (p *printer) phase(at time.Time, title string, t tally) {
 		return
 	}
 	p.printf("       %s, %s: %s\n\n", plural(t.requests, "request"), plural(t.alerts, "alert"), t.String())
+}
+
+// previewLines is how much of a message is shown.
+const previewLines = 10
+
+func (p *printer) told(t *told) {
+	if t == nil {
+		return
+	}
+	p.printf("What people would have been told of %s at its worst (nothing was sent):\n\n", fit(t.incident.Reference, 18))
+	for _, one := range t.previews {
+		p.printf("  %s\n", fit(one.Where, 98))
+		lines := strings.Split(strings.TrimSpace(one.Text), "\n")
+		for n, line := range lines {
+			if n == previewLines && len(lines) > previewLines+1 {
+				p.printf("  │ … %s\n", plural(len(lines)-n, "more line"))
+				break
+			}
+			p.printf("%s\n", strings.TrimRight("  │ "+fit(line, 96), " "))
+		}
+		p.printf("\n")
+	}
 }
 
 const row = "%-18s %-9s %-8s %-12s %6s %9s  %s\n"

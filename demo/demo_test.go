@@ -89,6 +89,50 @@ func (g *gateway) list(context.Context) ([]Incident, error) {
 	return all, nil
 }
 
+// TestPreview: it is of the most important incident that is open when most is
+// wrong, and what is in it does not break the output.
+func TestPreview(t *testing.T) {
+	g := newGateway(t)
+	var out bytes.Buffer
+	var asked string
+	list := func(ctx context.Context) ([]Incident, error) {
+		all, err := g.list(ctx)
+		for n := range all {
+			if all[n].Priority = "P2"; strings.HasPrefix(all[n].Title, "HighLatency") {
+				all[n].Priority = "P1"
+			}
+		}
+		return all, err
+	}
+	err := Run(t.Context(), Options{Post: g.post, Incidents: list, Preview: func(_ context.Context, reference string) ([]Preview, error) {
+		asked += reference
+		return []Preview{{"by mail", "Subject: a\n\n" + strings.Repeat("x", 200) + "\x1b[2J\n"}, {"in a chat", strings.Repeat("line\n", 30)}}, nil
+	}}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := ""
+	for _, i := range g.incidents {
+		if i.Title == "HighLatency in checkout" { // it has the most alerts
+			most = i.Reference
+		}
+	}
+	if asked != most || most == "" {
+		t.Errorf("asked for %q, want %q, once", asked, most)
+	}
+	text := out.String()
+	for _, want := range []string{"What people would have been told of " + most, "\n  by mail\n  │ Subject: a\n  │\n  │ xxx", "\n  in a chat\n  │ line\n", "\n  │ … 20 more lines\n\nREFERENCE"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant %q in it", text, want)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSuffix(line, "\n"); utf8.RuneCountInString(line) > 100 || strings.ContainsRune(line, 0x1b) {
+			t.Errorf("line %q", line)
+		}
+	}
+}
+
 func TestRun(t *testing.T) {
 	g := newGateway(t)
 	var out bytes.Buffer

@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
@@ -79,6 +80,14 @@ func (s *Simulation) Post(ctx context.Context, source string, body []byte) (stat
 	w := &answerWriter{header: http.Header{}, status: http.StatusOK}
 	s.Engine.ServeHTTP(w, r)
 	return w.status, w.body.Bytes(), nil
+}
+
+// Preview says what a receiver of these settings would be told of an incident at
+// the time that the clock shows. Nobody is.
+func (s *Simulation) Preview(ctx context.Context, settings *notify.Settings, name, receiver string) ([]notify.Preview, error) {
+	w := notify.New(s.store, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), func() {})
+	w.Set(settings)
+	return w.Preview(ctx, name, receiver)
 }
 
 // Incidents returns all incidents, newest first.

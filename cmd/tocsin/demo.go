@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,11 +15,14 @@ import (
 	"github.com/tocsin-gateway/tocsin/bench"
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/demo"
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/simulate"
 )
 
 func registerDemo(app *kingpin.Application, s streams) map[string]func(context.Context) error {
-	app.Command("demo", "Play a bundled bad day into a throw-away gateway and show the incidents it becomes.")
+	app.Command("demo", "Play a bundled bad day into a throw-away gateway and show the incidents it becomes, and what people would be told.")
 	return map[string]func(context.Context) error{"demo": func(ctx context.Context) error {
 		c, err := config.Load(nil, "built-in")
 		if err != nil {
@@ -43,8 +49,64 @@ func registerDemo(app *kingpin.Application, s streams) map[string]func(context.C
 				}
 				return out, err
 			},
+			Preview: func(ctx context.Context, reference string) ([]demo.Preview, error) {
+				return demoPreview(ctx, g, reference)
+			},
 		}, s.out)
 	}}
+}
+
+// demoReceivers is a chat and a mailbox, of which nobody takes anything.
+const demoReceivers = `
+route: {receiver: people}
+receivers:
+  - name: people
+    slack_configs:
+      - api_url: https://chat.shop.example/hook
+        title: '{{ .RouteLabels.summary }}'
+        text: '{{ range $n, $a := .Alerts }}{{ if lt $n 4 }}• {{ $a.Annotations.summary }}{{ "\n" }}{{ end }}{{ end }}'
+    email_configs:
+      - {to: on-call@shop.example, from: Tocsin <tocsin@shop.example>, smarthost: "mail.shop.example:587", html: "", headers: {Subject: '{{ .RouteLabels.summary }}'}}
+`
+
+// demoPreview is what the receivers would be told of an incident now.
+func demoPreview(ctx context.Context, g *simulate.Simulation, reference string) ([]demo.Preview, error) {
+	c, err := config.Load([]byte(demoReceivers), "built-in")
+	if err != nil {
+		return nil, err
+	}
+	external := &url.URL{Scheme: "https", Host: "tocsin.shop.example"}
+	templates, err := notify.NewTemplates(nil, external)
+	if err != nil {
+		return nil, err
+	}
+	all, err := receivers.New(receivers.Options{Alertmanager: c.Alertmanager, Config: c.Notify, Templates: templates, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.Preview(ctx, &notify.Settings{Integrations: all, Severities: c.Classify.Severities,
+		Timing: func(*incident.Incident, string) notify.Timing { return notify.Timing{Routed: true} },
+		Links: func(i *incident.Incident, _ string) notify.Links {
+			return notify.Links{Incident: external.JoinPath("incidents", i.Reference).String()}
+		}}, reference, "people")
+	if err != nil {
+		return nil, err
+	}
+	var out []demo.Preview
+	for _, p := range list {
+		if p.Error != "" {
+			return nil, fmt.Errorf("%s: %s", p.Target, p.Error)
+		}
+		one := demo.Preview{Where: "by mail", Text: shown(p.ContentType, p.Body)}
+		if p.ContentType != "message/rfc822" {
+			one.Where = "in a chat such as Slack"
+			if one.Text, err = chatText(p.Body); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, one)
+	}
+	return out, nil
 }
 
 func registerBench(app *kingpin.Application, s streams) map[string]func(context.Context) error {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -180,5 +181,47 @@ func FuzzShown(f *testing.F) {
 		if got := shown(kind, body); body == "" && strings.TrimSpace(got) != "" {
 			t.Errorf("%q of nothing", got)
 		}
+		_, _ = chatText(body) // it must not panic
 	})
+}
+
+func TestChatText(t *testing.T) {
+	const body = `{"attachments":[{"title":"a","text":"b\nc"},{"fallback":"x","blocks":[{"type":"context","elements":[{"type":"plain_text","text":"d"}]},
+		{"type":"actions","elements":[{"type":"button","text":{"type":"plain_text","text":"e"}},{"type":"button","text":{"type":"plain_text","text":"f"}}]}]}]}`
+	if got, err := chatText(body); err != nil || got != "a\nb\nc\nd\n[e] [f]" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	for _, wrong := range []string{"", "[]", `{"attachments":[{"blocks":[{"elements":[{"text":7}]}]}]}`} {
+		if got, err := chatText(wrong); err == nil {
+			t.Errorf("%s: got %q, want an error", wrong, got)
+		}
+	}
+}
+
+// TestDemo ends as the README says, and shows before that what people would be told.
+func TestDemo(t *testing.T) {
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"demo"}, strings.NewReader(""), &out, &errs); code != 0 {
+		t.Fatalf("exit %d: %s", code, &errs)
+	}
+	text := out.String()
+	for _, want := range []string{"  by mail\n  │ From: \"Tocsin\" <tocsin@shop.example>\n", "  │ Subject: [CRITICAL] HighLatency", "  in a chat such as Slack\n  │ [CRITICAL] HighLatency", "│ [Incident]"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant %q in it", text, want)
+		}
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(readme), "What people would have been told")
+	shown, _, ok := strings.Cut(shown, "```")
+	if !ok {
+		t.Fatal("the README does not show it")
+	}
+	for line := range strings.Lines("What people would have been told" + shown) {
+		if line = strings.TrimSpace(line); line != "…" && !strings.Contains(text, line) {
+			t.Errorf("the README shows %q, which is not in\n%s", line, text)
+		}
+	}
 }

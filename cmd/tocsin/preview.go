@@ -8,8 +8,10 @@ import (
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net/mail"
+	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -72,4 +74,50 @@ func shownMail(raw string) (string, error) {
 		}
 		return b.String() + "\n" + strings.ReplaceAll(string(text), "\r\n", "\n"), nil
 	}
+}
+
+// chatText is a message to Slack as people read it: its title, its text, and what
+// stands below.
+func chatText(body string) (string, error) {
+	type element struct {
+		Type string         `json:"type"`
+		Text jsontext.Value `json:"text"`
+	}
+	var m struct {
+		Attachments []struct {
+			Title  string `json:"title"`
+			Text   string `json:"text"`
+			Blocks []struct {
+				Elements []element `json:"elements"`
+			} `json:"blocks"`
+		} `json:"attachments"`
+	}
+	if err := json.Unmarshal([]byte(body), &m); err != nil {
+		return "", err
+	}
+	var lines []string
+	for _, a := range m.Attachments {
+		lines = append(lines, a.Title, a.Text)
+		for _, b := range a.Blocks {
+			var row []string
+			for _, e := range b.Elements {
+				var text string
+				if json.Unmarshal(e.Text, &text) != nil {
+					var inner struct {
+						Text string `json:"text"`
+					}
+					if err := json.Unmarshal(e.Text, &inner); err != nil {
+						return "", err
+					}
+					text = inner.Text
+				}
+				if e.Type == "button" {
+					text = "[" + text + "]"
+				}
+				row = append(row, text)
+			}
+			lines = append(lines, strings.Join(row, " "))
+		}
+	}
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return line == "" }), "\n"), nil
 }
