@@ -72,5 +72,10 @@ func (i *Incident) Outage() (d time.Duration, ok bool) {
 	return max(restored.Sub(i.WentDown()), 0), true
 }
 
-// measured reports whether i counts in the statistics.
-func (i *Incident) measured() bool { return !i.Drill && i.Parent.IsZero() }
+// Measured reports whether i counts in the statistics: drills and merged children
+// do not.
+func (i *Incident) Measured() bool { return !i.Drill && i.Parent.IsZero() }
+
+// MayLackObservations reports whether i lists as many observations as it may, so
+// that older ones can be missing.
+func (i *Incident) MayLackObservations() bool { return len(i.Observed) >= observedKept }

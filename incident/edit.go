@@ -182,7 +182,7 @@ func (e *Edit) IntoJobs(next *Next) { next.Jobs = append(next.Jobs, e.jobs...) }
 
 // Into adds the edit to next. It is the last that is done with the edit.
 func (e *Edit) Into(next *Next) {
-	if i := e.Incident; e.opens && i.measured() {
+	if i := e.Incident; e.opens && i.Measured() {
 		// Only now all alerts of the batch have said when they started and how bad they are.
 		e.observe("opened_total", 1)
 		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
@@ -374,7 +374,7 @@ func (e *Edit) Acknowledge(by, comment string) error {
 		i.Roles = cloneMap(i.Roles)
 		i.Roles[RoleManager] = by
 	}
-	if d, _ := i.TimeToAcknowledge(); i.measured() && i.FirstAcknowledgedAt.IsZero() {
+	if d, _ := i.TimeToAcknowledge(); i.Measured() && i.FirstAcknowledgedAt.IsZero() {
 		e.observe("time_to_acknowledge_seconds", d.Seconds())
 	}
 	return nil
@@ -425,7 +425,7 @@ func (e *Edit) Resolve(by, comment string) error {
 	}
 	e.Log(by, "resolved", withComment(text, comment), 0)
 	e.arm(JobClose, e.now.Add(e.policy.CloseAfter))
-	if i.measured() {
+	if i.Measured() {
 		d, _ := i.TimeToResolve()
 		e.observe("time_to_resolve_seconds", d.Seconds())
 		if unacknowledged {
@@ -468,7 +468,7 @@ func (e *Edit) Close(by, comment string) error {
 	if e.policy.Retention > 0 {
 		e.arm(JobRetention, e.now.Add(e.policy.Retention))
 	}
-	if d, ok := i.Outage(); ok && i.measured() {
+	if d, ok := i.Outage(); ok && i.Measured() {
 		e.observe("outage_seconds", d.Seconds())
 	}
 	return nil
@@ -498,7 +498,7 @@ func (e *Edit) Reopen(by, comment string) error {
 	for _, kind := range [...]string{JobClose, JobStillFiring, JobRetention} {
 		e.arm(kind, time.Time{})
 	}
-	if i.measured() {
+	if i.Measured() {
 		e.observe("reopened_total", 1)
 	}
 	return nil

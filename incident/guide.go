@@ -91,14 +91,14 @@ func (e *Edit) ArmDuty(at time.Time) { e.arm(JobDuty, at) }
 
 // Outcome counts what became of a duty.
 func (e *Edit) Outcome(duty, outcome string) {
-	if e.Incident.measured() {
+	if e.Incident.Measured() {
 		e.outcomes = append(e.outcomes, DutyOutcome{duty, outcome})
 	}
 }
 
 // Count adds one to a stored counter, if the incident counts.
 func (e *Edit) Count(metric string) {
-	if e.Incident.measured() {
+	if e.Incident.Measured() {
 		e.observe(metric, 1)
 	}
 }

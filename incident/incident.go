@@ -56,8 +56,9 @@ const hostsKept = 20
 const cyclesKept = 20
 
 // observedKept bounds the observations that an incident lists: those of all the
-// cycles that it lists.
-const observedKept = 5 * cyclesKept
+// cycles that it lists, of which each has six at most, counters of objectives
+// included, and those of the opening.
+const observedKept = 7 * cyclesKept
 
 // Incident is one problem that people handle. Its size does not depend on how
 // many alerts it has.

@@ -40,6 +40,8 @@ func operations(incident, letter, token string) []operation {
 		{"GET", i + "/timeline", "", web.RoleViewer, 200},
 		{"GET", i + "/notifications", "", web.RoleViewer, 200},
 		{"GET", i + "/notifications/preview?receiver=ops", "", web.RoleViewer, 200},
+		{"GET", i + "/similar", "", web.RoleViewer, 200},
+		{"GET", "/api/v1/stats?by=severity", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/undelivered", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters/" + letter, "", web.RoleViewer, 200},

@@ -107,6 +107,11 @@ var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap
 {{end}}{{if .Told}}<h2>Who was told</h2><div class="wide"><table><thead><tr><th>Target</th><th>Knows</th><th>Told</th><th>Now</th></tr></thead><tbody>
 {{range .Told}}<tr><td>{{.Target}}</td><td>{{.State}}</td><td>{{if not .ToldAt.IsZero}}{{utc .ToldAt}}{{end}}</td><td>{{if .GivenUp}}given up{{else if .Failures}}failed {{.Failures}} times{{else if .Hidden}}hidden by {{.Hidden.By}}: {{.Hidden.Text}}{{else}}told{{end}}</td></tr>
 {{end}}</tbody></table></div>{{end}}
+{{with .Similar}}{{if .Similar}}<h2>Earlier incidents like it</h2>
+{{if .Suggestion}}<p><strong>Recurring:</strong> {{.Recurrence.TwoDays}} times within 48 hours.</p>{{end}}
+<div class="wide"><table><thead><tr><th>Reference</th><th>Opened</th><th>Title</th><th>Why</th><th>How it ended</th></tr></thead><tbody>
+{{range .Similar}}<tr><td><a href="/incidents/{{.Reference}}">{{.Reference}}</a></td><td>{{with .OpenedAt}}{{utc .}}{{end}}</td><td>{{.Title}}</td><td>{{range $n, $r := .Reasons}}{{if $n}}, {{end}}{{$r.Text}}{{end}}</td><td>{{.Ended}}</td></tr>
+{{end}}</tbody></table></div>{{end}}{{end}}
 {{if .Alerts}}<h2>Alerts</h2><div class="wide"><table><thead><tr><th>Alert</th><th>Host</th><th>State</th><th>Since</th><th>Says</th></tr></thead><tbody>
 {{range .Alerts}}<tr><td>{{with web .Content.GeneratorURL}}<a href="{{.}}" rel="noopener noreferrer">{{end}}{{.Content.Name}}{{if web .Content.GeneratorURL}}</a>{{end}}</td><td>{{.Content.Host}}</td><td>{{if .Entry.Firing}}firing{{else}}ended{{end}}</td><td>{{utc .Entry.Start}}</td><td>{{.Content.Annotations.Get "summary"}}</td></tr>
 {{end}}</tbody></table></div>{{end}}
@@ -114,7 +119,8 @@ var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap
 {{range .Timeline}}<tr><td>{{utc .At}}</td><td>{{.Who}}</td><td>{{.Text}}</td></tr>
 {{end}}</tbody></table></div>
 <p class="muted">All of it: <a href="/api/v1/incidents/{{.Incident.Reference}}">incident</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/alerts">alerts</a>,
-<a href="/api/v1/incidents/{{.Incident.Reference}}/timeline">timeline</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/notifications">notifications</a>.
+<a href="/api/v1/incidents/{{.Incident.Reference}}/timeline">timeline</a>,
+<a href="/api/v1/incidents/{{.Incident.Reference}}/similar">similar</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/notifications">notifications</a>.
 Command line: <code>tocsin incident show {{.Incident.Reference}}</code></p>
 </main></body></html>
 `))
@@ -132,6 +138,7 @@ func (a *API) incidentPage(c *gin.Context) {
 		Alerts   []store.Record
 		Timeline []incident.TimelineEntry
 		Told     []notify.Notification
+		Similar  SimilarJSON
 		Now      time.Time
 	}{Incident: i, Now: a.store.Now()}
 	v.Alerts, _, err = a.store.Alerts(ctx, i.ID, "", pageAlerts)
@@ -140,6 +147,9 @@ func (a *API) incidentPage(c *gin.Context) {
 	}
 	if err == nil && a.options.Notifications != nil {
 		v.Told, err = a.options.Notifications.Notifications(ctx, i.ID)
+	}
+	if err == nil {
+		v.Similar, err = a.likeThis(ctx, i, similarOnPage)
 	}
 	if err != nil {
 		a.fail(c, err)

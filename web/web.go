@@ -84,6 +84,8 @@ type API struct {
 	throttle *Throttle
 	origins  *http.CrossOriginProtection
 	silences *silences.Set
+	// summing holds whoever adds up statistics.
+	summing chan struct{}
 	// began is when the API was made.
 	began time.Time
 }
@@ -97,7 +99,8 @@ func New(o Options) (*API, error) {
 		o.Now = time.Now
 	}
 	log := o.Log.With("component", "web")
-	a := &API{pipeline: o.Pipeline, store: o.Store, options: o, log: log, origins: http.NewCrossOriginProtection()}
+	a := &API{pipeline: o.Pipeline, store: o.Store, options: o, log: log, origins: http.NewCrossOriginProtection(),
+		summing: make(chan struct{}, 1)}
 	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
 	a.SetAdminToken(secret.New(o.AdminToken))
 	a.options.AdminToken = "" // only its hash is needed from here on
@@ -128,6 +131,8 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/incidents/:id/timeline", a.timeline)
 	viewer.GET("/incidents/:id/notifications", a.notifications)
 	viewer.GET("/incidents/:id/notifications/preview", a.preview)
+	viewer.GET("/incidents/:id/similar", a.similar)
+	viewer.GET("/stats", a.stats)
 	viewer.GET("/undelivered", a.undelivered)
 	viewer.GET("/deadletters", a.letters)
 	viewer.GET("/deadletters/:id", a.letter)

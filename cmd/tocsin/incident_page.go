@@ -25,6 +25,8 @@ const (
 	// alerts are looked at for them.
 	alertsShown = 20
 	alertsRead  = 5 * pageSize
+	// similarShown is how many earlier incidents are shown.
+	similarShown = 5
 )
 
 // show runs incident show.
@@ -52,7 +54,12 @@ func (i *incidents) show(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var like web.SimilarJSON
+	if err := i.do(ctx, http.MethodGet, path(v.ID, "/similar?limit="+strconv.Itoa(similarShown)), nil, &like); err != nil {
+		return err
+	}
 	i.page(v, timeline.Timeline, firing)
+	i.writeSimilar(like)
 	return nil
 }
 
@@ -192,4 +199,24 @@ func summary(a web.AlertJSON) string {
 		}
 	}
 	return strings.Join(labels, " ")
+}
+
+// writeSimilar writes earlier incidents that are like it, and how they ended.
+func (i *incidents) writeSimilar(v web.SimilarJSON) {
+	if len(v.Similar) == 0 {
+		return
+	}
+	fmt.Fprintln(i.out, "\nEarlier incidents like it")
+	if v.Suggestion != "" {
+		fmt.Fprintf(i.out, "  %s: %d times within 48 hours\n", v.Suggestion, v.Recurrence.TwoDays)
+	}
+	t := &table{}
+	for _, s := range v.Similar {
+		why := make([]string, len(s.Reasons))
+		for n, r := range s.Reasons {
+			why[n] = r.Reason
+		}
+		t.add(s.Reference, age(i.date, s.OpenedAt), strings.Join(why, "+"), s.Ended())
+	}
+	t.write(i.out, "  ", i.width)
 }
