@@ -77,13 +77,17 @@ var (
 	descJobs      = prometheus.NewDesc("tocsin_jobs", "Jobs by kind, waiting for their time or due.", []string{"kind", "state"}, nil)
 	descLag       = prometheus.NewDesc("tocsin_job_lag_seconds", "By how much the most overdue job of the kind is late.", []string{"kind"}, nil)
 	stored        = map[string]*prometheus.Desc{
-		"opened_total":                  storedDesc("tocsin_incidents_opened_total", "Incidents opened."),
-		"reopened_total":                storedDesc("tocsin_incidents_reopened_total", "Incidents that were opened again after they had been resolved."),
-		"resolved_unacknowledged_total": storedDesc("tocsin_incidents_resolved_unacknowledged_total", "Incidents resolved without having been acknowledged."),
-		"time_to_detect_seconds":        storedDesc("tocsin_incident_time_to_detect_seconds", "From the earliest start of an alert to the opening of its incident."),
-		"time_to_acknowledge_seconds":   storedDesc("tocsin_incident_time_to_acknowledge_seconds", "From opening to acknowledgement."),
-		"time_to_resolve_seconds":       storedDesc("tocsin_incident_time_to_resolve_seconds", "From opening to resolution."),
-		"outage_seconds":                storedDesc("tocsin_incident_outage_seconds", "From when it went down to when it was restored, observed at the close."),
+		"opened_total":                      storedDesc("tocsin_incidents_opened_total", "Incidents opened."),
+		"reopened_total":                    storedDesc("tocsin_incidents_reopened_total", "Incidents that were opened again after they had been resolved."),
+		"resolved_unacknowledged_total":     storedDesc("tocsin_incidents_resolved_unacknowledged_total", "Incidents resolved without having been acknowledged."),
+		"response_objective_met_total":      storedDesc("tocsin_incident_response_objective_met_total", "Incidents acknowledged within the response objective of their priority."),
+		"response_objective_missed_total":   storedDesc("tocsin_incident_response_objective_missed_total", "Incidents not acknowledged within the response objective of their priority."),
+		"resolution_objective_met_total":    storedDesc("tocsin_incident_resolution_objective_met_total", "Incidents resolved within the resolution objective of their priority."),
+		"resolution_objective_missed_total": storedDesc("tocsin_incident_resolution_objective_missed_total", "Incidents not resolved within the resolution objective of their priority."),
+		"time_to_detect_seconds":            storedDesc("tocsin_incident_time_to_detect_seconds", "From the earliest start of an alert to the opening of its incident."),
+		"time_to_acknowledge_seconds":       storedDesc("tocsin_incident_time_to_acknowledge_seconds", "From opening to acknowledgement."),
+		"time_to_resolve_seconds":           storedDesc("tocsin_incident_time_to_resolve_seconds", "From opening to resolution."),
+		"outage_seconds":                    storedDesc("tocsin_incident_outage_seconds", "From when it went down to when it was restored, observed at the close."),
 	}
 )
 
