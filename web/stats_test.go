@@ -167,7 +167,7 @@ func TestStatsAsCSV(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(rows) != 4 || rows[0][1] != "service" || rows[0][2] != "opened" || rows[1][1] != `'=HYPERLINK("http://evil")` || rows[2][1] != "shop, the" ||
-		rows[3][0] != "total" || rows[3][2] != "2" || rows[3][11] != "7200" || rows[0][11] != "time_to_detect_sum_seconds" || rows[3][18] != "" {
+		rows[3][0] != "total" || rows[3][2] != "2" || rows[3][11] != "7200" || rows[0][11] != "time_to_detect_sum_seconds" || rows[3][19] != "" {
 		t.Errorf("got %q", rows)
 	}
 	if got := a.header.Get("Content-Type") + a.header.Get("Tocsin-Truncated"); got != "text/csv; charset=utf-8" {
