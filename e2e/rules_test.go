@@ -47,7 +47,8 @@ func TestConservationRule(t *testing.T) {
 			} else {
 				fmt.Fprintf(&test, "\n    - exp_labels: {severity: critical, instance: 'tocsin:9095', source: alertmanager}\n"+
 					"      exp_annotations:\n        summary: '%d alerts of the source alertmanager were received, and nobody knows what became of them'\n"+
-					"        description: 'For half an hour more alerts were received than have a verdict. Keep the logs and report it as a bug.'\n", drop)
+					"        description: 'For half an hour more alerts were received than have a verdict. Keep the logs and report it as a bug.'\n"+
+					"        runbook_url: https://github.com/tocsin-gateway/tocsin/blob/main/docs/runbooks.md#tocsindoesnotaddup\n", drop)
 			}
 			file := filepath.Join(t.TempDir(), "test.yml")
 			if err := os.WriteFile(file, []byte(test.String()), 0o600); err != nil {
