@@ -70,7 +70,7 @@ func (e *Edit) SetTeam(by, team, comment string) error {
 	if i.Team == team {
 		return nil
 	}
-	e.Log(by, "team", withComment("team "+cmp.Or(i.Team, "none")+" → "+team, comment), 0)
+	e.Log(by, "team", withComment("team "+cmp.Or(i.Team, "none")+" → "+cmp.Or(team, "none"), comment), 0)
 	i.Team = team
 	e.tell(urgentNews)
 	return nil
@@ -110,7 +110,7 @@ func (e *Edit) SetCategory(by, category, comment string) error {
 	if i.Category == category {
 		return nil
 	}
-	e.Log(by, "category", withComment("category "+cmp.Or(i.Category, "none")+" → "+category, comment), 0)
+	e.Log(by, "category", withComment("category "+cmp.Or(i.Category, "none")+" → "+cmp.Or(category, "none"), comment), 0)
 	i.Category = category
 	return nil
 }
@@ -174,11 +174,14 @@ func (e *Edit) SetCustomers(by string, customers []string, comment string) error
 	if i.State == Closed {
 		return &StateError{"change the customers of", i.State}
 	}
-	if len(customers) > customersKept {
-		return &FieldError{"customers", fmt.Sprintf("more than %d", customersKept)}
-	}
 	list := slices.Compact(slices.Sorted(slices.Values(customers)))
 	p := e.Process()
+	switch {
+	case p.Customer != "":
+		return &FieldError{"customers", "it is the incident of one customer, which may not know of others"}
+	case len(list) > customersKept:
+		return &FieldError{"customers", fmt.Sprintf("more than %d", customersKept)}
+	}
 	if slices.Equal(p.Customers, list) {
 		return nil
 	}
@@ -206,11 +209,40 @@ func (e *Edit) SetNextContact(by string, at time.Time, comment string) error {
 	return nil
 }
 
+// The ways to contact somebody.
+const (
+	ChannelPhone     = "phone"
+	ChannelPerson    = "person"
+	ChannelMeeting   = "meeting"
+	ChannelChat      = "chat"
+	ChannelSMS       = "sms"
+	ChannelEmail     = "email"
+	ChannelVoicemail = "voicemail"
+	ChannelTicket    = "ticket"
+)
+
+// ContactChannels lists them. By the last three nobody is reached: who reads it, and
+// when, is not known.
+func ContactChannels() []string {
+	return []string{ChannelPhone, ChannelPerson, ChannelMeeting, ChannelChat, ChannelSMS, ChannelEmail, ChannelVoicemail, ChannelTicket}
+}
+
 // Contacted records that somebody was contacted. Only who answered was reached;
 // a mail or a message on a machine is not.
 func (e *Edit) Contacted(c Contact) error {
-	c.At = e.now
+	if c.Reached && (c.Channel == ChannelEmail || c.Channel == ChannelVoicemail || c.Channel == ChannelTicket) {
+		return &FieldError{"reached", "by " + c.Channel + " nobody is reached; write down when they answer, and how"}
+	}
+	c.At, c.ToldRestored = e.now, time.Time{}
 	p := e.Process()
+	sent := func(was Contact) bool { // twice
+		recent := e.now.Sub(was.At) < sentTwice
+		was.At, was.ToldRestored = c.At, c.ToldRestored
+		return recent && was == c
+	}
+	if slices.ContainsFunc(p.Contacts, sent) {
+		return nil
+	}
 	p.Contacts = keepLast(p.Contacts, c, contactsKept)
 	text := c.Who + " by " + c.Channel
 	if !c.Reached {
@@ -221,7 +253,10 @@ func (e *Edit) Contacted(c Contact) error {
 }
 
 // ToldRestored records that a person who was contacted knows that it is over.
-func (e *Edit) ToldRestored(by, who string) error {
+func (e *Edit) ToldRestored(by, who, comment string) error {
+	if i := e.Incident; i.IsOpen() {
+		return &StateError{"tell anybody of the end of", i.State}
+	}
 	p := e.Process()
 	known, told := false, false
 	for n := range p.Contacts {
@@ -235,7 +270,7 @@ func (e *Edit) ToldRestored(by, who string) error {
 	case !known:
 		return &FieldError{"who", fmt.Sprintf("%q was not contacted", who)}
 	case told:
-		e.Log(by, "followed_up", who+" knows that it is over", 0)
+		e.Log(by, "followed_up", withComment(who+" knows that it is over", comment), 0)
 	}
 	return nil
 }

@@ -121,7 +121,18 @@ func (e *Edit) grade(c Classification) {
 	i := e.Incident
 	impact, urgency := e.policy.Severities.Grades(i.Severity)
 	i.Impact, i.Urgency = firstOf(c.Impact, impact), firstOf(c.Urgency, urgency)
+	if a := i.Proceedings().Assessment; a != nil { // what follows from a severity makes it worse, not better
+		i.Impact, i.Urgency = worseGrade(i.Impact, a.Impact), worseGrade(i.Urgency, a.Urgency)
+	}
 	i.Priority = firstOf(c.Priority, e.policy.Matrix.Priority(i.Impact, i.Urgency))
+}
+
+// worseGrade is the worse of two words of Grades.
+func worseGrade(a, b string) string {
+	if Scale(Grades()).Worse(b, a) {
+		return b
+	}
+	return a
 }
 
 func firstOf(a, b string) string {
@@ -188,6 +199,9 @@ func (e *Edit) Into(next *Next) {
 		e.observe("time_to_detect_seconds", i.TimeToDetect().Seconds())
 	}
 	e.Review()
+	if into := e.Incident.Proceedings().MergedInto; !into.IsZero() {
+		e.family(into)
+	}
 	e.notify()
 	next.Duties = join(next.Duties, e.outcomes)
 	next.Incidents = append(next.Incidents, e.Incident)
@@ -408,6 +422,13 @@ func (e *Edit) Resolve(by, comment string) error {
 	if !i.IsOpen() {
 		return &StateError{"resolve", i.State}
 	}
+	if err := e.children(); err != nil {
+		if by != System {
+			return err
+		}
+		e.wait()
+		return nil
+	}
 	if err := e.gate(ActionResolve); err != nil {
 		if by != System {
 			return err
@@ -417,6 +438,9 @@ func (e *Edit) Resolve(by, comment string) error {
 	}
 	unacknowledged := i.State == Open && i.FirstAcknowledgedAt.IsZero()
 	i.State, i.ResolvedAt, i.ResolvedBy = Resolved, e.now, by
+	if i.Proceedings().Waits {
+		e.Process().Waits = false
+	}
 	e.tell(byWhom(by))
 	text := "resolved"
 	if i.Alerts.Firing > 0 {
@@ -462,6 +486,10 @@ func (e *Edit) Close(by, comment string) error {
 		return nil
 	}
 	i.State, i.ClosedAt, i.ClosedBy = Closed, e.now, by
+	if i.Process != nil {
+		p := e.Process()
+		p.Working, p.NextContact = nil, time.Time{}
+	}
 	e.Log(by, "closed", withComment("closed", comment), 0)
 	e.arm(JobClose, time.Time{})
 	e.arm(JobStillFiring, time.Time{})
@@ -491,7 +519,10 @@ func (e *Edit) Reopen(by, comment string) error {
 	i.AcknowledgedBy, i.ResolvedBy, i.ClosedBy = "", "", ""
 	if i.Process != nil { // a new cycle has to be confirmed, and its duties done, again
 		p := e.Process()
-		p.Confirmed, p.Duties = nil, nil
+		p.Confirmed, p.Duties, p.Corrected.Restored, p.Waits = nil, nil, time.Time{}, false
+		for n := range p.Contacts { // who heard that it is over has to hear it again
+			p.Contacts[n].ToldRestored = time.Time{}
+		}
 	}
 	e.tell(byWhom(by))
 	e.Log(by, "reopened", withComment("reopened", comment), 0)

@@ -14,6 +14,9 @@ func (e *Edit) Find(by string, f Findings, comment string) error {
 		return &FieldError{"whys", fmt.Sprintf("more than %d", whysKept)}
 	}
 	p := e.Process()
+	if f.Workaround != "" && f.Workaround != p.Findings.Workaround {
+		p.Findings.WorkaroundRemoved = time.Time{} // that was another one
+	}
 	to, from := reflect.ValueOf(&p.Findings).Elem(), reflect.ValueOf(f)
 	var said []string
 	for n := range from.NumField() {
@@ -130,14 +133,22 @@ func (e *Edit) Correct(by string, to Corrected, comment string) error {
 	}
 	set("went down", to.WentDown, &next.WentDown)
 	set("restored", to.Restored, &next.Restored)
-	if next.WentDown.After(e.now) || next.Restored.After(e.now) {
-		return &FieldError{"at", "lies in the future"}
-	}
-	if !next.WentDown.IsZero() && !next.Restored.IsZero() && next.Restored.Before(next.WentDown) {
-		return &FieldError{"restored", "is before it went down"}
-	}
 	if len(said) == 0 {
 		return nil
+	}
+	down := next.WentDown
+	if down.IsZero() {
+		down = i.wentDown()
+	}
+	switch {
+	case next.WentDown.After(e.now):
+		return &FieldError{"went_down", "lies in the future"}
+	case next.Restored.After(e.now):
+		return &FieldError{"restored", "lies in the future"}
+	case !next.Restored.IsZero() && next.Restored.Before(down):
+		return &FieldError{"restored", "is before it went down, at " + down.UTC().Format(time.RFC3339)}
+	case !i.ResolvedAt.IsZero() && next.Restored.IsZero() && down.After(i.ResolvedAt):
+		return &FieldError{"went_down", "is after it was resolved, at " + i.ResolvedAt.UTC().Format(time.RFC3339)}
 	}
 	p.Corrected = next
 	e.Log(by, "corrected", withComment(strings.Join(said, ", "), comment), 0)

@@ -50,6 +50,11 @@ func (e *GateError) Error() string {
 	return "cannot " + e.Action + " it yet: " + strings.Join(texts, "; ")
 }
 
+// RefusedError says why something cannot be done to an incident as it is.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
 // FieldError says what is wrong with what a person said.
 type FieldError struct{ Field, Reason string }
 
@@ -109,9 +114,9 @@ func (e *Edit) CallIn(receiver, why, detail string) {
 	p := e.Process()
 	for n := range p.Called {
 		if p.Called[n].Receiver == receiver {
-			p.Called[n].Why, p.Called[n].At = why, e.now
-			if detail == "" {
-				p.Called[n].Detail = "" // who is to know more knows it from then on
+			if known := &p.Called[n]; detailRank(detail) >= detailRank(known.Detail) {
+				// Who is to know more knows it from then on, and was called in for that.
+				known.Why, known.At, known.Detail = why, e.now, detail
 			}
 			e.tellThese(receiver)
 			return
@@ -119,6 +124,17 @@ func (e *Edit) CallIn(receiver, why, detail string) {
 	}
 	p.Called = keepLast(p.Called, Called{Receiver: receiver, Why: why, At: e.now, Detail: detail}, calledKept)
 	e.tellThese(receiver)
+}
+
+// detailRank orders how much a receiver is told.
+func detailRank(detail string) int {
+	switch detail {
+	case "":
+		return 2
+	case DetailSummary:
+		return 1
+	}
+	return 0
 }
 
 // LogFor is Log for some receivers only, who hear of it at once.

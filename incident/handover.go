@@ -53,14 +53,14 @@ func (e *Edit) Accept(by, comment string) error {
 	p := e.Process()
 	n := len(p.Handovers) - 1
 	if n < 0 {
-		return &FieldError{"handover", "it was not escalated"}
+		return &RefusedError{"cannot accept what was not escalated"}
 	}
 	h := &p.Handovers[n]
 	if h.AcceptedBy != "" {
 		if h.AcceptedBy == by {
 			return nil
 		}
-		return &FieldError{"handover", h.AcceptedBy + " has accepted it already"}
+		return &RefusedError{h.AcceptedBy + " has accepted it already"}
 	}
 	h.AcceptedBy, h.AcceptedAt = by, e.now
 	e.takesPart(by)

@@ -10,11 +10,17 @@ const childrenKept = 1000
 // with LinkChild.
 func (e *Edit) Link(parent *Incident, reason string) {
 	i := e.Incident
-	if i.Parent == parent.ID || i.ID == parent.ID || parent.Parent == i.ID {
+	if i.Parent == parent.ID || i.ID == parent.ID || parent.Parent == i.ID || i.HasFamily() {
 		return
 	}
 	i.Parent = parent.ID
 	e.Log(System, "linked", withComment("child of "+parent.Reference, reason), 0)
+}
+
+// HasFamily reports whether people made i a part of another incident.
+func (i *Incident) HasFamily() bool {
+	p := i.Proceedings()
+	return p.Customer != "" || !p.MergedInto.IsZero()
 }
 
 // LinkChild lists another incident among the children. Doing it again changes

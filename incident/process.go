@@ -48,6 +48,15 @@ type Process struct {
 	Calls []Call `json:"calls,omitempty"`
 	// Openings are the latest earlier openings of the same key, oldest first.
 	Openings []time.Time `json:"openings,omitempty"`
+
+	// Snooze hides what there is to tell of it until a time; nil hides nothing.
+	Snooze *Snooze `json:"snooze,omitempty"`
+	// Merged are the incidents that were merged into this one, oldest first, and
+	// MergedInto is the one that this one was merged into.
+	Merged     []Merged `json:"merged,omitempty"`
+	MergedInto ID       `json:"merged_into,omitzero"`
+	// Waits: its own alerts have ended, and it is over when those merged into it are.
+	Waits bool `json:"waits,omitzero"`
 	// Unknown holds members that a newer version wrote.
 	Unknown jsontext.Value `json:",embed"`
 }
@@ -67,7 +76,12 @@ const (
 	calledKept       = 20
 	callsKept        = 10
 	openingsKept     = 10
+	mergedKept       = 100
 )
+
+// sentTwice is how soon after the same was said before it counts as sent twice, by
+// a client that did not get its answer, rather than as said again.
+const sentTwice = time.Minute
 
 // Assessment is the initial assessment of an incident.
 type Assessment struct {
@@ -304,6 +318,10 @@ func (p *Process) share() *Process {
 	c.Customers, c.Updates, c.Contacts = slices.Clip(p.Customers), slices.Clone(p.Updates), slices.Clone(p.Contacts)
 	c.Findings.Whys, c.Findings.Causes = slices.Clip(p.Findings.Whys), slices.Clone(p.Findings.Causes)
 	c.Actions, c.Duties, c.Called, c.Calls = slices.Clone(p.Actions), slices.Clone(p.Duties), slices.Clone(p.Called), slices.Clone(p.Calls)
+	for n := range c.Calls {
+		c.Calls[n].Called = slices.Clip(c.Calls[n].Called)
+	}
+	c.Openings, c.Merged = slices.Clip(p.Openings), slices.Clone(p.Merged)
 	return &c
 }
 

@@ -2,7 +2,9 @@ package incident
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Publish records a status update and tells those that it is for; one that needs
@@ -13,11 +15,15 @@ func (e *Edit) Publish(u Update, comment string) error {
 		return &StateError{"write an update on", i.State}
 	}
 	p := e.Process()
+	u.ID, u.At, u.NeedsSignature, u.SignedBy, u.SignedAt = 1, e.now, false, "", time.Time{}
 	if n := len(p.Updates); n > 0 {
-		u.ID = p.Updates[n-1].ID
+		u.ID = p.Updates[n-1].ID + 1
 	}
-	u.ID++
-	u.At, u.SignedBy = e.now, ""
+	for n := range p.Updates {
+		if p.Updates[n].says(&u) {
+			return nil
+		}
+	}
 	if u.Phase == "" {
 		u.Phase = i.Phase
 	} else if u.Phase != i.Phase && i.IsOpen() {
@@ -29,15 +35,26 @@ func (e *Edit) Publish(u Update, comment string) error {
 	p.Updates = keepLast(p.Updates, u, updatesKept)
 	e.takesPart(u.By)
 	if u.Waits() {
-		e.Log(u.By, "update_drafted", withComment(fmt.Sprintf("update %d waits for a signature: %s", u.ID, u.text()), comment), 0)
+		// Not what it says: messages quote the timeline, and it may go nowhere yet.
+		e.Log(u.By, "update_drafted", fmt.Sprintf("update %d waits for a signature", u.ID), 0)
 		return nil
 	}
 	e.send(u.By, &u, comment)
 	return nil
 }
 
+// says reports whether an update that was just written says the same: it was sent twice.
+func (u *Update) says(same *Update) bool {
+	return same.At.Sub(u.At) < sentTwice && u.By == same.By && (same.Phase == "" || u.Phase == same.Phase) && u.What == same.What && u.Analysis == same.Analysis &&
+		u.Progress == same.Progress && u.Forecast == same.Forecast && u.Contact == same.Contact && u.Restoration.Equal(same.Restoration) &&
+		u.Public == same.Public && slices.Equal(u.For, same.For)
+}
+
 // Sign lets an update out. Who wrote it cannot sign it.
 func (e *Edit) Sign(by string, id uint64, comment string) error {
+	if i := e.Incident; i.State == Closed {
+		return &StateError{"sign an update on", i.State}
+	}
 	p := e.Process()
 	for n := range p.Updates {
 		u := &p.Updates[n]
@@ -50,8 +67,9 @@ func (e *Edit) Sign(by string, id uint64, comment string) error {
 			return &FieldError{"by", "who wrote an update cannot sign it"}
 		}
 		u.SignedBy, u.SignedAt = by, e.now
-		e.Log(by, "signed", fmt.Sprintf("signed update %d", id), 0)
-		e.send(u.By, u, comment)
+		e.takesPart(by)
+		e.Log(by, "signed", withComment(fmt.Sprintf("signed update %d", id), comment), 0)
+		e.send(u.By, u, "")
 		return nil
 	}
 	return &FieldError{"update", fmt.Sprintf("there is no update %d", id)}

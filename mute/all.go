@@ -78,6 +78,9 @@ func (a *All) labels(of *alert.Alert) alert.Labels {
 
 // Muted implements notify.Muter. An error is one of the store.
 func (a *All) Muted(ctx context.Context, i *incident.Incident, now time.Time) (notify.Hidden, bool, error) {
+	if h, hidden, err := a.byPeople(ctx, i, now); hidden || err != nil {
+		return h, hidden, err
+	}
 	ask := asking{All: a, i: i, now: now, windows: a.Windows.open(now), inhibits: i.Alerts.Firing > 0 && a.Inhibition.mayTarget(i.Labels)}
 	upstream := a.Services.Upstream(i.Service)
 	if i.Drill {
@@ -163,7 +166,7 @@ func (a *asking) held(ctx context.Context, upstream []string) (notify.Hidden, bo
 // parent that is open.
 func (a *asking) link(ctx context.Context, to *open, why string) error {
 	parent := a.i.Parent
-	if parent == to.id || a.board.open[parent] != nil {
+	if parent == to.id || a.board.open[parent] != nil || a.i.HasFamily() {
 		return nil
 	}
 	return Link(ctx, a.Store, a.i, &incident.Incident{ID: to.id, Reference: to.reference, Parent: to.parent}, why)

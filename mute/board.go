@@ -15,9 +15,15 @@ import (
 
 // Store is the part of the store that a Muter needs.
 type Store interface {
+	Reader
+	Incident(ctx context.Context, name string) (*incident.Incident, error)
+	Update(ctx context.Context, changes []incident.Change) error
+}
+
+// Reader reads what is open.
+type Reader interface {
 	Incidents(ctx context.Context, q store.Query) (list []*incident.Incident, next string, err error)
 	Alerts(ctx context.Context, id incident.ID, cursor string, limit int) (list []store.Record, next string, err error)
-	Update(ctx context.Context, changes []incident.Change) error
 }
 
 const (
@@ -68,7 +74,7 @@ type open struct {
 
 // boards keeps a board that is fresh enough.
 type boards struct {
-	store      Store
+	store      Reader
 	inhibition *Inhibition
 	labels     func(*alert.Alert) alert.Labels
 	limit      int // sourcesAtMost, but for tests
@@ -82,7 +88,7 @@ type boards struct {
 	known map[incident.ID]*open
 }
 
-func newBoards(st Store, in *Inhibition, labels func(*alert.Alert) alert.Labels) *boards {
+func newBoards(st Reader, in *Inhibition, labels func(*alert.Alert) alert.Labels) *boards {
 	return &boards{store: st, inhibition: in, labels: labels, limit: sourcesAtMost, turn: make(chan struct{}, 1), known: map[incident.ID]*open{}}
 }
 

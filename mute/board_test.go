@@ -67,6 +67,10 @@ func (m many) Alerts(ctx context.Context, id incident.ID, cursor string, limit i
 
 func (many) Update(context.Context, []incident.Change) error { return nil }
 
+func (many) Incident(context.Context, string) (*incident.Incident, error) {
+	return nil, incident.ErrNotFound
+}
+
 // TestBounds: beyond them people are told, and that is counted.
 func TestBounds(t *testing.T) {
 	c, err := amconfig.Load(`

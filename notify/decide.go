@@ -36,11 +36,13 @@ const (
 	ByTimeInterval = "time_interval"
 	ByDependency   = "dependency"
 	ByDowntime     = "downtime"
+	BySnooze       = "snooze"
+	ByMerge        = "merge"
 )
 
 // Kinds lists them.
 func Kinds() []string {
-	return []string{ByFlapping, ByStorm, BySilence, ByInhibition, ByMaintenance, ByTimeInterval, ByDependency, ByDowntime}
+	return []string{ByFlapping, ByStorm, BySilence, ByInhibition, ByMaintenance, ByTimeInterval, ByDependency, ByDowntime, BySnooze, ByMerge}
 }
 
 // Hidden is why a target is not told now.
@@ -87,11 +89,11 @@ func read(entries []incident.TimelineEntry, receiver string) (n newsOf) {
 			continue
 		}
 		switch e.Action {
-		case "joined", "reported", "reopened":
+		case "joined", "reported", "reopened", "merged", "unmerged", "child_news":
 			n.alerts = true
-		case "alerts_resolved", "expired", "moved", "reconciled":
+		case "alerts_resolved", "expired", "moved", "reconciled", "child_over":
 			n.ends = true
-		case "severity", "still_firing", "escalated", "update":
+		case "severity", "still_firing", "escalated", "update", "snooze_over":
 			n.alerts, n.urgent = true, true
 		case "flapping":
 			n.flapping = true

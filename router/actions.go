@@ -17,6 +17,8 @@ type ConflictError struct {
 	// Current is the incident as it is.
 	Current *incident.Incident
 	Reason  string
+	// Missing is what has to be done first, if that is the reason.
+	Missing []incident.Requirement
 }
 
 func (e *ConflictError) Error() string { return e.Reason }
@@ -59,7 +61,7 @@ func (p *Pipeline) act(ctx context.Context, name string, version uint64, message
 		}
 		result = st.Incident
 		if version != 0 && st.Incident.Version != version {
-			return next, &ConflictError{st.Incident, fmt.Sprintf("the incident has version %d, not %d", st.Incident.Version, version)}
+			return next, otherVersion(st.Incident, version)
 		}
 		if message != "" && st.Key != nil { // without a key the incident is about to be removed
 			heard := *st.Key
@@ -116,7 +118,7 @@ func takeKey(st *incident.State, next *incident.Next) error {
 		next.Want.Incidents = []incident.ID{key.Incident}
 		return nil
 	case newer != nil:
-		return &ConflictError{i, "a newer incident of the same key exists: " + newer.Reference}
+		return &ConflictError{Current: i, Reason: "a newer incident of the same key exists: " + newer.Reference}
 	}
 	// Retention has removed the newer one, or the key with it.
 	key.Incident = i.ID
@@ -124,10 +126,26 @@ func takeKey(st *incident.State, next *incident.Next) error {
 	return nil
 }
 
+func otherVersion(current *incident.Incident, version uint64) error {
+	return &ConflictError{Current: current, Reason: fmt.Sprintf("the incident has version %d, not %d", current.Version, version)}
+}
+
+// asConflict says what an edit refused in the words of a request: what does not fit
+// the incident is a conflict, what was wrong from the start an input error.
 func asConflict(err error, current *incident.Incident) error {
-	var state *incident.StateError
-	if errors.As(err, &state) {
-		return &ConflictError{current, err.Error()}
+	var (
+		state   *incident.StateError
+		refused *incident.RefusedError
+		gate    *incident.GateError
+		field   *incident.FieldError
+	)
+	switch {
+	case errors.As(err, &state), errors.As(err, &refused):
+		return &ConflictError{Current: current, Reason: err.Error()}
+	case errors.As(err, &gate):
+		return &ConflictError{Current: current, Reason: gate.Error(), Missing: gate.Missing}
+	case errors.As(err, &field):
+		return &InputError{field.Field, field.Reason}
 	}
 	return err
 }
@@ -142,3 +160,6 @@ func (p *Pipeline) Severities() []string { return p.rules.Load().Classify.Severi
 
 // Teams are those that metrics name.
 func (p *Pipeline) Teams() []string { return p.rules.Load().policy.Teams }
+
+// Categories are the configured ones.
+func (p *Pipeline) Categories() []string { return p.rules.Load().Classify.Categories }

@@ -205,6 +205,11 @@ func (p *Pipeline) do(ctx context.Context, l store.Lease) (again time.Time, err 
 			}
 			return e.Close(incident.System, "nothing happened since it was resolved")
 		})
+	case l.Kind == incident.JobSnooze:
+		return time.Time{}, p.onIncident(ctx, l.Subject, func(e *incident.Edit) error { e.EndSnooze(); return nil })
+	case l.Kind == incident.JobFamily:
+		_, err := p.family(ctx, l.Subject, l.Target)
+		return time.Time{}, err
 	case l.Kind == incident.JobStillFiring:
 		return time.Time{}, p.onIncident(ctx, l.Subject, func(e *incident.Edit) error { e.Remind(); return nil })
 	}
