@@ -131,7 +131,7 @@ func (e *Edit) SetLevel(by, level, comment string) error {
 }
 
 // Work says that a person works on it now, and on what; Rest that they do no longer.
-func (e *Edit) Work(by, on string) error {
+func (e *Edit) Work(by, on, comment string) error {
 	i := e.Incident
 	if !i.IsOpen() {
 		return &StateError{"work on", i.State}
@@ -143,7 +143,7 @@ func (e *Edit) Work(by, on string) error {
 				return nil
 			}
 			w.On = on
-			e.Log(by, "working", withComment("works on it", on), 0)
+			e.Log(by, "working", withComment(withComment("works on it", on), comment), 0)
 			return nil
 		}
 	}
@@ -152,7 +152,7 @@ func (e *Edit) Work(by, on string) error {
 	}
 	p.Working = append(p.Working, Worker{Who: by, Since: e.now, On: on})
 	e.takesPart(by)
-	e.Log(by, "working", withComment("works on it", on), 0)
+	e.Log(by, "working", withComment(withComment("works on it", on), comment), 0)
 	return nil
 }
 
@@ -295,7 +295,7 @@ func (e *Edit) Confirm(by, customer, comment string) error {
 }
 
 // AddLink adds a link, such as to logs or to a conference.
-func (e *Edit) AddLink(by string, l Link) error {
+func (e *Edit) AddLink(by string, l Link, comment string) error {
 	i := e.Incident
 	if slices.Contains(i.Links, l) {
 		return nil
@@ -304,7 +304,7 @@ func (e *Edit) AddLink(by string, l Link) error {
 		return &FieldError{"links", fmt.Sprintf("it has %d already", linksKept)}
 	}
 	i.Links = append(i.Links, l)
-	e.Log(by, "link", l.Name+": "+l.URL, 0)
+	e.Log(by, "link", withComment(l.Name+": "+l.URL, comment), 0)
 	return nil
 }
 

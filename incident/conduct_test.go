@@ -23,7 +23,7 @@ func (g *guide) Missing(_ *Incident, action string, _ time.Time) []Requirement {
 	return g.missing[action]
 }
 
-func (g *guide) Tier(name string) ([]string, bool) {
+func (g *guide) Tier(name string, _ time.Time) ([]string, bool) {
 	return []string{"team-" + name}, name == "L2" || name == "L3"
 }
 
@@ -96,7 +96,7 @@ func everything() map[string]func(*Edit) error {
 		},
 		"category":   func(e *Edit) error { return e.SetCategory("ana", "network", "") },
 		"level":      func(e *Edit) error { return e.SetLevel("ana", "major", "") },
-		"work":       func(e *Edit) error { return e.Work("ana", "the disk") },
+		"work":       func(e *Edit) error { return e.Work("ana", "the disk", "") },
 		"rest":       func(e *Edit) error { return e.Rest("eve", "") },
 		"customers":  func(e *Edit) error { return e.SetCustomers("ana", []string{"Acme"}, "") },
 		"contact at": func(e *Edit) error { return e.SetNextContact("ana", at(90), "") },
@@ -105,7 +105,7 @@ func everything() map[string]func(*Edit) error {
 		},
 		"told":     func(e *Edit) error { return e.ToldRestored("ana", "dora", "") },
 		"confirm":  func(e *Edit) error { return e.Confirm("ana", "Acme", "") },
-		"link":     func(e *Edit) error { return e.AddLink("ana", Link{"logs", "https://logs.example.com"}) },
+		"link":     func(e *Edit) error { return e.AddLink("ana", Link{"logs", "https://logs.example.com"}, "") },
 		"escalate": func(e *Edit) error { return e.Escalate("ana", "L3", ReasonComplexity, "") },
 		"accept":   func(e *Edit) error { return e.Accept("ben", "") },
 		"answer":   func(e *Edit) error { return e.Answer("ben", "") },
@@ -113,7 +113,7 @@ func everything() map[string]func(*Edit) error {
 		"removed":  func(e *Edit) error { return e.RemoveWorkaround("ana", "") },
 		"suspect":  func(e *Edit) error { return e.Suspect("ana", "the network", CauseOpen, "") },
 		"plan": func(e *Edit) error {
-			return e.Plan(Action{By: "ana", Text: "more disks", Owner: "ben", Due: at(999), Kind: "corrective"})
+			return e.Plan(Action{By: "ana", Text: "more disks", Owner: "ben", Due: at(999), Kind: "corrective"}, "")
 		},
 		"complete": func(e *Edit) error { return e.Complete("ana", 1, "") },
 		"correct":  func(e *Edit) error { return e.Correct("ana", Corrected{WentDown: at(-3)}, "") },
@@ -124,7 +124,7 @@ func everything() map[string]func(*Edit) error {
 		"unsnooze": func(e *Edit) error { return e.Unsnooze("ana", "") },
 		"merge":    func(e *Edit) error { return e.Merge("ana", another(), "") },
 		"unmerge":  func(e *Edit) error { return e.Unmerge("ana", "") },
-		"customer": func(e *Edit) error { return e.TakeCustomer("ana", "Acme") },
+		"customer": func(e *Edit) error { return e.TakeCustomer("ana", "Acme", "") },
 	}
 }
 
@@ -261,7 +261,7 @@ func TestLevels(t *testing.T) {
 
 func TestWorking(t *testing.T) {
 	s := begin(t, Opening{})
-	on := func(who, what string) func(*Edit) error { return func(e *Edit) error { return e.Work(who, what) } }
+	on := func(who, what string) func(*Edit) error { return func(e *Edit) error { return e.Work(who, what, "") } }
 	s.says(1, on("ana", "the disk"), "working ana: works on it: the disk")
 	s.says(2, on("ben", ""), "working ben: works on it")
 	s.says(3, on("ana", "the network"), "working ana: works on it: the network")
@@ -296,7 +296,7 @@ func TestCustomers(t *testing.T) {
 	}
 	s.refuses(4, set(many...), "customers: more than 100")
 	s.must(5, set(many[1:]...))
-	s.refuses(6, func(e *Edit) error { return e.TakeCustomer("ana", "c0") }, "customers: more than 100")
+	s.refuses(6, func(e *Edit) error { return e.TakeCustomer("ana", "c0", "") }, "customers: more than 100")
 	next := func(at time.Time) func(*Edit) error {
 		return func(e *Edit) error { return e.SetNextContact("ana", at, "as promised") }
 	}
@@ -363,7 +363,9 @@ func TestConfirmation(t *testing.T) {
 func TestLinks(t *testing.T) {
 	s := begin(t, Opening{})
 	add := func(n int) func(*Edit) error {
-		return func(e *Edit) error { return e.AddLink("ana", Link{fmt.Sprint("logs ", n), "https://logs.example.com"}) }
+		return func(e *Edit) error {
+			return e.AddLink("ana", Link{fmt.Sprint("logs ", n), "https://logs.example.com"}, "")
+		}
 	}
 	s.says(1, add(0), "link ana: logs 0: https://logs.example.com")
 	for n := range linksKept - 1 {
@@ -548,7 +550,7 @@ func TestActionsAfterwards(t *testing.T) {
 	s := begin(t, Opening{})
 	plan := func(text string) func(*Edit) error {
 		return func(e *Edit) error {
-			return e.Plan(Action{By: "ana", Text: text, Owner: "ben", Due: at(999), Kind: "corrective", DoneBy: "nobody", ID: 7})
+			return e.Plan(Action{By: "ana", Text: text, Owner: "ben", Due: at(999), Kind: "corrective", DoneBy: "nobody", ID: 7}, "")
 		}
 	}
 	done := func(id uint64) func(*Edit) error {

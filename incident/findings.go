@@ -76,7 +76,7 @@ func (e *Edit) Suspect(by, text, state, comment string) error {
 }
 
 // Plan adds something that is to be done so that it does not come again.
-func (e *Edit) Plan(a Action) error {
+func (e *Edit) Plan(a Action, comment string) error {
 	p := e.Process()
 	if len(p.Actions) >= actionsKept {
 		return &FieldError{"text", fmt.Sprintf("it has %d actions already", actionsKept)}
@@ -92,7 +92,7 @@ func (e *Edit) Plan(a Action) error {
 	}
 	a.At, a.DoneAt, a.DoneBy, a.Reminded = e.now, time.Time{}, "", time.Time{}
 	p.Actions = append(p.Actions, a)
-	e.Log(a.By, "action", fmt.Sprintf("action %d for %s until %s: %s", a.ID, a.Owner, a.Due.UTC().Format(time.RFC3339), a.Text), 0)
+	e.Log(a.By, "action", withComment(fmt.Sprintf("action %d for %s until %s: %s", a.ID, a.Owner, a.Due.UTC().Format(time.RFC3339), a.Text), comment), 0)
 	return nil
 }
 

@@ -228,7 +228,7 @@ func names(list []Merged) string {
 
 // TakeCustomer lists a customer among those that the incident affects, because it
 // gets an incident of its own.
-func (e *Edit) TakeCustomer(by, customer string) error {
+func (e *Edit) TakeCustomer(by, customer, comment string) error {
 	i := e.Incident
 	p := i.Proceedings()
 	switch {
@@ -243,5 +243,5 @@ func (e *Edit) TakeCustomer(by, customer string) error {
 	case slices.Contains(p.Customers, customer):
 		return nil
 	}
-	return e.SetCustomers(by, append(slices.Clone(p.Customers), customer), "")
+	return e.SetCustomers(by, append(slices.Clone(p.Customers), customer), comment)
 }

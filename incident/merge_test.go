@@ -188,7 +188,7 @@ func TestFlappingChildren(t *testing.T) {
 // TestCustomersPart: it knows its customer, and nothing of the parent but its id.
 func TestCustomersPart(t *testing.T) {
 	parent := begin(t, Opening{Title: "secret"})
-	take := func(e *Edit) error { return e.TakeCustomer("ana", "Acme") }
+	take := func(e *Edit) error { return e.TakeCustomer("ana", "Acme", "") }
 	parent.says(1, take, "customers ana: affected: Acme")
 	parent.same(2, take)
 	e := policy().Open(Opening{ID: ID{3}, Title: "mail is slow", By: "ana", Class: Classification{Severity: "warning"}}, at(2))

@@ -57,27 +57,24 @@ func (p *Pipeline) Unmerge(ctx context.Context, name string, version uint64, by,
 // ruleCustomer stands where the correlation rule would, in the incident of a customer.
 const ruleCustomer = "customer"
 
+// CustomerPart is what one customer is to know of an incident.
+type CustomerPart struct{ Customer, Title, Description, By, Comment string }
+
 // OpenChild opens one customer's part of the named incident, with texts of its own,
-// or returns the one that is open; opened says which. Version is as with Act.
-func (p *Pipeline) OpenChild(ctx context.Context, name, customer string, version uint64, o incident.Opening) (child *incident.Incident, opened bool, err error) {
-	o.Title, o.Description = strings.TrimSpace(o.Title), strings.TrimSpace(o.Description)
-	if o.Title == "" {
-		o.Title = alert.CutText(firstLine(o.Description), maxTitle)
+// or returns the one that is not closed; opened says which. Version is as with Act.
+func (p *Pipeline) OpenChild(ctx context.Context, name string, version uint64, part CustomerPart) (child *incident.Incident, opened bool, err error) {
+	part.Title, part.Description = strings.TrimSpace(part.Title), strings.TrimSpace(part.Description)
+	if part.Title == "" {
+		part.Title = alert.CutText(firstLine(part.Description), maxTitle)
 	}
-	if o.Title == "" {
-		err = &InputError{"title", "say what the customer's incident is called"}
+	if part.Title == "" {
+		return nil, false, &InputError{"title", "say what the customer's incident is called"}
 	}
-	if len(o.Title) > maxTitle {
-		err = &InputError{"title", "longer than 200 bytes"}
-	}
+	parent, err := p.Act(ctx, name, version, func(e *incident.Edit) error { return e.TakeCustomer(part.By, part.Customer, part.Comment) })
 	if err != nil {
 		return nil, false, err
 	}
-	parent, err := p.Act(ctx, name, version, func(e *incident.Edit) error { return e.TakeCustomer(o.By, customer) })
-	if err != nil {
-		return nil, false, err
-	}
-	if child, opened, err = p.openChild(ctx, parent, customer, o); err != nil {
+	if child, opened, err = p.openChild(ctx, parent, part); err != nil {
 		return nil, false, err
 	}
 	if _, err = p.family(ctx, child.ID.String(), parent.ID.String()); err != nil {
@@ -89,10 +86,10 @@ func (p *Pipeline) OpenChild(ctx context.Context, name, customer string, version
 
 // openChild is the write that opens it. Its key is that of the customer in the parent,
 // so that it is opened once.
-func (p *Pipeline) openChild(ctx context.Context, parent *incident.Incident, customer string, o incident.Opening) (child *incident.Incident, opened bool, err error) {
+func (p *Pipeline) openChild(ctx context.Context, parent *incident.Incident, part CustomerPart) (child *incident.Incident, opened bool, err error) {
 	rules := p.rules.Load()
-	sum := sha256.Sum256([]byte("customer\x00" + parent.ID.String() + "\x00" + customer))
-	o.Key, o.Rule, o.Drill = incident.Key(sum[:16]), ruleCustomer, parent.Drill
+	sum := sha256.Sum256([]byte("customer\x00" + parent.ID.String() + "\x00" + part.Customer))
+	o := incident.Opening{Key: incident.Key(sum[:16]), Rule: ruleCustomer, Title: part.Title, Description: part.Description, By: part.By, Drill: parent.Drill}
 	// How bad it is, and nothing else of the parent.
 	o.Class = incident.Classification{Severity: parent.Severity, Impact: parent.Impact, Urgency: parent.Urgency, Priority: parent.Priority}
 	change := incident.Change{ID: uuid.New(), Key: o.Key, Step: func(st incident.State) (incident.Next, error) {
@@ -107,7 +104,7 @@ func (p *Pipeline) openChild(ctx context.Context, parent *incident.Incident, cus
 		}
 		o.ID = st.NewID(0)
 		e := rules.policy.Open(o, st.Now)
-		e.OpenFor(customer, parent.ID)
+		e.OpenFor(part.Customer, parent.ID)
 		child, opened, key.Incident = e.Incident, true, o.ID
 		e.Into(&next)
 		next.Key = &key

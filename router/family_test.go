@@ -90,8 +90,8 @@ func TestCustomersPartInTwoWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t)
 			_, parent := pair(g)
-			o := incident.Opening{Title: "mail is slow", Description: "since nine", By: "ana"}
-			if _, _, err := g.dies(writes).OpenChild(ctx, parent.Reference, "Acme", parent.Version, o); (err == nil) != (writes > 3) {
+			o := CustomerPart{Customer: "Acme", Title: "mail is slow", Description: "since nine", By: "ana"}
+			if _, _, err := g.dies(writes).OpenChild(ctx, parent.Reference, parent.Version, o); (err == nil) != (writes > 3) {
 				t.Fatalf("got %v", err)
 			}
 			if err := g.RunDue(ctx); err != nil {
@@ -100,7 +100,7 @@ func TestCustomersPartInTwoWrites(t *testing.T) {
 			if got := len(g.incident(parent.ID.String()).Children); (got == 1) != (writes > 1) {
 				t.Errorf("the parent has %d children", got)
 			}
-			child, opened, err := g.OpenChild(ctx, parent.Reference, "Acme", 0, o)
+			child, opened, err := g.OpenChild(ctx, parent.Reference, 0, o)
 			if err != nil || opened != (writes == 1) {
 				t.Fatalf("again: opened %v, %v", opened, err)
 			}
@@ -199,10 +199,10 @@ func TestMergesThatFail(t *testing.T) {
 	if c.HasFamily() != (len(p.Proceedings().Merged) == 1) || p.HasFamily() != (len(c.Proceedings().Merged) == 1) {
 		t.Errorf("they do not agree: %+v, %+v", c.Process, p.Process)
 	}
-	if _, _, err := g.OpenChild(ctx, parent.Reference, "Acme", p.Version+5, incident.Opening{Title: "x", By: "ana"}); !errors.As(err, &conflict) {
+	if _, _, err := g.OpenChild(ctx, parent.Reference, p.Version+5, CustomerPart{Customer: "Acme", Title: "x", By: "ana"}); !errors.As(err, &conflict) {
 		t.Errorf("a customer's part of another version: got %v", err)
 	}
-	if _, _, err := g.OpenChild(ctx, parent.Reference, "Acme", 0, incident.Opening{Title: " ", By: "ana"}); !errors.As(err, &input) || input.Field != "title" {
+	if _, _, err := g.OpenChild(ctx, parent.Reference, 0, CustomerPart{Customer: "Acme", Title: " ", By: "ana"}); !errors.As(err, &input) || input.Field != "title" {
 		t.Errorf("a customer's part without a title: got %v", err)
 	}
 	checkStore(t, g.st)

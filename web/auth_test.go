@@ -29,8 +29,8 @@ type operation struct {
 	status int
 }
 
-// operations are all of the API, over an incident, a dead letter and a token.
-func operations(incident, letter, token string) []operation {
+// operations are all of the API, over two incidents, a dead letter and a token.
+func operations(incident, other, letter, token string) []operation {
 	i := "/api/v1/incidents/" + incident
 	by := `{"by":"ann"}`
 	return []operation{
@@ -57,7 +57,35 @@ func operations(incident, letter, token string) []operation {
 		{"POST", i + "/severity", `{"by":"ann","severity":"info"}`, web.RoleResponder, 200},
 		{"POST", i + "/notifications/retry", `{"by":"ann","target":"ops/slack[0]"}`, web.RoleResponder, 200},
 		{"POST", "/api/v1/receivers/ops/test", by, web.RoleResponder, 200},
+		{"POST", i + "/assign", `{"by":"ann","role":"technical_lead","who":"bob"}`, web.RoleResponder, 200},
+		{"POST", i + "/assess", `{"by":"ann","impact":"high","urgency":"low","observations":"slow"}`, web.RoleResponder, 200},
+		{"POST", i + "/category", `{"by":"ann","category":"network"}`, web.RoleResponder, 200},
+		{"POST", i + "/level", `{"by":"ann","level":"minor"}`, web.RoleResponder, 200},
+		{"POST", i + "/work", `{"by":"ann","on":"the disk"}`, web.RoleResponder, 200},
+		{"POST", i + "/rest", by, web.RoleResponder, 200},
+		{"POST", i + "/customers", `{"by":"ann","customers":["Acme"]}`, web.RoleResponder, 200},
+		{"POST", i + "/next-contact", `{"by":"ann","at":"2026-11-21T05:00:00Z"}`, web.RoleResponder, 200},
+		{"POST", i + "/contacts", `{"by":"ann","who":"Mr Li","channel":"phone","reached":true}`, web.RoleResponder, 200},
+		{"POST", i + "/confirm", `{"by":"ann","customer":"Acme"}`, web.RoleResponder, 200},
+		{"POST", i + "/link", `{"by":"ann","name":"logs","url":"https://logs.example.com/1"}`, web.RoleResponder, 200},
+		{"POST", i + "/escalate", `{"by":"ann","to":"L3","reason":"complexity"}`, web.RoleResponder, 200},
+		{"POST", i + "/accept", by, web.RoleResponder, 200},
+		{"POST", i + "/answer", by, web.RoleResponder, 200},
+		{"POST", i + "/update", `{"by":"ann","what":"the shop is slow"}`, web.RoleResponder, 200},
+		{"POST", i + "/updates/1/sign", `{"by":"bob"}`, web.RoleResponder, 200},
+		{"POST", i + "/findings", `{"by":"ann","cause":"a full disk","workaround":"a restart"}`, web.RoleResponder, 200},
+		{"POST", i + "/workaround-removed", by, web.RoleResponder, 200},
+		{"POST", i + "/causes", `{"by":"ann","text":"the network"}`, web.RoleResponder, 200},
+		{"POST", i + "/actions", `{"by":"ann","text":"more disks","owner":"bob","due":"2026-12-21T05:00:00Z"}`, web.RoleResponder, 200},
+		{"POST", i + "/actions/1/done", by, web.RoleResponder, 200},
+		{"POST", i + "/correct", `{"by":"ann","went_down":"2026-11-21T01:00:00Z"}`, web.RoleResponder, 200},
+		{"POST", i + "/snooze", `{"by":"ann","for_seconds":60}`, web.RoleResponder, 200},
+		{"POST", i + "/unsnooze", by, web.RoleResponder, 200},
+		{"POST", i + "/children", `{"by":"ann","customer":"Acme","title":"mail is slow"}`, web.RoleResponder, 200},
+		{"POST", i + "/merge", `{"by":"ann","into":"` + other + `"}`, web.RoleResponder, 200},
+		{"POST", i + "/unmerge", by, web.RoleResponder, 200},
 		{"POST", i + "/resolve", by, web.RoleResponder, 200},
+		{"POST", i + "/contacts/followed-up", `{"by":"ann","who":"Mr Li"}`, web.RoleResponder, 200},
 		{"POST", i + "/close", by, web.RoleResponder, 200},
 		{"POST", i + "/reopen", by, web.RoleResponder, 200},
 		{"POST", "/api/v1/deadletters/" + letter + "/retry", "", web.RoleAdmin, 200},
@@ -89,7 +117,7 @@ func populated(t *testing.T, change ...func(*web.Options)) (s *server, ops []ope
 	id := s.accept(s.firing("DiskFull", "db"))
 	s.letter("letter", "good", false)
 	spare := s.create(`{"role":"viewer"}`)
-	return s, operations(id, "letter", spare.ID)
+	return s, operations(id, s.accept(s.firing("Core", "net")), "letter", spare.ID)
 }
 
 // TestEveryDocumentedAnswer gives every answer that openapi.yaml has under

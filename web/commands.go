@@ -96,6 +96,11 @@ func (a *API) act(c *gin.Context, edit func(*incident.Edit) error) {
 		return
 	}
 	i, err := a.pipeline.Act(c.Request.Context(), c.Param("id"), version, edit)
+	a.acted(c, i, err)
+}
+
+// acted answers with what a command made of the incident that the path names.
+func (a *API) acted(c *gin.Context, i *incident.Incident, err error) {
 	switch conflict := (*router.ConflictError)(nil); {
 	case errors.Is(err, incident.ErrNotFound):
 		a.fail(c, notFound("incident", c.Param("id")))

@@ -92,6 +92,9 @@ func problemOf(err error) Problem {
 			current := ViewIncident(conflict.Current)
 			p.Incident = &current
 		}
+		for _, r := range conflict.Missing {
+			p.Errors = append(p.Errors, FieldProblem{r.Name, r.Text})
+		}
 	case errors.As(err, &large):
 		p.Status, p.Detail = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", large.Limit)
 	case len(fields) > 0:

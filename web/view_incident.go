@@ -74,6 +74,7 @@ type IncidentJSON struct {
 	ReporterRole    string     `json:"reporter_role"`
 	Channel         string     `json:"channel"`
 	ReportedAt      *time.Time `json:"reported_at"`
+	ProcessJSON
 
 	TimelineLength uint64     `json:"timeline_length"`
 	TimelineHash   string     `json:"timeline_hash"`
@@ -128,6 +129,7 @@ func ViewIncident(i *incident.Incident) IncidentJSON {
 		LeftOut: i.LeftOut, FlappingUntil: stamp(i.FlappingUntil), Downtimes: []DowntimeJSON{},
 		Key: i.Key.String(), Rule: i.Rule, Links: []LinkJSON{}, Children: []string{}, Drill: i.Drill, Description: i.Description, Reporter: i.Reporter,
 		ReporterContact: i.ReporterContact, ReporterRole: i.ReporterRole, Channel: i.Channel, ReportedAt: stamp(i.ReportedAt),
+		ProcessJSON:    viewProcess(i.Proceedings()),
 		TimelineLength: i.TimelineLength, TimelineHash: i.TimelineHash, ChangedAt: stamp(i.ChangedAt), Version: i.Version,
 	}
 	for _, c := range i.Cycles {
@@ -161,13 +163,15 @@ type TimelineJSON struct {
 	Action string `json:"action"`
 	Text   string `json:"text"`
 	// Count is how many alerts it is about, 0 if that does not apply.
-	Count int    `json:"count"`
-	Hash  string `json:"hash"`
+	Count int `json:"count"`
+	// For are the receivers that it is meant for; empty if for everybody who is told.
+	For  []string `json:"for"`
+	Hash string   `json:"hash"`
 }
 
 // ViewTimeline returns e as the API shows it.
 func ViewTimeline(e incident.TimelineEntry) TimelineJSON {
-	return TimelineJSON{e.Seq, stamp(e.At), stamp(e.RecordedAt), e.Late, e.Who, e.Source, e.Action, e.Text, e.Count, e.Hash}
+	return TimelineJSON{e.Seq, stamp(e.At), stamp(e.RecordedAt), e.Late, e.Who, e.Source, e.Action, e.Text, e.Count, list(e.For), e.Hash}
 }
 
 // stamp returns t in UTC, nil if there is none. Senders say what they like: a

@@ -151,6 +151,16 @@ func (a *API) Register(engine *gin.Engine) {
 	responder.POST("/incidents/:id/note", a.note)
 	responder.POST("/incidents/:id/phase", a.phase)
 	responder.POST("/incidents/:id/severity", a.severity)
+	for path, handler := range map[string]gin.HandlerFunc{
+		"assign": a.assign, "assess": a.assess, "category": a.category, "level": a.level, "work": a.work, "rest": a.rest,
+		"customers": a.customers, "next-contact": a.nextContact, "contacts": a.contacted, "contacts/followed-up": a.followedUp,
+		"confirm": a.confirm, "link": a.link, "escalate": a.escalate, "accept": a.accept, "answer": a.answerCall,
+		"update": a.update, "updates/:n/sign": a.sign, "findings": a.found, "workaround-removed": a.workaroundRemoved,
+		"causes": a.cause, "actions": a.action, "actions/:n/done": a.actionDone, "correct": a.correct,
+		"snooze": a.snooze, "unsnooze": a.unsnooze, "merge": a.merge, "unmerge": a.unmerge, "children": a.openChild,
+	} {
+		responder.POST("/incidents/:id/"+path, handler)
+	}
 	responder.POST("/incidents/:id/notifications/retry", a.again)
 	responder.POST("/receivers/:id/test", a.testReceiver)
 
