@@ -122,7 +122,7 @@ func (w *when) UnmarshalJSON(b []byte) error {
 func number(c *gin.Context) (uint64, error) {
 	n, err := strconv.ParseUint(c.Param("n"), 10, 64)
 	if err != nil || n == 0 {
-		return 0, wrong("n", "%q is not the number of one, such as 1", c.Param("n"))
+		return 0, wrong("n", "%q is not a number such as 1", c.Param("n"))
 	}
 	return n, nil
 }

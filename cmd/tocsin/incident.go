@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os/user"
@@ -54,7 +55,10 @@ func registerIncident(app *kingpin.Application, s streams) map[string]func(conte
 	commands := map[string]func(context.Context) error{list: i.list, show.FullCommand(): i.show, report: i.reportOne}
 	for _, c := range []struct{ name, command, help string }{
 		{"ack", "acknowledge", "Say that you work on incidents."}, {"unack", "unacknowledge", "Say that nobody works on incidents any more."}, {"resolve", "resolve", "Say that incidents are over."},
-		{"close", "close", "Close resolved incidents."}, {"reopen", "reopen", "Say that incidents are not over after all."}} {
+		{"close", "close", "Close resolved incidents."}, {"reopen", "reopen", "Say that incidents are not over after all."},
+		{"rest", "rest", "Say that you do not work on incidents any more."}, {"accept", "accept", "Say that you took incidents over, after they were explained to you."},
+		{"answer", "answer", "Answer the calls about incidents."}, {"workaround-removed", "workaround-removed", "Say that the workaround is removed."},
+		{"unmerge", "unmerge", "Make incidents that were merged ones of their own again."}, {"unsnooze", "unsnooze", "Let people be told of incidents again."}} {
 		action := cmd.Command(c.name, c.help)
 		action.Arg("incident", "References or ids.").Required().StringsVar(&i.names)
 		i.takesWhoAndWhy(action)
@@ -72,6 +76,7 @@ func registerIncident(app *kingpin.Application, s streams) map[string]func(conte
 		return i.times()
 	})
 	commands[note.FullCommand()] = i.noteOne
+	maps.Copy(commands, i.registerProcess(cmd))
 	return commands
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/web"
 )
 
@@ -94,6 +95,9 @@ func (i *incidents) page(v web.IncidentJSON, timeline []web.TimelineJSON, firing
 	w := i.out
 	fmt.Fprintf(w, "%s  %s\n", visible(v.Reference), cut(visible(v.Title), max(i.width-columns(visible(v.Reference))-2, 20)))
 	status := strings.Join([]string{v.State, v.Severity, v.Priority, v.Phase}, " · ")
+	if v.Level != incident.Levels()[0] {
+		status += " · " + v.Level
+	}
 	if v.Drill {
 		status += " · drill"
 	}
@@ -111,6 +115,7 @@ func (i *incidents) page(v web.IncidentJSON, timeline []web.TimelineJSON, firing
 			fmt.Fprintf(w, "  %s\n", visible(strings.TrimRight(line, "\r\n")))
 		}
 	}
+	i.writeUpdate(w, v)
 	writeTimeline(w, v, timeline, i.width)
 	i.writeFiring(w, v, firing)
 }
@@ -140,6 +145,9 @@ func (i *incidents) facts(v web.IncidentJSON) [][2]string {
 		{"Started", moment(i.date, v.StartedAt)}, {"Opened", moment(i.date, v.OpenedAt)},
 		{"Acknowledged", done(v.AcknowledgedBy, moment(i.date, v.AcknowledgedAt))},
 		{"Resolved", done(v.ResolvedBy, moment(i.date, v.ResolvedAt))}, {"Closed", done(v.ClosedBy, moment(i.date, v.ClosedAt))},
+		{"Roles", roles(v)}, {"Working", i.working(v)}, {"Level of support", v.Tier}, {"Handed over", i.handover(v)},
+		{"Customers", strings.Join(v.Customers, ", ")}, {"Customer", v.Customer}, {"Next contact", ahead(i.date, v.NextContact)},
+		{"Snoozed", i.snoozed(v)}, {"Merged", merged(v)}, {"Part of", part(v)},
 		{"Alerts", counts}, {"Flapping", flapping}, {"Hosts", strings.Join(v.Hosts, ", ")}, {"Labels", strings.Join(labels, " ")},
 		{"Runbook", v.Runbook}, {"Rule", v.Rule}, {"Id", v.ID},
 	}
@@ -154,6 +162,9 @@ func writeTimeline(w io.Writer, v web.IncidentJSON, entries []web.TimelineJSON, 
 	t := &table{}
 	for _, e := range entries {
 		text := e.Text
+		if e.Who != incident.System { // what people write has lines; an alert makes up none
+			text = strings.ReplaceAll(text, "\n", " / ")
+		}
 		if e.Late && e.RecordedAt != nil {
 			text += " (written down " + e.RecordedAt.UTC().Format("01-02 15:04:05") + ")"
 		}
