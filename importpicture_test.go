@@ -101,7 +101,7 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	// What people do where they were notified. It is served beside the API.
 	{"web/answers", []string{"web", "notify", "notify/links", "router", "incident", "alert", "config/secret"}},
-	{"web", []string{"report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "router", "incident", "alert", "store", "config/secret"}},
+	{"web", []string{"report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.

@@ -135,7 +135,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.silences, g.muteMetrics = silences.New(st, o.Log), mute.NewMetrics(o.Registry)
 	g.silences.OnChange(g.unhide)
 	g.muter.silences = g.silences
-	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter,
+	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter, Process: g.guide.Load,
 		Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
 		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
 	if g.notifier != nil {

@@ -67,6 +67,7 @@ type Edit struct {
 	reviewed   bool
 	ownProcess bool
 	outcomes   []DutyOutcome
+	dutiesSet  bool
 }
 
 // Change starts to change i, which itself stays as it is. What the edit does
@@ -613,9 +614,9 @@ const deferAtLeast = time.Minute
 // Defer arms the closing of a resolved incident again, because alerts still fire.
 func (e *Edit) Defer() { e.arm(JobClose, e.now.Add(max(e.policy.CloseAfter, deferAtLeast))) }
 
-// Changed reports whether the edit has anything to say in the timeline, or to
-// somebody else than before.
-func (e *Edit) Changed() bool { return len(e.timeline) > 0 || e.rerouted }
+// Changed reports whether the edit has anything to store: something to say in the
+// timeline, to somebody else than before, or of a duty.
+func (e *Edit) Changed() bool { return len(e.timeline) > 0 || e.rerouted || e.dutiesSet }
 
 func withComment(text, comment string) string {
 	if comment == "" {

@@ -91,6 +91,12 @@ func (e *Edit) Review() {
 	e.policy.Guide.Review(e)
 }
 
+// SetDuty replaces what is known of a duty. That alone makes the edit one to store.
+func (e *Edit) SetDuty(d Duty) {
+	e.Process().SetDuty(d)
+	e.dutiesSet = true
+}
+
 // ArmDuty has the process look again at the given time; zero is never.
 func (e *Edit) ArmDuty(at time.Time) { e.arm(JobDuty, at) }
 

@@ -212,6 +212,13 @@ func (g *Guide) Review(e *incident.Edit) {
 	}
 }
 
+// onlyRaises reports whether nothing else happens.
+func (d *Do) onlyRaises() bool {
+	others := *d
+	others.Raise = Raise{}
+	return d.Raise != (Raise{}) && !others.does() && d.Require == ""
+}
+
 // settle notes what became of a duty that was pending and is no longer: it was
 // kept, or done too late.
 func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
@@ -235,7 +242,7 @@ func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
 		if late {
 			rec.Outcome = incident.DutyMissed
 		}
-		e.Process().SetDuty(rec)
+		e.SetDuty(rec)
 	}
 }
 
@@ -265,7 +272,7 @@ func (g *Guide) fire(e *incident.Edit, d *duty, s *state) {
 		}
 		e.Outcome(d.name, outcome)
 	}
-	e.Process().SetDuty(rec)
+	e.SetDuty(rec)
 	text := cmp.Or(d.text, d.name)
 	action := "duty"
 	if d.do.Suggest {
@@ -286,17 +293,19 @@ func (g *Guide) fire(e *incident.Edit, d *duty, s *state) {
 	if len(d.do.Notify) > 0 && len(notify) == 0 {
 		said += fmt.Sprintf(" (there is nobody to tell: %v has no receiver)", d.do.Notify)
 	}
-	if len(notify) > 0 {
+	switch {
+	case len(notify) > 0:
 		e.LogFor(incident.System, action, said, notify)
-	} else {
+	case d.do.onlyRaises(): // what is raised says so itself
+	default:
 		e.Log(incident.System, action, said, 0)
 	}
 	if r := d.do.Raise; r != (Raise{}) {
 		if r.Severity != "" {
-			e.RaiseSeverity(r.Severity, d.name)
+			e.RaiseSeverity(r.Severity, text)
 		}
 		if r.Level != "" {
-			e.RaiseLevel(r.Level, d.name)
+			e.RaiseLevel(r.Level, text)
 		}
 	}
 	if x := d.do.Escalate; x.To != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -101,20 +102,18 @@ func (p *Pipeline) dutyStep(outcomes func([]incident.DutyOutcome)) func(incident
 	}
 }
 
-// Fulfil says that a person has done what a duty asks for, or, with waive, why it
-// need not be done.
-func (p *Pipeline) Fulfil(ctx context.Context, name string, version uint64, duty, by, comment string, waive bool) (*incident.Incident, error) {
+// Fulfil says in an edit that a person has done what a duty asks for, or, with
+// waive, that it need not be done, which the comment says why.
+func (p *Pipeline) Fulfil(e *incident.Edit, duty, by, comment string, waive bool) error {
 	guide := p.rules.Load().Guide
-	return p.Act(ctx, name, version, func(e *incident.Edit) error {
-		if guide == nil {
-			return &InputError{"duty", "there is no process"}
-		}
-		base, ok := guide.Base(e.Incident, duty, e.Now())
-		if !ok {
-			return &InputError{"duty", "the incident has no duty " + duty}
-		}
-		return e.Fulfil(by, duty, base, waive, comment)
-	})
+	if guide == nil {
+		return &InputError{"duty", "there is no process"}
+	}
+	base, ok := guide.Base(e.Incident, duty, e.Now())
+	if !ok {
+		return &InputError{"duty", fmt.Sprintf("the incident has no duty %q now", duty)}
+	}
+	return e.Fulfil(by, duty, base, waive, comment)
 }
 
 // dutiesAtOnce is how many incidents are read at once when the process has changed.

@@ -21,6 +21,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
@@ -144,10 +145,17 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 	s.store = &brokenStore{Store: st}
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(s.log, t.Output()), nil))
 	s.pipeline = router.New(s.store, log, prometheus.NewRegistry())
-	if err := s.pipeline.Set(t.Context(), config.Default().Settings()); err != nil {
+	settings := config.Default().Settings()
+	guide, err := process.New(process.Config{Profile: process.ProfileNone, Duties: []process.Duty{{Name: "handover", After: "1h", Text: "hand it over"}, {Name: "call", After: "2h", Text: "call the customer"}},
+		Gates: []process.Gate{{Before: []string{"escalate"}, Need: []string{"assessed"}}}}, config.Default().ProcessOptions())
+	if err != nil {
 		t.Fatal(err)
 	}
-	o := web.Options{Pipeline: s.pipeline, Store: s.store, Log: log, Now: s.clock.now, Version: "test", Retry: s.retry, Explain: s.explain,
+	settings.Guide = guide
+	if err := s.pipeline.Set(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	o := web.Options{Pipeline: s.pipeline, Store: s.store, Log: log, Now: s.clock.now, Version: "test", Retry: s.retry, Process: func() *process.Guide { return guide }, Explain: s.explain,
 		Backup:        func(_ context.Context, w io.Writer) error { return s.backup(w) },
 		Notifications: &notifications{s: s},
 		Recordings:    &recordings{s: s, all: []web.Recording{recording("first", `{"n":1}`)}},

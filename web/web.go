@@ -21,6 +21,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/mute/silences"
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
 )
@@ -64,6 +65,8 @@ type Options struct {
 	// there are; nil means none.
 	Receivers     func(i *incident.Incident) []string
 	ReceiverNames func() []string
+	// Process is the team's process; nil means that there is none.
+	Process func() *process.Guide
 	// Mute says what hides messages beside silences; nil means that nothing does.
 	Mute notify.Muter
 	// AlertmanagerConfig is Alertmanager's part of the configuration, without secrets;
@@ -129,6 +132,7 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/incidents/:id", a.incident)
 	viewer.GET("/incidents/:id/alerts", a.alerts)
 	viewer.GET("/incidents/:id/timeline", a.timeline)
+	viewer.GET("/incidents/:id/duties", a.duties)
 	viewer.GET("/incidents/:id/notifications", a.notifications)
 	viewer.GET("/incidents/:id/notifications/preview", a.preview)
 	viewer.GET("/incidents/:id/similar", a.similar)
@@ -158,6 +162,7 @@ func (a *API) Register(engine *gin.Engine) {
 		"update": a.update, "updates/:n/sign": a.sign, "findings": a.found, "workaround-removed": a.workaroundRemoved,
 		"causes": a.cause, "actions": a.action, "actions/:n/done": a.actionDone, "correct": a.correct,
 		"snooze": a.snooze, "unsnooze": a.unsnooze, "merge": a.merge, "unmerge": a.unmerge, "children": a.openChild,
+		"duties/:duty/done": a.dutyDone, "duties/:duty/waive": a.dutyWaived,
 	} {
 		responder.POST("/incidents/:id/"+path, handler)
 	}
