@@ -83,7 +83,7 @@ func openStore(ctx context.Context, c store.Config, o opening) (store.Store, err
 		if err != nil {
 			return nil, err
 		}
-		options.Logger, options.Registerer, options.Failpoint, options.Skew = o.log, o.registerer, o.failpoint, clockSkew()
+		options.Logger, options.Registerer, options.Failpoint, options.Skew, options.Now = o.log, o.registerer, o.failpoint, clockSkew(), playedClock()
 		st, err := redis.Open(ctx, c.URL.Reveal(), options)
 		if err != nil {
 			return nil, err // not st: a nil *Store is not a nil Store
@@ -93,7 +93,7 @@ func openStore(ctx context.Context, c store.Config, o opening) (store.Store, err
 	if err := knownScheme(c.URL); err != nil {
 		return nil, err
 	}
-	st, err := embedded.Open(c.URL.Reveal(), embedded.Options{Logger: o.log, Failpoint: o.failpoint})
+	st, err := embedded.Open(c.URL.Reveal(), embedded.Options{Logger: o.log, Failpoint: o.failpoint, Now: playedClock()})
 	if err != nil {
 		return nil, err // likewise
 	}
