@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,22 @@ func TestIncidentCommands(t *testing.T) {
 	f.run(&out, 0, "incident", "report", "--description=the door is open", "--impact=low", "--urgency=low", "--service=office")
 	f.run(&out, 0, "incident", "show", f.reference("office"))
 	f.golden("incident.golden", &out)
+}
+
+func TestIncidentShowsEarlierOnes(t *testing.T) {
+	f := newFixture(t, "")
+	labels := map[string]string{"alertname": "DiskFull", "service": "db", "severity": "critical", "instance": "db1:9100"}
+	f.accept(labels)
+	first := f.reference("db")
+	f.run(nil, 0, "incident", "resolve", first, "--by=bob")
+	f.run(nil, 0, "incident", "close", first, "--by=bob")
+	f.now = f.now.Add(2 * time.Hour)
+	labels["alertname"] = "DiskFuller"
+	f.accept(labels)
+	got := f.run(nil, 0, "incident", "show", f.reference("db"))
+	if want := regexp.MustCompile(`Earlier incidents like it\n  ` + first + `  2h0?m?  *service\+hosts  *resolved by bob`); !want.MatchString(got) {
+		t.Errorf("got\n%s\nwant it to match %s", got, want)
+	}
 }
 
 func TestIncidentErrors(t *testing.T) {
