@@ -55,9 +55,14 @@ func (g *Guide) callDue(c *incident.Call, ch chain) time.Time {
 	return c.Last.Add(ch.wait)
 }
 
-// callNext calls the next one who can be reached.
+// callNext calls the next one who can be reached. If nobody can, the next round
+// waits: a rota may have somebody by then.
 func (g *Guide) callNext(e *incident.Edit, c *incident.Call, ch chain) {
-	for c.Step < ch.rounds*len(ch.call) {
+	for tried := 0; c.Step < ch.rounds*len(ch.call); tried++ {
+		if tried == len(ch.call) {
+			c.Last = e.Now()
+			return
+		}
 		who := ch.call[c.Step%len(ch.call)]
 		c.Step++
 		receivers := g.reach(who, e.Now())

@@ -273,6 +273,8 @@ func (k *compiler) duties() {
 			k.wrong(path+".name", "%q is no name for a metric's label; use letters, digits, - and _, at most 60", d.Name)
 		case slices.ContainsFunc(k.c.Duties[:n], func(o Duty) bool { return o.Name == d.Name }):
 			k.wrong(path+".name", "there is a duty %q already; give each one a name of its own", d.Name)
+		case slices.ContainsFunc(k.g.duties, func(o duty) bool { return o.name == d.Name }):
+			k.wrong(path+".name", "%q is made of the objectives in incidents.priorities; give it another name", d.Name)
 		}
 		if d.Disabled {
 			if !slices.ContainsFunc(base.Duties, func(o Duty) bool { return o.Name == d.Name }) && d.Name != "" {
@@ -325,6 +327,7 @@ func (k *compiler) duty(path string, d Duty, fromProfile bool) duty {
 	case out.every.isZero():
 		out.times = 1
 	}
+	out.once = !slices.ContainsFunc(out.on, func(event string) bool { return !once(event) })
 	out.deadline = len(d.Unless) > 0 || d.Do.Require != "" || !d.Do.does()
 	k.do(path+".do", &d, fromProfile)
 	return out
@@ -442,9 +445,9 @@ func (k *compiler) objectives() {
 			continue
 		}
 		k.g.duties = append(k.g.duties,
-			duty{name: o.name + "-objective-near", on: []string{"opened"}, times: 1, unless: must(o.unless), of: of(o.which, nearBreach),
+			duty{name: o.name + "-objective-near", on: []string{"opened"}, once: true, times: 1, unless: must(o.unless), of: of(o.which, nearBreach),
 				text: "four fifths of the time to " + o.text + " have passed", do: Do{Suggest: true}},
-			duty{name: o.name + "-objective", on: []string{"opened"}, times: 1, unless: must(o.unless), of: of(o.which, 1), deadline: true, objective: o.name,
+			duty{name: o.name + "-objective", on: []string{"opened"}, once: true, times: 1, unless: must(o.unless), of: of(o.which, 1), deadline: true, objective: o.name,
 				text: "the time to " + o.text + " has passed"})
 	}
 }

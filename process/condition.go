@@ -31,6 +31,65 @@ func (g *Guide) view(i *incident.Incident, now time.Time) view {
 type condition struct {
 	text string
 	hold func(v view) bool
+	// turns is when the answer may be another one because time passes, after v.now;
+	// zero is never, and nil that only people and alerts change it.
+	turns func(v view) time.Time
+}
+
+// turn is when one of several conditions may turn by itself; zero if they cannot
+// hold by that.
+func turn(list []condition, v view) time.Time {
+	var next time.Time
+	for n := range list {
+		switch c := &list[n]; {
+		case c.turns != nil:
+			next = earlier(next, c.turns(v))
+		case !c.hold(v):
+			return time.Time{}
+		}
+	}
+	return next
+}
+
+// turning are the facts that time changes.
+var turning = map[string]func(v view) time.Time{
+	"customer_told": func(v view) time.Time {
+		if v.p.NextContact.After(v.now) {
+			return v.p.NextContact
+		}
+		return time.Time{}
+	},
+	"business_hours": func(v view) time.Time { return hoursTurn(v.g.calendar.IsBusiness, v.now) },
+	"usage_hours":    func(v view) time.Time { return hoursTurn(v.g.calendar.InUsage, v.now) },
+}
+
+// hoursTurn is the next time at which hours open or close, to the minute, or a
+// time more than a week ahead if they do not until then. Hours that are shorter
+// than a quarter may be overlooked.
+func hoursTurn(in func(time.Time) bool, now time.Time) time.Time {
+	const step, most = 15 * time.Minute, 8 * 24 * 4
+	was, at := in(now), now.Truncate(step)
+	for range most {
+		next := at.Add(step)
+		if in(next) != was {
+			for at = at.Add(time.Minute); !at.After(now) || in(at) == was; {
+				at = at.Add(time.Minute)
+			}
+			return at
+		}
+		at = next
+	}
+	return at
+}
+
+// lastingTurn is when a time that passes since a moment reaches d, or is beyond it.
+func lastingTurn(since, now time.Time, d time.Duration) time.Time {
+	for _, at := range [...]time.Time{since.Add(d), since.Add(d + time.Millisecond)} {
+		if at.After(now) {
+			return at
+		}
+	}
+	return time.Time{}
 }
 
 // facts that are so or not.
@@ -118,14 +177,15 @@ var numbers = map[string]func(v view) int{
 	"children":  func(v view) int { return len(v.i.Children) },
 }
 
-// times are facts that last.
-var times = map[string]func(v view) time.Duration{
-	"age": func(v view) time.Duration { return v.now.Sub(v.i.CycleOpenedAt) },
-	"outage": func(v view) time.Duration {
+// times are facts that last: how long, and since when, the zero time if they last
+// no longer.
+var times = map[string]func(v view) (lasted time.Duration, since time.Time){
+	"age": func(v view) (time.Duration, time.Time) { return v.now.Sub(v.i.CycleOpenedAt), v.i.CycleOpenedAt },
+	"outage": func(v view) (time.Duration, time.Time) {
 		if d, ok := v.i.Outage(); ok {
-			return d
+			return d, time.Time{}
 		}
-		return v.now.Sub(v.i.WentDown())
+		return v.now.Sub(v.i.WentDown()), v.i.WentDown()
 	},
 }
 
@@ -180,9 +240,11 @@ func parseCondition(text string, g *Guide) (c condition, err error) {
 			return c, fmt.Errorf("%q has none of the comparisons %s", text, strings.Join(operators, " "))
 		}
 	}
-	if c.hold, err = comparison(name, op, value, g); err != nil {
+	is, err := comparison(name, op, value, g)
+	if err != nil {
 		return c, err
 	}
+	c.hold, c.turns = is.hold, is.turns
 	if negated {
 		hold := c.hold
 		c.hold = func(v view) bool { return !hold(v) }
@@ -190,42 +252,55 @@ func parseCondition(text string, g *Guide) (c condition, err error) {
 	return c, nil
 }
 
-func comparison(name, op, value string, g *Guide) (func(view) bool, error) {
+func comparison(name, op, value string, g *Guide) (c condition, err error) {
 	if fact, ok := facts[name]; ok {
 		if op != "" {
-			return nil, fmt.Errorf("%s is so or not, and cannot be compared", name)
+			return c, fmt.Errorf("%s is so or not, and cannot be compared", name)
 		}
-		return fact, nil
+		return condition{hold: fact, turns: turning[name]}, nil
 	}
 	if word, ok := words[name]; ok {
-		return compareWords(name, op, value, word.of, word.order, g)
+		c.hold, err = compareWords(name, op, value, word.of, word.order, g)
+		return c, err
 	}
 	count, ok := numbers[name]
 	if within, is := strings.CutPrefix(name, "recurrences("); is {
 		d, err := model.ParseDuration(strings.TrimSuffix(within, ")"))
 		if err != nil || d <= 0 || !strings.HasSuffix(within, ")") {
-			return nil, fmt.Errorf("%q does not say within which time; write recurrences(48h)", name)
+			return c, fmt.Errorf("%q does not say within which time; write recurrences(48h)", name)
 		}
 		count, ok = func(v view) int { return recurrences(v, time.Duration(d)) }, true
 	}
 	if ok {
 		n, err := strconv.Atoi(value)
 		if op == "" || err != nil {
-			return nil, fmt.Errorf("%s is a number; write %s >= 1", name, name)
+			return c, fmt.Errorf("%s is a number; write %s >= 1", name, name)
 		}
-		return func(v view) bool { return compares(cmp.Compare(count(v), n), op) }, nil
+		c.hold = func(v view) bool { return compares(cmp.Compare(count(v), n), op) }
+		return c, nil
 	}
 	if last, ok := times[name]; ok {
 		d, err := model.ParseDuration(value)
 		if op == "" || err != nil {
-			return nil, fmt.Errorf("%s is a time; write %s > 30m", name, name)
+			return c, fmt.Errorf("%s is a time; write %s > 30m", name, name)
 		}
-		return func(v view) bool { return compares(cmp.Compare(last(v), time.Duration(d)), op) }, nil
+		c.hold = func(v view) bool {
+			lasted, _ := last(v)
+			return compares(cmp.Compare(lasted, time.Duration(d)), op)
+		}
+		c.turns = func(v view) time.Time {
+			_, since := last(v)
+			if since.IsZero() {
+				return since
+			}
+			return lastingTurn(since, v.now, time.Duration(d))
+		}
+		return c, nil
 	}
 	if name == "" {
-		return nil, fmt.Errorf("there is no condition in it")
+		return c, fmt.Errorf("there is no condition in it")
 	}
-	return nil, fmt.Errorf("there is no fact %q; %s", name, cmp.Or(nearest.Suggest(name, Facts()), "docs/process.md lists them"))
+	return c, fmt.Errorf("there is no fact %q; %s", name, cmp.Or(nearest.Suggest(name, Facts()), "docs/process.md lists them"))
 }
 
 func compareWords(name, op, value string, of func(view) string, order func(*Guide) []string, g *Guide) (func(view) bool, error) {

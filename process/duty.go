@@ -82,6 +82,9 @@ type duty struct {
 	do            Do
 	// deadline: people have to do it in time. Otherwise it does something by itself.
 	deadline bool
+	// once: what it counts from happens once in a cycle. A start that is corrected
+	// makes no new duty.
+	once bool
 	// objective counts whether an objective was met, with this prefix; usually empty.
 	objective string
 	// of makes the delay depend on the incident, for objectives.
@@ -109,8 +112,8 @@ func (l *look) matches(ms labels.Matchers) bool {
 type state struct {
 	// base is what it counts from, zero if that has not happened.
 	base time.Time
-	// applies: it matches, and its conditions hold. done: an Unless holds, or somebody
-	// said so.
+	// applies: it matches, and its conditions hold when it is due, or now if that is
+	// over. done: an Unless holds then, or somebody said so.
 	applies, done bool
 	rec           incident.Duty
 	// due is when it fires next, zero if it does no more.
@@ -119,17 +122,47 @@ type state struct {
 
 func (s *state) pending() bool { return s.applies && !s.done && !s.due.IsZero() }
 
+// waits reports whether somebody still has to do it, also if it fires no more.
+func (s *state) waits() bool { return s.applies && !s.done && (!s.due.IsZero() || s.rec.Fired > 0) }
+
 // stand looks where d stands.
 func (g *Guide) stand(d *duty, l *look) state {
 	s := state{base: d.base(l.i, l.p)}
 	if s.base.IsZero() || !l.matches(d.match) {
 		return s
 	}
-	s.rec = l.p.Duty(d.name, s.base)
-	s.applies = all(d.while, l.view)
-	s.done = s.rec.Outcome != "" || anyOf(d.unless, l.view)
+	known := s.base
+	if d.once {
+		known = time.Time{} // whatever it counted from
+	}
+	if s.rec = l.p.Duty(d.name, known); s.rec.Base.IsZero() {
+		s.rec.Base = s.base
+	}
 	s.due = d.next(g, l.view, &s)
+	d.ask(l.view, &s)
 	return s
+}
+
+// turnsAtMost is how many changes of conditions ahead are looked at.
+const turnsAtMost = 16
+
+// ask asks the conditions of d as they will be when it is due, if nothing happens
+// to the incident until then. If those of While do not hold then, but will because
+// time passes, such as in usage hours, it is due when they do.
+func (d *duty) ask(v view, s *state) {
+	if s.due.After(v.now) {
+		v.now = s.due
+	}
+	s.applies = all(d.while, v)
+	s.done = s.rec.Outcome != "" || anyOf(d.unless, v)
+	for n := 0; n < turnsAtMost && !s.applies && !s.done && !s.due.IsZero(); n++ {
+		if v.now = turn(d.while, v); v.now.IsZero() {
+			return
+		}
+		if s.done = anyOf(d.unless, v); all(d.while, v) {
+			s.applies, s.due = true, v.now
+		}
+	}
 }
 
 // base is the latest of the events that d counts from, in this cycle.
@@ -164,8 +197,16 @@ func (d *duty) next(g *Guide, v view, s *state) time.Time {
 		}
 		return due
 	}
+	for range stepsAtMost {
+		if due = d.every.after(due, g.calendar); due.After(s.rec.FiredAt) {
+			return due
+		}
+	}
 	return d.every.after(s.rec.FiredAt, g.calendar)
 }
+
+// stepsAtMost bounds the business time that a late job is caught up with in step.
+const stepsAtMost = 200
 
 func (d *duty) first(g *Guide, v view, base time.Time) time.Time {
 	if d.of != nil {
@@ -192,8 +233,9 @@ func (g *Guide) Review(e *incident.Edit) {
 		d := &g.duties[n]
 		is := look{view: g.view(e.Incident, now)}
 		s := g.stand(d, &is)
-		if was.i != nil {
-			if b := g.stand(d, &was); b.pending() {
+		// What a cycle that is over has left undone, nobody does in the next.
+		if was.i != nil && was.i.CycleOpenedAt.Equal(is.i.CycleOpenedAt) {
+			if b := g.stand(d, &was); b.waits() {
 				g.settle(e, d, &b, &s)
 			}
 		}
@@ -222,11 +264,17 @@ func (d *Do) onlyRaises() bool {
 // settle notes what became of a duty that was pending and is no longer: it was
 // kept, or done too late.
 func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
-	moved := is.base.After(was.base)
+	moved := is.base.After(was.base) && !d.once
 	if !d.deadline || !is.done && !moved {
 		return
 	}
 	late := was.rec.Fired > 0
+	if is.rec.Outcome != "" { // a person said so, which has been counted
+		if is.rec.Outcome == incident.DutyKept && !late {
+			g.count(e, d, "met")
+		}
+		return
+	}
 	if !late && was.due.Before(e.Now()) {
 		late = true
 		e.Outcome(d.name, incident.DutyMissed)
@@ -236,9 +284,9 @@ func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
 		e.Outcome(d.name, incident.DutyKept)
 		g.count(e, d, "met")
 	}
-	if !moved && is.rec.Outcome == "" {
+	if !moved {
 		rec := was.rec
-		rec.Name, rec.Base, rec.At, rec.Outcome = d.name, was.base, e.Now(), incident.DutyKept
+		rec.Name, rec.At, rec.Outcome = d.name, e.Now(), incident.DutyKept
 		if late {
 			rec.Outcome = incident.DutyMissed
 		}
@@ -350,7 +398,7 @@ func (g *Guide) Base(i *incident.Incident, name string, now time.Time) (base tim
 	for n := range g.duties {
 		if d := &g.duties[n]; d.name == name {
 			s := g.stand(d, &l)
-			return s.base, !s.base.IsZero() && l.matches(d.match)
+			return s.rec.Base, !s.rec.Base.IsZero()
 		}
 	}
 	return time.Time{}, false

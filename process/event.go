@@ -11,8 +11,15 @@ import (
 // events are what duties count from: the moment at which each happened last in the
 // current cycle, zero if it has not.
 var events = map[string]func(i *incident.Incident, p *incident.Process) time.Time{
-	"opened":       func(i *incident.Incident, _ *incident.Process) time.Time { return i.CycleOpenedAt },
-	"down":         func(i *incident.Incident, _ *incident.Process) time.Time { return i.WentDown() },
+	"opened": func(i *incident.Incident, _ *incident.Process) time.Time { return i.CycleOpenedAt },
+	// down may be before the opening. In a later cycle it is not that of the first,
+	// between which and now the service was there.
+	"down": func(i *incident.Incident, _ *incident.Process) time.Time {
+		if at := i.WentDown(); i.Reopens == 0 || at.After(i.CycleOpenedAt) {
+			return at
+		}
+		return i.CycleOpenedAt
+	},
 	"acknowledged": func(i *incident.Incident, _ *incident.Process) time.Time { return i.AcknowledgedAt },
 	"resolved":     func(i *incident.Incident, _ *incident.Process) time.Time { return i.ResolvedAt },
 	"restored": func(i *incident.Incident, _ *incident.Process) time.Time {
@@ -67,6 +74,9 @@ var events = map[string]func(i *incident.Incident, p *incident.Process) time.Tim
 	// next_contact lies ahead: it is when a customer was promised to hear from us.
 	"next_contact": func(_ *incident.Incident, p *incident.Process) time.Time { return p.NextContact },
 }
+
+// once reports whether an event happens once in a cycle.
+func once(event string) bool { return event == "opened" || event == "down" || event == "reopened" }
 
 // Events are the names of what duties count from.
 func Events() []string { return slices.Sorted(maps.Keys(events)) }

@@ -71,7 +71,7 @@ func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []in
 			continue
 		}
 		// What was asked for stays asked for until somebody has done it.
-		if s := g.stand(d, &l); s.rec.Fired > 0 && !s.done {
+		if s := g.stand(d, &l); s.rec.Fired > 0 && s.rec.Outcome == "" && !anyOf(d.unless, l.view) {
 			add(d.name, cmp.Or(d.text, d.name))
 		}
 	}
