@@ -229,19 +229,8 @@ func (g *Guide) Review(e *incident.Edit) {
 	if before := e.Before(); before != nil {
 		was.view = g.view(before, now)
 	}
-	for n := range g.duties {
-		d := &g.duties[n]
-		is := look{view: g.view(e.Incident, now)}
-		s := g.stand(d, &is)
-		// What a cycle that is over has left undone, nobody does in the next.
-		if was.i != nil && was.i.CycleOpenedAt.Equal(is.i.CycleOpenedAt) {
-			if b := g.stand(d, &was); b.waits() {
-				g.settle(e, d, &b, &s)
-			}
-		}
-		if s.pending() && !s.due.After(now) {
-			g.fire(e, d, &s)
-		}
+	// What one brings can be what another waited for.
+	for pass := 0; pass < passesAtMost && g.pass(e, &was, pass == 0); pass++ {
 	}
 	g.call(e)
 	g.remind(e)
@@ -259,6 +248,32 @@ func (d *Do) onlyRaises() bool {
 	others := *d
 	others.Raise = Raise{}
 	return d.Raise != (Raise{}) && !others.does() && d.Require == ""
+}
+
+// passesAtMost bounds how often all duties are looked at in one edit; what is due
+// after that is done by the job, at once.
+const passesAtMost = 4
+
+// pass looks at each duty once, the first time also at what became of those that
+// were to be done before; it reports whether any has fired.
+func (g *Guide) pass(e *incident.Edit, was *look, first bool) (fired bool) {
+	now := e.Now()
+	for n := range g.duties {
+		d := &g.duties[n]
+		is := look{view: g.view(e.Incident, now)}
+		s := g.stand(d, &is)
+		// What a cycle that is over has left undone, nobody does in the next.
+		if first && was.i != nil && was.i.CycleOpenedAt.Equal(is.i.CycleOpenedAt) {
+			if b := g.stand(d, was); b.waits() {
+				g.settle(e, d, &b, &s)
+			}
+		}
+		if s.pending() && !s.due.After(now) {
+			g.fire(e, d, &s)
+			fired = true
+		}
+	}
+	return fired
 }
 
 // settle notes what became of a duty that was pending and is no longer: it was

@@ -276,7 +276,7 @@ duties:
 		t.Errorf("called in: got %+v, want %+v", got, want)
 	}
 	l.until(4 * time.Minute)
-	l.hears("3m raise: raise", "3m severity rose from warning to critical: raise", "3m level rose from trivial to major: raise",
+	l.hears("3m severity rose from warning to critical: raise", "3m level rose from trivial to major: raise",
 		"4m escalate: escalate", "4m L2 → L3, time sensitive: escalate")
 	if d := l.i.Proceedings().Called[1].Detail; d != "" {
 		t.Errorf("whom it is escalated to is told %q, want everything", d)
@@ -301,7 +301,7 @@ duties:
 `, options())
 	l := begin(t, g, incident.Opening{}, monday)
 	l.until(24 * time.Hour)
-	l.hears("1h raise-major: own", "1h level rose from trivial to major: raise-major")
+	l.hears("1h level rose from trivial to major: own")
 	l = begin(t, g, incident.Opening{Class: incident.Classification{Severity: "warning"}}, monday)
 	l.until(24 * time.Hour)
 	l.hears()

@@ -1,0 +1,135 @@
+package process
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// tree is a chain that is called ten minutes after the opening.
+const tree = contacts + `
+profile: none
+rotas: {line: {shifts: [{people: [on-call], start: 2026-01-05, handover: "09:00", length: 1d}]}}
+chains: [{name: tree, call: [line, management, nobody], wait: 5m, rounds: 2}]
+duties: [{name: call, after: 10m, while: [open], do: {call: tree}}]
+`
+
+func treeOf(t *testing.T, people ...string) *Guide {
+	o := options()
+	o.Rotas["line"] = onCall(people)
+	return newGuide(t, tree, o)
+}
+
+func TestChain(t *testing.T) {
+	started := []string{"10m call: call", "10m calls tree: call", "10m called line by ops (1 of 6) → ops", "15m called management by boss (2 of 6) → boss"}
+	t.Run("nobody answers", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		l.until(24 * time.Hour)
+		l.hears(append(started, "20m nobody cannot be reached: there is nobody, or no receiver", "20m called line by ops (4 of 6) → ops",
+			"25m called management by boss (5 of 6) → boss", "30m nobody cannot be reached: there is nobody, or no receiver", "30m nobody of tree has answered")...)
+		l.counts("call fired", "calling_chain missed")
+		if why := l.i.Proceedings().Called[0].Why; why != "you are called: acknowledge it, or management is called in 5m0s" {
+			t.Errorf("told %q", why)
+		}
+	})
+	t.Run("a person acknowledges", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		l.at(16*time.Minute, acknowledge)
+		l.until(24 * time.Hour)
+		l.hears(started...)
+		if c := l.i.Proceedings().Calls[0]; c.ConfirmedBy != "ana" || c.Exhausted {
+			t.Errorf("got %+v, want it confirmed by ana", c)
+		}
+	})
+	t.Run("a person answers the call", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		l.at(5*time.Minute, acknowledge) // before: that confirms no call
+		l.at(16*time.Minute, func(e *incident.Edit) error { return e.Answer("bo", "") })
+		l.until(24 * time.Hour)
+		l.hears(started...)
+		if c := l.i.Proceedings().Calls[0]; c.ConfirmedBy != "bo" {
+			t.Errorf("got %+v, want it confirmed by bo", c)
+		}
+	})
+	t.Run("it is over", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		l.at(16*time.Minute, resolve)
+		l.until(24 * time.Hour)
+		l.hears(started...)
+		l.counts("call fired")
+	})
+	t.Run("the chain is gone", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		l.until(11 * time.Minute)
+		l.said = nil
+		l.g = newGuide(t, "profile: none\n", options())
+		l.policy.Guide = l.g
+		l.until(24 * time.Hour)
+		l.hears("15m the calling chain tree is not configured any more")
+	})
+	t.Run("nobody can be reached", func(t *testing.T) {
+		o := options()
+		o.Rotas["line"] = onCall(nil)
+		c := section(t, tree)
+		c.Chains[0].Call = []string{"line", "nobody"}
+		g, err := New(c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := begin(t, g, incident.Opening{}, monday)
+		l.until(24 * time.Hour)
+		l.hears("10m call: call", "10m calls tree: call", "10m line cannot be reached: there is nobody, or no receiver", "10m nobody cannot be reached: there is nobody, or no receiver",
+			"15m line cannot be reached: there is nobody, or no receiver", "15m nobody cannot be reached: there is nobody, or no receiver", "15m nobody of tree has answered")
+	})
+}
+
+// TestReach: who is behind a name.
+func TestReach(t *testing.T) {
+	o := options()
+	o.Rotas["line"] = onCall{"management", "nobody", "somebody from a calendar", "ops"}
+	g := newGuide(t, tree, o)
+	for name, want := range map[string]int{"on-call": 1, "nobody": 0, "ops": 1, "unknown": 0,
+		"line": 1} { // a name from a calendar is a contact's, and never a receiver's
+		if got := g.reach(name, monday); len(got) != want {
+			t.Errorf("%s: got %q, want %d", name, got, want)
+		}
+	}
+}
+
+// TestReminders: who has promised something is reminded of it once.
+func TestReminders(t *testing.T) {
+	l := begin(t, newGuide(t, contacts+"\nprofile: none\n", options()), incident.Opening{}, monday)
+	plan := func(owner, text string, due time.Duration) func(e *incident.Edit) error {
+		return func(e *incident.Edit) error {
+			return e.Plan(incident.Action{Owner: owner, Text: text, Due: monday.Add(due), Kind: "corrective", By: "ana"}, "")
+		}
+	}
+	l.at(time.Minute, plan("management", "buy a disk", 24*time.Hour))
+	l.at(2*time.Minute, plan("on-call", "write it down", 48*time.Hour))
+	l.at(3*time.Minute, plan("zoe", "learn", 72*time.Hour))
+	l.at(4*time.Minute, resolve)
+	l.at(5*time.Minute, shut)
+	l.at(30*time.Hour, func(e *incident.Edit) error { return e.Complete("bo", 2, "") })
+	l.until(1000 * time.Hour)
+	l.hears("1d action 1 of management is overdue: buy a disk → boss", "3d action 3 of zoe is overdue: learn")
+	l.counts("action missed", "action missed")
+}
+
+// TestAudience: who gets updates, and who has to sign them.
+func TestAudience(t *testing.T) {
+	g := newGuide(t, contacts+`
+profile: none
+communication:
+  - {audience: [management, nobody], detail: full}
+  - {match: ['severity="critical"'], audience: [on-call], signature: true}
+`, options())
+	called, sign := g.Audience(&incident.Incident{Severity: "error"}, &incident.Update{})
+	if len(called) != 1 || called[0].Receiver != "boss" || called[0].Detail != "" || sign {
+		t.Errorf("got %+v, %t", called, sign)
+	}
+	called, sign = g.Audience(&incident.Incident{Severity: "critical"}, &incident.Update{})
+	if len(called) != 2 || called[1].Detail != incident.DetailSummary || !sign {
+		t.Errorf("got %+v, %t", called, sign)
+	}
+}
