@@ -103,12 +103,12 @@ func TestMergedIsToldAsOne(t *testing.T) {
 		o.at(8 * time.Minute)
 		o.heard(ops, "6m1s updated Core firing=1") // at once: the severity rose
 		o.alert("Core", "a", "warning", true)
-		o.at(20 * time.Minute)
+		o.at(20*time.Minute + 10*time.Second)
 		o.heard(ops, "11m1s updated Core firing=0") // it waits for the switch
 		o.alert("Switch", "b", "warning", true)
 		o.alert("Switch", "c", "critical", true)
 		o.at(40 * time.Minute)
-		o.heard(ops, "20m1s resolved Switch firing=0", "20m31s resolved Core firing=0") // it was told of both
+		o.heard(ops, "20m31s resolved Switch firing=0", "20m41s resolved Core firing=0") // it was told of both
 	})
 }
 
