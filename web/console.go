@@ -90,7 +90,7 @@ const (
 )
 
 // incidentPage is where the links in messages lead.
-var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap{"ago": ago, "utc": utc, "web": notify.WebURL}).Parse(`<!doctype html>
+var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap{"ago": ago, "utc": utc, "web": notify.WebURL, "word": word, "left": left, "past": past}).Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Incident.Reference}} · Tocsin</title>
 ` + consoleStyle + `</head><body><main>
 <p><a href="/">All incidents</a></p>
@@ -100,10 +100,19 @@ var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap
 {{if .Service}}<dt>Service</dt><dd>{{.Service}}</dd>{{end}}{{if .Team}}<dt>Team</dt><dd>{{.Team}}</dd>{{end}}
 <dt>Opened</dt><dd>{{utc .OpenedAt}}, {{ago $.Now .OpenedAt}} ago</dd>
 {{if .AcknowledgedBy}}<dt>Works on it</dt><dd>{{.AcknowledgedBy}}, since {{utc .AcknowledgedAt}}</dd>{{end}}
+{{range $role, $who := .Roles}}<dt>{{word $role}}</dt><dd>{{$who}}</dd>
+{{end}}{{with .Proceedings}}{{if .Tier}}<dt>Support level</dt><dd>{{.Tier}}</dd>{{end}}
+{{with .Working}}<dt>Working now</dt><dd>{{range $n, $w := .}}{{if $n}}, {{end}}{{$w.Who}}{{with $w.On}} ({{.}}){{end}}{{end}}</dd>{{end}}
+{{if not .NextContact.IsZero}}<dt>Next contact</dt><dd>{{utc .NextContact}}</dd>{{end}}
+{{with .LastUpdate}}<dt>Last update</dt><dd>{{.Phase}}: {{.What}}, {{utc .At}}</dd>{{end}}{{end}}
 {{if .ResolvedBy}}<dt>Resolved</dt><dd>by {{.ResolvedBy}}, {{utc .ResolvedAt}}</dd>{{end}}
 <dt>Alerts</dt><dd>{{.Alerts.Firing}} of {{.Alerts.Total}} firing</dd>
 {{if .Description}}<dt>Description</dt><dd>{{.Description}}</dd>{{end}}
 {{with web .Runbook}}<dt>Runbook</dt><dd><a href="{{.}}" rel="noopener noreferrer">{{.}}</a></dd>{{end}}</dl>
+{{end}}{{with .Duties.Duties}}<h2>Duties</h2><div class="wide"><table><thead><tr><th>Duty</th><th>What</th><th>Due</th></tr></thead><tbody>
+{{range .}}<tr><td>{{.Name}}</td><td>{{.Text}}</td><td>{{if .Due}}{{utc .Due}}, {{left .Left}}{{else if .Outcome}}{{.Outcome}}{{with .By}} by {{.}}{{end}}{{else}}past{{end}}</td></tr>
+{{end}}</tbody></table></div>{{end}}
+{{range $action, $missing := .Duties.Missing}}<p>Before it can be {{past $action}}: {{range $n, $m := $missing}}{{if $n}}; {{end}}{{$m.Text}}{{end}}.</p>
 {{end}}{{if .Told}}<h2>Who was told</h2><div class="wide"><table><thead><tr><th>Target</th><th>Knows</th><th>Told</th><th>Now</th></tr></thead><tbody>
 {{range .Told}}<tr><td>{{.Target}}</td><td>{{.State}}</td><td>{{if not .ToldAt.IsZero}}{{utc .ToldAt}}{{end}}</td><td>{{if .GivenUp}}given up{{else if .Failures}}failed {{.Failures}} times{{else if .Hidden}}hidden by {{.Hidden.By}}: {{.Hidden.Text}}{{else}}told{{end}}</td></tr>
 {{end}}</tbody></table></div>{{end}}
@@ -138,6 +147,7 @@ func (a *API) incidentPage(c *gin.Context) {
 		Alerts   []store.Record
 		Timeline []incident.TimelineEntry
 		Told     []notify.Notification
+		Duties   DutiesJSON
 		Similar  SimilarJSON
 		Now      time.Time
 	}{Incident: i, Now: a.store.Now()}
@@ -155,6 +165,7 @@ func (a *API) incidentPage(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	v.Duties = a.viewDuties(i, v.Now)
 	v.Alerts = slices.DeleteFunc(v.Alerts, func(r store.Record) bool { return r.Content == nil })
 	slices.Reverse(v.Timeline) // the latest first
 	a.page(c, incidentPage, v)
@@ -173,4 +184,30 @@ func ago(now, then time.Time) string {
 		return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
 	}
 	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// word writes a name such as technical_lead for people.
+func word(name string) string {
+	name = strings.ReplaceAll(name, "_", " ")
+	return strings.ToUpper(name[:min(1, len(name))]) + name[min(1, len(name)):]
+}
+
+// left says how much time there is, in seconds, until something is due.
+func left(seconds *float64) string {
+	switch d := time.Duration(*seconds * float64(time.Second)).Truncate(time.Second); {
+	case d < 0:
+		return "overdue"
+	case d < time.Minute:
+		return "now"
+	default:
+		return "in " + ago(time.Time{}.Add(d), time.Time{})
+	}
+}
+
+// past is an action when it is done.
+func past(action string) string {
+	if action == incident.ActionClose || action == incident.ActionResolve || action == incident.ActionEscalate {
+		return action + "d"
+	}
+	return action
 }
