@@ -1,0 +1,43 @@
+package report
+
+import (
+	"crypto/sha256"
+	_ "embed" // the page and its style
+	"encoding/base64"
+	"html/template"
+	"io"
+	"strings"
+)
+
+//go:embed style.css
+var style string
+
+//go:embed page.html
+var pageText string
+
+// Policy is the Content-Security-Policy of a page: it may use its own style, by
+// its hash, and nothing else. It is in the page too, so that a file that was saved
+// or sent is as inert as what the gateway serves.
+var Policy = func() string {
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'"
+}()
+
+// longRow is how long the texts of a row may be, in bytes, that is kept on one page.
+const longRow = 1500
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"policy": func() string { return Policy },
+	"number": func(columns []Column, n int) bool { return n < len(columns) && columns[n].Number },
+	"long": func(r Row) bool {
+		n := 0
+		for _, c := range r.Cells {
+			n += len(c.Text)
+		}
+		return n > longRow
+	},
+}).Parse(strings.Replace(pageText, "STYLE", style, 1)))
+
+// HTML writes d as a page that needs nothing else: for a screen, light or dark, and
+// for A4 paper. There is no script in it.
+func HTML(w io.Writer, d *Document) error { return page.Execute(w, d) }
