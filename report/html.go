@@ -28,7 +28,7 @@ const longRow = 1500
 
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"policy": func() string { return Policy },
-	"number": func(columns []Column, n int) bool { return n < len(columns) && columns[n].Number },
+	"class":  classOf,
 	"long": func(r Row) bool {
 		n := 0
 		for _, c := range r.Cells {
@@ -41,3 +41,16 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 // HTML writes d as a page that needs nothing else: for a screen, light or dark, and
 // for A4 paper. There is no script in it.
 func HTML(w io.Writer, d *Document) error { return page.Execute(w, d) }
+
+// classOf is the class of a cell: n is set to the right, id is not broken into lines.
+func classOf(columns []Column, n int) string {
+	switch {
+	case n >= len(columns):
+		return ""
+	case columns[n].Number:
+		return "n"
+	case columns[n].Name == "reference":
+		return "id"
+	}
+	return ""
+}

@@ -52,7 +52,7 @@ func Monthly(m Month, v View) *Document {
 	list, drills, children := measured(m.Incidents)
 	b.notice("It has the incidents that were opened from " + moment(*orZero(stamp(m.From)), b.view.Zone) + " until " + moment(*orZero(stamp(m.To)), b.view.Zone) + ".")
 	if drills+children > 0 {
-		b.notice(fmt.Sprintf("Left out: %s, and %s of other incidents.", count(drills, "exercise", "exercises"), count(children, "child", "children")))
+		b.notice(fmt.Sprintf("Left out: %s and %s.", count(drills, "exercise", "exercises"), count(children, "child incident", "child incidents")))
 	}
 	for _, text := range m.LeftOut {
 		b.notice(text)
@@ -235,11 +235,11 @@ func (b *builder) management(list []review) {
 			actions[strings.SplitN(b.stateOf(&a).Text, " ", 2)[0]]++
 		}
 	}
-	b.field("incidents", "Incidents", number(len(list)).noted(groups(list, func(r *review) string { return r.Severity })))
-	b.field("levels", "By level", Value{Text: groups(list, func(r *review) string { return r.Level })})
-	b.field("open", "Still open", number(open))
-	b.field("reopened", "Reopened", number(reopened))
-	b.field("unacknowledged", "Over without anybody having acknowledged", number(acknowledged))
+	b.field("incidents", "Incidents", computed(number(len(list))).noted(groups(list, func(r *review) string { return r.Severity })))
+	b.field("levels", "By level", computed(Value{Text: groups(list, func(r *review) string { return r.Level })}))
+	b.field("open", "Still open", computed(number(open)))
+	b.field("reopened", "Reopened", computed(number(reopened)))
+	b.field("unacknowledged", "Over without anybody having acknowledged", computed(number(acknowledged)))
 	b.field("outage", "Outage, all together", lasting(outage, "outage_seconds").noted("as the sum over the incidents; they may overlap"))
 	if longest != nil {
 		b.field("longest", "Longest outage", lasting(first(longest.Outage()), "outage_seconds").noted(longest.Reference+": "+longest.Title))
@@ -248,10 +248,16 @@ func (b *builder) management(list []review) {
 	b.field("resolution", "Resolution objectives", resolution.value())
 	b.field("updates", "Duties to tell people", updates.value())
 	b.field("duties", "Other duties", duties.value())
-	b.field("corrective_actions", "Corrective actions", Value{Text: fmt.Sprintf("%d done, %d open, %d overdue", actions["done"], actions["open"], actions["overdue"])})
+	b.field("corrective_actions", "Corrective actions", computed(Value{Text: fmt.Sprintf("%d done, %d open, %d overdue", actions["done"], actions["open"], actions["overdue"])}))
 }
 
 func first[T any](v T, _ bool) T { return v }
+
+// computed says that a value was added up here.
+func computed(v Value) Value {
+	v.Field = "computed"
+	return v
+}
 
 // tally counts promises.
 type tally struct{ kept, missed, pending int }
@@ -269,13 +275,13 @@ func (t *tally) add(verdict string) {
 
 func (t *tally) value() Value {
 	if t.kept+t.missed+t.pending == 0 {
-		return Value{Text: "none was to be kept"}
+		return computed(Value{Text: "none was to be kept"})
 	}
 	text := fmt.Sprintf("%d kept, %d missed", t.kept, t.missed)
 	if t.pending > 0 {
 		text += fmt.Sprintf(", %d still open", t.pending)
 	}
-	return Value{Text: text}
+	return computed(Value{Text: text})
 }
 
 // groups counts the incidents by a word, the most frequent first.
@@ -368,8 +374,12 @@ func (b *builder) statistics(list []review) {
 		of    func(*review) []time.Duration
 	}{
 		{"to detect", func(r *review) []time.Duration { return []time.Duration{r.TimeToDetect()} }},
-		{"to acknowledge", func(r *review) []time.Duration { return durations(r.Incident, func(c incident.Cycle) time.Time { return c.AcknowledgedAt }) }},
-		{"to resolve", func(r *review) []time.Duration { return durations(r.Incident, func(c incident.Cycle) time.Time { return c.ResolvedAt }) }},
+		{"to acknowledge", func(r *review) []time.Duration {
+			return durations(r.Incident, func(c incident.Cycle) time.Time { return c.AcknowledgedAt })
+		}},
+		{"to resolve", func(r *review) []time.Duration {
+			return durations(r.Incident, func(c incident.Cycle) time.Time { return c.ResolvedAt })
+		}},
 		{"outage", func(r *review) []time.Duration {
 			if d, ok := r.Outage(); ok {
 				return []time.Duration{d}
@@ -398,7 +408,7 @@ func (b *builder) statistics(list []review) {
 		if more := len(all) - groupsShown; more > 0 {
 			text = append(text, fmt.Sprintf("and %d more", more))
 		}
-		b.field(g.name, g.label, Value{Text: strings.Join(text, ", ")})
+		b.field(g.name, g.label, computed(Value{Text: strings.Join(text, ", ")}))
 	}
 }
 

@@ -151,7 +151,9 @@ func steers(r rune) bool {
 }
 
 // oneLine puts a text on one line.
-func oneLine(s string) string { return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' }), " ") }
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' }), " ")
+}
 
 // webURL returns s if people can follow it without harm, else nothing.
 func webURL(s string) string {
@@ -162,7 +164,9 @@ func webURL(s string) string {
 	return s
 }
 
-func unsafeInURL(r rune) bool { return r <= ' ' || strings.ContainsRune("<>\"|`\\", r) || steers(r) || r == utf8.RuneError }
+func unsafeInURL(r rune) bool {
+	return r <= ' ' || strings.ContainsRune("<>\"|`\\", r) || steers(r) || r == utf8.RuneError
+}
 
 // hidden stands where the name of another customer stood.
 const hidden = "[another customer]"
