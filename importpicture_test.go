@@ -95,13 +95,15 @@ var picture = []struct {
 	// What can be said of many incidents: pure.
 	{"report/stats", []string{"incident"}},
 	{"report/similar", []string{"incident", "alert"}},
+	// Documents of what is known: pure.
+	{"report", []string{"incident"}},
 	// The way of an alert through the stages. Of the store it knows the door only.
 	{"router", []string{"dedupe", "incident", "alert", "store"}},
 	// The API and the console; its tests' validator is for everybody's tests.
 	{"web/webtest", []string{"web"}},
 	// What people do where they were notified. It is served beside the API.
 	{"web/answers", []string{"web", "notify", "notify/links", "router", "incident", "alert", "config/secret"}},
-	{"web", []string{"report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "router", "incident", "alert", "store", "config/secret"}},
+	{"web", []string{"report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "report", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.

@@ -9,5 +9,9 @@ import (
 
 // JSON writes d as JSON with a line's end. Equal documents are equal bytes.
 func JSON(w io.Writer, d *Document) error {
-	return json.MarshalWrite(w, d, json.Deterministic(true), jsontext.EscapeForHTML(true), jsontext.WithIndent("  "))
+	b, err := json.Marshal(d, json.Deterministic(true), jsontext.EscapeForHTML(true))
+	if err == nil {
+		_, err = w.Write(append(b, '\n'))
+	}
+	return err
 }

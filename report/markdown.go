@@ -131,7 +131,10 @@ func escape(s string) string {
 		case r == '&':
 			out.WriteString("&amp;")
 			continue
-		case strings.ContainsRune("\\`*[]|~!#$^@{}", r):
+		case r == '|': // some parsers cut the row before they see a backslash
+			out.WriteString("&#124;")
+			continue
+		case strings.ContainsRune("\\`*[]~!#$^@{}", r):
 			out.WriteByte('\\')
 		case r == '_' && !(n > 0 && isWord(runes[n-1]) && isWord(next)):
 			out.WriteByte('\\')

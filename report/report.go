@@ -80,16 +80,16 @@ type Field struct {
 type Value struct {
 	Text string `json:"text"`
 	// At is the time and Seconds the duration that the text says; nil if it says none.
-	At      *time.Time `json:"at"`
-	Seconds *float64   `json:"seconds"`
+	At      *time.Time `json:"at,omitzero"`
+	Seconds *float64   `json:"seconds,omitzero"`
 	// URL is a link over HTTP, empty if there is none.
-	URL string `json:"url"`
+	URL string `json:"url,omitzero"`
 	// Note says how the text is to be understood.
-	Note string `json:"note"`
+	Note string `json:"note,omitzero"`
 	// Entry is the number of the entry of the timeline that says it, 0 for none, and
 	// Field the field of the record.
-	Entry uint64 `json:"entry"`
-	Field string `json:"field"`
+	Entry uint64 `json:"entry,omitzero"`
+	Field string `json:"field,omitzero"`
 }
 
 // Table is rows of values.
@@ -112,7 +112,7 @@ type Column struct {
 type Row struct {
 	Cells []Value `json:"cells"`
 	// Entry is the number of the entry of the timeline that the row is, 0 for none.
-	Entry uint64 `json:"entry"`
+	Entry uint64 `json:"entry,omitzero"`
 }
 
 // View says when a document is made, and for whom.

@@ -2,13 +2,18 @@ package report_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/report"
 )
 
@@ -17,16 +22,22 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // renderers are the ways to write a document.
 var renderers = map[string]func(io.Writer, *report.Document) error{"html": report.HTML, "md": report.Markdown, "json": report.JSON, "csv": report.CSV}
 
+// written is a document in a format.
+func written(t testing.TB, format string, d *report.Document) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := renderers[format](&b, d); err != nil {
+		t.Fatalf("%s as %s: %v", d.Kind, format, err)
+	}
+	return b.String()
+}
+
 func golden(t *testing.T, name string, d *report.Document, formats ...string) {
 	t.Helper()
 	for _, format := range formats {
-		var got bytes.Buffer
-		if err := renderers[format](&got, d); err != nil {
-			t.Fatalf("%s.%s: %v", name, format, err)
-		}
-		file := filepath.Join("testdata", name+"."+format)
+		got, file := written(t, format, d), filepath.Join("testdata", name+"."+format)
 		if *update {
-			if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -34,24 +45,278 @@ func golden(t *testing.T, name string, d *report.Document, formats ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.Bytes(), want) {
-			t.Errorf("%s: got\n%s\nwant\n%s", file, got.Bytes(), want)
+		if got != string(want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", file, got, want)
 		}
 	}
 }
 
+var (
+	dayAfter = report.View{Now: night.Add(26 * time.Hour), Zone: zurich, By: "ann"}
+	during   = report.View{Now: night.Add(60 * time.Minute), Zone: zurich, By: "ann"}
+	inUTC    = report.View{Now: night.Add(60 * time.Minute)}
+	reviewed = report.View{Now: night.AddDate(0, 0, 12), Zone: zurich}
+)
+
 func TestGolden(t *testing.T) {
-	later := report.View{Now: night.Add(26 * time.Hour), Zone: zurich, By: "ann"}
-	during := report.View{Now: night.Add(60 * time.Minute), Zone: zurich, By: "ann"}
-	utc := report.View{Now: night.Add(60 * time.Minute)}
-	golden(t, "disruption", report.Disruption(shopOver(t), later), "html", "md", "json", "csv")
-	golden(t, "closure", report.Closure(shopOver(t), later), "html", "md", "json")
+	golden(t, "disruption", report.Disruption(over(t), dayAfter), "html", "md", "json", "csv")
+	golden(t, "closure", report.Closure(over(t), dayAfter), "html", "md", "json")
 	golden(t, "handover", report.Handover(shop(t), during), "html", "md", "json")
 	golden(t, "shift", report.Shift(watch(t), during), "html", "md", "json")
-	golden(t, "monthly", report.Monthly(month(t), report.View{Now: night.AddDate(0, 0, 12), Zone: zurich}), "html", "md", "json", "csv")
-	golden(t, "bare-disruption", report.Disruption(bare(t), utc), "html", "md", "json", "csv")
-	golden(t, "bare-closure", report.Closure(bare(t), utc), "html", "md", "json")
-	golden(t, "bare-handover", report.Handover(bare(t), utc), "html", "md", "json")
-	golden(t, "bare-shift", report.Shift(report.Watch{Since: night, NoProcess: true}, utc), "html", "md", "json")
-	golden(t, "bare-monthly", report.Monthly(report.Month{From: night, To: night, SilencesUnknown: true}, utc), "html", "md", "json", "csv")
+	golden(t, "monthly", report.Monthly(month(t), reviewed), "html", "md", "json", "csv")
+	golden(t, "customer", report.Closure(child(t), dayAfter), "md")
+}
+
+// TestNothingStated: what nobody said is not made up.
+func TestNothingStated(t *testing.T) {
+	golden(t, "bare-disruption", report.Disruption(bare(t), inUTC), "html", "md", "json", "csv")
+	golden(t, "bare-closure", report.Closure(bare(t), inUTC), "html", "md", "json")
+	golden(t, "bare-handover", report.Handover(bare(t), inUTC), "html", "md", "json")
+	golden(t, "bare-shift", report.Shift(report.Watch{Since: night, NoProcess: true}, inUTC), "html", "md", "json")
+	golden(t, "bare-monthly", report.Monthly(report.Month{From: night, To: night, SilencesUnknown: true}, inUTC), "html", "md", "json", "csv")
+	// Not even an incident as the store has it.
+	empty := report.Case{Incident: &incident.Incident{}}
+	for _, d := range []*report.Document{report.Disruption(empty, report.View{}), report.Closure(empty, report.View{}), report.Handover(empty, report.View{})} {
+		for _, s := range d.Sections {
+			for _, f := range s.Fields {
+				if f.Name != "detect" && f.Stated { // it takes no time
+					t.Errorf("%s of nothing: %s says %q", d.Kind, f.Name, f.Text)
+				}
+			}
+		}
+	}
+}
+
+// TestTheForm: the sixteen fields, in the order of the form, each with a value and
+// where it comes from.
+func TestTheForm(t *testing.T) {
+	d := report.Disruption(over(t), dayAfter)
+	want := []string{"Incident Name", "Reference #", "Date/Time Service Went Down", "Date/Time Incident Recorded", "Discovered/Reported By", "Incident Manager", "Communications Manager", "Systems Affected", "System Owner",
+		"Populations Affected", "Symptoms/Problem Description", "Staff Involved", "Determined Cause", "Resolution", "Date/Time Service Restored", "Outage Duration"}
+	var got []string
+	for _, f := range d.Sections[0].Fields {
+		got = append(got, f.Label)
+		if !f.Stated {
+			t.Errorf("%s is not stated", f.Label)
+		}
+		for _, v := range f.Values {
+			if v.Origin() == "" {
+				t.Errorf("%s: %q comes from nowhere", f.Label, v.Text)
+			}
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got the fields %q, want %q", got, want)
+	}
+	notes := d.Sections[len(d.Sections)-1]
+	if len(notes.Table.Rows) != len(over(t).Timeline) || notes.Fields[0].Text != "ann" {
+		t.Errorf("notes: got %d rows by %q, want %d by ann", len(notes.Table.Rows), notes.Fields[0].Text, len(over(t).Timeline))
+	}
+	// The late entry stands where it happened.
+	if at := notes.Table.Rows[1].Cells; at[0].Text != "19" || !strings.Contains(at[1].Note, "late") {
+		t.Errorf("the second row is %v, want the late entry", at)
+	}
+}
+
+// field finds a field of a document.
+func field(t testing.TB, d *report.Document, name string) report.Field {
+	t.Helper()
+	for _, s := range d.Sections {
+		for _, f := range s.Fields {
+			if f.Name == name {
+				return f
+			}
+		}
+	}
+	t.Fatalf("%s has no field %s", d.Kind, name)
+	return report.Field{}
+}
+
+// TestOrigins: what is written down by the edits of this version is found in the timeline.
+func TestOrigins(t *testing.T) {
+	policy := incident.Policy{Severities: incident.Scale{"critical", "warning"}, Matrix: incident.DefaultMatrix()}
+	var c report.Case
+	take := func(e *incident.Edit) {
+		var next incident.Next
+		e.Into(&next)
+		c.Incident, c.Timeline = next.Incidents[0], append(c.Timeline, next.Timeline...)
+	}
+	e := policy.Open(incident.Opening{ID: incident.ID{1}, Title: "t", By: "ann", Class: incident.Classification{Severity: "warning"}}, night)
+	e.Join(incident.Member{Alert: &alert.Alert{Status: alert.Firing, Source: "s"}, Class: incident.Classification{Severity: "warning"}}, false)
+	take(e)
+	steps := map[string]func(*incident.Edit) error{
+		"incident_manager":       func(e *incident.Edit) error { return e.Acknowledge("bob", "") },
+		"communications_manager": func(e *incident.Edit) error { return e.Assign("bob", incident.RoleCommunications, "eve", "why") },
+		"symptoms": func(e *incident.Edit) error {
+			return e.Assess(incident.Assessment{By: "bob", Impact: "low", Urgency: "low", Observations: "slow"}, "")
+		},
+		"populations_affected": func(e *incident.Edit) error {
+			return e.Find("bob", incident.Findings{Populations: "all", Lessons: "x"}, "c")
+		},
+		"determined_cause": func(e *incident.Edit) error { return e.Find("bob", incident.Findings{Cause: "rain\nin the rack"}, "") },
+		"resolution":       func(e *incident.Edit) error { return e.Find("bob", incident.Findings{Solution: "an umbrella"}, "") },
+		"went_down": func(e *incident.Edit) error {
+			return e.Correct("bob", incident.Corrected{WentDown: night.Add(-time.Hour)}, "")
+		},
+	}
+	said := map[string]uint64{}
+	n := 0
+	for _, name := range []string{"incident_manager", "communications_manager", "symptoms", "populations_affected", "determined_cause", "resolution", "went_down"} {
+		n++
+		e := policy.Change(c.Incident, night.Add(time.Duration(n)*time.Minute))
+		if err := steps[name](e); err != nil {
+			t.Fatal(err)
+		}
+		take(e)
+		said[name] = c.Timeline[len(c.Timeline)-1].Seq
+	}
+	d := report.Disruption(c, inUTC)
+	for name, entry := range said {
+		if f := field(t, d, name); !f.Stated || f.Values[0].Entry != entry {
+			t.Errorf("%s: got %+v, want entry %d", name, f, entry)
+		}
+	}
+	if len(d.Notices) > 0 {
+		t.Errorf("notices: got %q, want none", d.Notices)
+	}
+	c.Timeline[2].Text = "it never happened"
+	if d := report.Disruption(c, inUTC); len(d.Notices) != 1 || !strings.Contains(d.Notices[0], "Entry 3") {
+		t.Errorf("a changed entry: got %q, want it to be said", d.Notices)
+	}
+}
+
+func TestOutageIsComputed(t *testing.T) {
+	c := over(t)
+	if got := field(t, report.Disruption(c, dayAfter), "outage_duration").Values[0]; *got.Seconds != 81*60 || got.Text != "1 h 21 min" {
+		t.Errorf("got %+v, want 81 minutes", got)
+	}
+	c.Incident.Process.Corrected = incident.Corrected{}
+	d := report.Disruption(c, dayAfter)
+	if down, up := field(t, d, "went_down").Values[0], field(t, d, "restored").Values[0]; down.Field != "started_at" || up.Field != "restored_at" {
+		t.Errorf("got %+v to %+v, want what the alerts said", down, up)
+	}
+}
+
+func TestNoOtherCustomer(t *testing.T) {
+	c := child(t)
+	c.Others = []string{"Globex", "Initech AG", "Acme Europe", "Acme", "IT", ""}
+	i := c.Incident
+	i.Title, i.Description = "Globex and Acme are down", "GLOBEX's shop, initech-ag, IT and iteration, Globexpert, (globex)"
+	i.Runbook = "https://wiki.example/Globex/shop"
+	i.Links = append(i.Links, incident.Link{Name: "for globex", URL: "https://globex.example/"})
+	i.Process.Findings.Lessons = "Initech AG has to know, Acme Europe too"
+	c.Similar = []report.Similar{{Reference: "THEIRS-1", Title: "of them", Customer: "Globex"}, {Reference: "OURS-2", Title: "ours alone"}, {Reference: "MINE-3", Title: "mine", Customer: "Acme"}}
+	c.Alerts = []report.Alert{{Name: "GlobexDown", Summary: "globex_db", Host: "globex-1"}}
+	for _, d := range []*report.Document{report.Disruption(c, dayAfter), report.Closure(c, dayAfter), report.Handover(c, dayAfter)} {
+		for format := range renderers {
+			if format == "csv" && d.Kind != report.KindDisruption {
+				continue
+			}
+			text := strings.ToLower(written(t, format, d))
+			for _, name := range []string{"globex", "initech", "acme europe", "theirs-1", "ours-2"} {
+				if at := strings.Index(text, name); at >= 0 {
+					t.Errorf("%s as %s names %s: …%s", d.Kind, format, name, text[max(at-60, 0):min(at+60, len(text))])
+				}
+			}
+			if !strings.Contains(text, "acme") {
+				t.Errorf("%s as %s does not name the customer itself", d.Kind, format)
+			}
+		}
+	}
+	if got := field(t, report.Disruption(c, dayAfter), "symptoms").Text; !strings.Contains(got, "[another customer] and iteration") {
+		t.Errorf("a short name: got %q", got)
+	}
+	if got := written(t, "md", report.Handover(c, dayAfter)); !strings.Contains(got, "MINE-3") {
+		t.Error("what was the customer's own is not among the similar ones")
+	}
+	// One of our own may know all.
+	if got := written(t, "md", report.Disruption(over(t), dayAfter)); !strings.Contains(got, "Acme, Globex") {
+		t.Error("our own report does not name the customers")
+	}
+}
+
+func TestMonthLeavesOut(t *testing.T) {
+	m := month(t)
+	d := report.Monthly(m, reviewed)
+	for format := range renderers {
+		text := written(t, format, d)
+		for _, ref := range []string{"0DR1", "0CH1"} {
+			if strings.Contains(text, ref) {
+				t.Errorf("%s has %s, which does not count", format, ref)
+			}
+		}
+	}
+	if got := field(t, d, "incidents").Text; !strings.HasPrefix(got, "3 ") {
+		t.Errorf("incidents: got %q, want 3", got)
+	}
+	if got := field(t, d, "response").Text; got != "1 kept, 2 missed" {
+		t.Errorf("response: got %q, want 1 kept (the shop), 2 missed (never acknowledged, still open)", got)
+	}
+	if got := field(t, d, "resolution").Text; got != "1 kept, 2 missed" {
+		t.Errorf("resolution: got %q", got)
+	}
+	m.Objectives = nil
+	if got := field(t, report.Monthly(m, reviewed), "response").Text; got != "none was to be kept" {
+		t.Errorf("without objectives: got %q", got)
+	}
+}
+
+func TestDrillsAreMarked(t *testing.T) {
+	c := report.Case{Incident: drill(t)}
+	for _, d := range []*report.Document{report.Disruption(c, inUTC), report.Closure(c, inUTC), report.Handover(c, inUTC)} {
+		for _, format := range []string{"html", "md"} {
+			if !strings.Contains(written(t, format, d), "EXERCISE") {
+				t.Errorf("%s as %s does not say that it was an exercise", d.Kind, format)
+			}
+		}
+		if !d.Drill {
+			t.Errorf("%s: drill is not set", d.Kind)
+		}
+	}
+}
+
+func TestMostUrgentFirst(t *testing.T) {
+	make := func(ref, priority, state string, opened int) *incident.Incident {
+		return &incident.Incident{Reference: ref, Priority: priority, State: state, OpenedAt: night.Add(time.Duration(opened) * time.Minute)}
+	}
+	d := report.Shift(report.Watch{Open: []*incident.Incident{drill(t), make("e", "", "open", 0), make("d", "P2", "open", 0), make("c", "P1", "acknowledged", 0), make("b", "P1", "open", 1), make("a", "P1", "open", 0)}}, inUTC)
+	got := ""
+	for _, r := range d.Sections[0].Table.Rows {
+		got += r.Cells[0].Text
+	}
+	if want := "abcdeINC-20261121-0DR1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestZones(t *testing.T) {
+	for _, test := range []struct {
+		at   time.Time
+		zone *time.Location
+		want string
+	}{
+		{night, nil, "2026-11-21 03:00:00 UTC"}, {night, time.UTC, "2026-11-21 03:00:00 UTC"}, {night, zurich, "2026-11-21 04:00:00 CET (03:00:00 UTC)"},
+		{time.Date(2026, 7, 31, 23, 30, 0, 0, time.UTC), zurich, "2026-08-01 01:30:00 CEST (2026-07-31 23:30:00 UTC)"},
+		{time.Date(26000, 1, 1, 0, 0, 0, 0, time.UTC), nil, "9999-12-31 23:59:59 UTC"},
+	} {
+		d := report.Disruption(report.Case{Incident: &incident.Incident{OpenedAt: test.at}}, report.View{Zone: test.zone})
+		if got := field(t, d, "recorded").Text; got != test.want {
+			t.Errorf("%s: got %q, want %q", test.at, got, test.want)
+		}
+	}
+}
+
+func TestNotTabular(t *testing.T) {
+	if err := report.CSV(io.Discard, report.Closure(bare(t), inUTC)); !errors.Is(err, report.ErrNotTabular) {
+		t.Errorf("got %v, want ErrNotTabular", err)
+	}
+}
+
+// TestCap says when a timeline is not complete.
+func TestCap(t *testing.T) {
+	c := over(t)
+	c.Timeline, c.Unread = c.Timeline[:10], 25
+	if d := report.Closure(c, dayAfter); len(d.Notices) != 1 || !strings.Contains(d.Notices[0], "25 entries more than the 10") {
+		t.Errorf("got %q", d.Notices)
+	}
 }

@@ -171,6 +171,10 @@ func unsafeInURL(r rune) bool {
 // hidden stands where the name of another customer stood.
 const hidden = "[another customer]"
 
+// longName is from how many letters on a name is taken out of longer words as well,
+// such as that of an alert. A short one would be in many words by chance.
+const longName = 5
+
 // mask takes names of other customers out of texts. The zero mask takes out nothing.
 type mask struct {
 	// names are the longest first; keeps are those of them that stay.
@@ -192,7 +196,8 @@ func newMask(own string, others []string) mask {
 	return m
 }
 
-// hide replaces the names where they stand as words of their own.
+// hide replaces the names: long ones wherever they stand, short ones where they are
+// words of their own.
 func (m *mask) hide(s string) string {
 	if len(m.names) == 0 || s == "" {
 		return s
@@ -229,19 +234,22 @@ func (m *mask) at(s string, before rune) (string, int) {
 		first, _ := utf8.DecodeRuneInString(name)
 		last, _ := utf8.DecodeLastRuneInString(name)
 		after, _ := utf8.DecodeRuneInString(s[n:])
-		if !(isWord(before) && isWord(first)) && !(isWord(last) && isWord(after) && n < len(s)) {
+		inWord := isWord(before) && isWord(first) || isWord(last) && isWord(after) && n < len(s)
+		if !inWord || !m.keeps[name] && utf8.RuneCountInString(name) >= longName {
 			return name, n
 		}
 	}
 	return "", 0
 }
 
-// prefix returns how many bytes at the beginning of s are name, whatever the case; 0 if none.
+// prefix returns how many bytes at the beginning of s are name, whatever the case
+// and whatever stands between its words; 0 if none.
 func prefix(s, name string) int {
 	n := 0
 	for _, want := range name {
 		got, size := utf8.DecodeRuneInString(s[n:])
-		if size == 0 || got != want && !strings.EqualFold(string(got), string(want)) {
+		between := unicode.IsSpace(want) && (unicode.IsSpace(got) || strings.ContainsRune("-_.+/", got))
+		if size == 0 || got != want && !between && !strings.EqualFold(string(got), string(want)) {
 			return 0
 		}
 		n += size
