@@ -107,7 +107,7 @@ var picture = []struct {
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "web/answers", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "process", "process/calendar", "process/rota", "alert", "recorder", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "web/answers", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "process", "process/calendar", "process/rota", "report", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "notify", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.

@@ -102,6 +102,7 @@ type Gateway struct {
 	rerouting chan struct{}
 	readiness readiness
 	config    atomic.Pointer[config.Config]
+	guide     atomic.Pointer[process.Guide]
 	draining  atomic.Bool
 	reloading sync.Mutex
 	reloadOK  prometheus.Gauge
@@ -137,7 +138,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.muter.silences = g.silences
 	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter, Process: g.guide.Load,
 		Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
-		HasSource: g.hasSource, Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
+		HasSource: g.hasSource, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
 	if g.notifier != nil {
 		api.Notifications = g.notifier
 	}
@@ -217,6 +218,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if err := g.Pipeline.Set(ctx, settings); err != nil {
 		return err
 	}
+	g.guide.Store(guide)
 	g.outside.use(tools)
 	g.guide.Store(guide)
 	g.useFeeds(calendars)

@@ -19,8 +19,9 @@ type Month struct {
 	Incidents []*incident.Incident
 	// Objectives are the promises of each priority.
 	Objectives map[string]Objectives
-	// Communication names the duties that are about telling people.
-	Communication []string
+	// Communication names the duties that are about telling people, and Uncounted
+	// those that are not counted: nobody can keep them, or they are the objectives.
+	Communication, Uncounted []string
 	// Silences are those that held in it. SilencesUnknown: nobody has looked.
 	Silences        []Silence
 	SilencesUnknown bool
@@ -133,6 +134,7 @@ func (m *Month) review(i *incident.Incident, now time.Time) review {
 			keptOnes, late = &r.updatesKept, &r.updatesLate
 		}
 		switch {
+		case slices.Contains(m.Uncounted, d.Name):
 		case d.Outcome == incident.DutyKept:
 			*keptOnes = append(*keptOnes, words(d.Name))
 		case d.Outcome == incident.DutyMissed || d.Outcome == "" && d.Fired > 0:

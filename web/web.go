@@ -72,7 +72,9 @@ type Options struct {
 	// AlertmanagerConfig is Alertmanager's part of the configuration, without secrets;
 	// nil means that there is none.
 	AlertmanagerConfig func() string
-	Log                *slog.Logger
+	// Reports is what reports have to know beside the store.
+	Reports ReportFacts
+	Log     *slog.Logger
 	// Now is the clock of caches and throttling; nil means time.Now.
 	Now func() time.Time
 }
@@ -133,6 +135,9 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/incidents/:id/alerts", a.alerts)
 	viewer.GET("/incidents/:id/timeline", a.timeline)
 	viewer.GET("/incidents/:id/duties", a.duties)
+	viewer.GET("/incidents/:id/report", a.incidentReport)
+	viewer.GET("/reports/monthly", a.monthlyReport)
+	viewer.GET("/reports/shift", a.shiftReport)
 	viewer.GET("/incidents/:id/notifications", a.notifications)
 	viewer.GET("/incidents/:id/notifications/preview", a.preview)
 	viewer.GET("/incidents/:id/similar", a.similar)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // an image without files has no time zones
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/gin-gonic/gin"

@@ -95,6 +95,12 @@ func (m *Matcher) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// String writes m as people do.
+func (m Matcher) String() string {
+	sign := map[[2]bool]string{{true, false}: "=", {false, false}: "!=", {true, true}: "=~", {false, true}: "!~"}[[2]bool{m.IsEqual, m.IsRegex}]
+	return m.Name + sign + strconv.Quote(m.Value)
+}
+
 // MatcherOf is the inverse of Matcher.compile.
 func MatcherOf(m *labels.Matcher) Matcher {
 	return Matcher{Name: m.Name, Value: m.Value, IsRegex: m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp,

@@ -1,0 +1,63 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/report"
+	"github.com/tocsin-gateway/tocsin/web"
+)
+
+// reportFacts is what reports have to know of the configuration.
+func (g *Gateway) reportFacts() web.ReportFacts {
+	return web.ReportFacts{
+		Duties: g.duties,
+		Objectives: func() map[string]report.Objectives {
+			out := map[string]report.Objectives{}
+			for priority, o := range g.config.Load().Incidents.Priorities {
+				out[priority] = report.Objectives{Response: time.Duration(o.Response), Resolution: time.Duration(o.Resolution)}
+			}
+			return out
+		},
+		Communication: func() []string { return g.guide.Load().Telling() },
+		Uncounted:     func() []string { return g.guide.Load().Uncounted() },
+		Owner: func(service string) string {
+			for _, s := range g.config.Load().Services {
+				if s.Name == service {
+					return s.Owner
+				}
+			}
+			return ""
+		},
+	}
+}
+
+// duties are those of an incident that are to come, and those that are late.
+func (g *Gateway) duties(i *incident.Incident, now time.Time) []report.Duty {
+	var out []report.Duty
+	for _, d := range g.guide.Load().Duties(i, now) {
+		due := d.Due
+		if due.IsZero() && d.Outcome == "" && d.Deadline {
+			due = firedAt(i, d.Name)
+		}
+		if due.IsZero() {
+			continue
+		}
+		text := d.Text
+		if !d.Deadline {
+			text += " (by itself)"
+		}
+		out = append(out, report.Duty{Name: d.Name, Due: due, Text: text})
+	}
+	return out
+}
+
+// firedAt is when a duty was due that is still to be done.
+func firedAt(i *incident.Incident, name string) time.Time {
+	for _, d := range i.Proceedings().Duties {
+		if d.Name == name {
+			return d.FiredAt
+		}
+	}
+	return time.Time{}
+}
