@@ -128,6 +128,8 @@ type server struct {
 	// address is where requests come from, host where they go to.
 	address, host string
 	token         string
+	// changes counts what change has done.
+	changes int
 }
 
 func newServer(t *testing.T, change ...func(*web.Options)) *server {
