@@ -21,8 +21,6 @@ const (
 	reportEntries   = 10_000
 	reportAlerts    = 1000
 	reportFamily    = 100
-	reportSimilar   = 10
-	similarScanned  = 200
 	monthIncidents  = 5000
 	monthSilences   = 200
 	silenceExamples = 10
@@ -56,7 +54,7 @@ func (a *API) caseOf(ctx context.Context, i *incident.Incident, kind string, now
 	if c.NoProcess = facts.Duties == nil; !c.NoProcess {
 		c.Duties = facts.Duties(i, now)
 	}
-	if c.Similar, err = a.similar(ctx, i); err != nil {
+	if c.Similar, err = a.earlierLike(ctx, i); err != nil {
 		return c, err
 	}
 	records, next, err := a.store.Alerts(ctx, i.ID, "", reportAlerts)
@@ -141,34 +139,27 @@ func (a *API) otherCustomers(ctx context.Context, i *incident.Incident) ([]strin
 	return names, nil
 }
 
-// similar are earlier incidents of the same problem, or of the same service with
-// the same name, the latest first.
-func (a *API) similar(ctx context.Context, i *incident.Incident) ([]report.Similar, error) {
-	q := store.Query{To: i.OpenedAt, Limit: similarScanned}
-	if i.Service != "" {
-		q.Services = []string{i.Service}
-	} else {
-		q.Text = i.Title
-	}
-	found, _, err := a.store.Incidents(ctx, q)
+// earlierLike are earlier incidents that are like i, the most similar first. An
+// exercise says nothing of what is real.
+func (a *API) earlierLike(ctx context.Context, i *incident.Incident) ([]report.Similar, error) {
+	matches, _, err := a.matches(ctx, i)
 	if err != nil {
 		return nil, err
 	}
 	var list []report.Similar
-	for _, why := range []string{"the same problem", "the same name"} {
-		for _, k := range found {
-			same := k.Key == i.Key
-			if why == "the same name" {
-				same = !same && strings.EqualFold(k.Title, i.Title)
-			}
-			if !same || k.ID == i.ID || k.Drill != i.Drill || len(list) == reportSimilar {
-				continue
-			}
-			f := k.Proceedings().Findings
-			s := report.Similar{Reference: k.Reference, Title: k.Title, State: k.State, OpenedAt: k.OpenedAt, Why: why, Cause: f.Cause, Solution: f.Solution, Customer: k.Proceedings().Customer}
-			s.Outage, s.Over = k.Outage()
-			list = append(list, s)
+	for _, m := range matches {
+		k := m.Incident
+		if k.Drill != i.Drill || len(list) == similarShown {
+			continue
 		}
+		why := make([]string, len(m.Reasons))
+		for n, r := range m.Reasons {
+			why[n] = r.Text
+		}
+		p := k.Proceedings()
+		s := report.Similar{Reference: k.Reference, Title: k.Title, State: k.State, OpenedAt: k.OpenedAt, Why: strings.Join(why, ", "), Cause: p.Findings.Cause, Solution: p.Findings.Solution, Customer: p.Customer}
+		s.Outage, s.Over = k.Outage()
+		list = append(list, s)
 	}
 	return list, nil
 }

@@ -124,15 +124,12 @@ func (a *API) similar(c *gin.Context) {
 // likeThis looks for earlier incidents that are like i.
 func (a *API) likeThis(ctx context.Context, i *incident.Incident, limit int) (SimilarJSON, error) {
 	v := SimilarJSON{Similar: []SimilarIncidentJSON{}, Complete: true}
-	earlier, complete, err := a.earlier(ctx, i)
+	matches, found, err := a.matches(ctx, i)
 	if err != nil {
 		return v, err
 	}
-	v.Scanned, v.Complete = len(earlier), complete
-	matches := similar.Find(i, earlier, similarCompared)
-	if err := a.compareAlerts(ctx, i, matches); err != nil {
-		return v, err
-	}
+	earlier := found.list
+	v.Scanned, v.Complete = len(earlier), found.complete
 	for _, m := range matches[:min(len(matches), limit)] {
 		v.Similar = append(v.Similar, viewSimilar(m))
 	}
@@ -142,6 +139,22 @@ func (a *API) likeThis(ctx context.Context, i *incident.Incident, limit int) (Si
 		v.Suggestion = incident.ReasonRecurring
 	}
 	return v, nil
+}
+
+// looked are the earlier incidents that were looked at; complete if they are all.
+type looked struct {
+	list     []*incident.Incident
+	complete bool
+}
+
+// matches are the earlier incidents that are like i, the most similar first.
+func (a *API) matches(ctx context.Context, i *incident.Incident) ([]similar.Match, looked, error) {
+	earlier, complete, err := a.earlier(ctx, i)
+	if err != nil {
+		return nil, looked{}, err
+	}
+	matches := similar.Find(i, earlier, similarCompared)
+	return matches, looked{earlier, complete}, a.compareAlerts(ctx, i, matches)
 }
 
 // earlier reads the latest incidents that were opened before i: of its service, and
