@@ -102,7 +102,6 @@ type Gateway struct {
 	rerouting chan struct{}
 	readiness readiness
 	config    atomic.Pointer[config.Config]
-	guide     atomic.Pointer[process.Guide]
 	draining  atomic.Bool
 	reloading sync.Mutex
 	reloadOK  prometheus.Gauge
@@ -218,7 +217,6 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if err := g.Pipeline.Set(ctx, settings); err != nil {
 		return err
 	}
-	g.guide.Store(guide)
 	g.outside.use(tools)
 	g.guide.Store(guide)
 	g.useFeeds(calendars)
