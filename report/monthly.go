@@ -83,7 +83,7 @@ func measured(all []*incident.Incident) (list []*incident.Incident, drills, chil
 		switch {
 		case i.Drill:
 			drills++
-		case !i.Parent.IsZero() || i.Proceedings().Customer != "":
+		case !i.Parent.IsZero() || i.HasFamily():
 			children++
 		default:
 			list = append(list, i)
