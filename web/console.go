@@ -130,6 +130,8 @@ var incidentPage = template.Must(template.New("incident").Funcs(template.FuncMap
 <p class="muted">All of it: <a href="/api/v1/incidents/{{.Incident.Reference}}">incident</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/alerts">alerts</a>,
 <a href="/api/v1/incidents/{{.Incident.Reference}}/timeline">timeline</a>,
 <a href="/api/v1/incidents/{{.Incident.Reference}}/similar">similar</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/notifications">notifications</a>.
+Reports: <a href="/api/v1/incidents/{{.Incident.Reference}}/report?kind=disruption">disruption</a>, <a href="/api/v1/incidents/{{.Incident.Reference}}/report?kind=closure">closure</a>,
+<a href="/api/v1/incidents/{{.Incident.Reference}}/report?kind=handover">hand-over</a>.
 Command line: <code>tocsin incident show {{.Incident.Reference}}</code></p>
 </main></body></html>
 `))
