@@ -103,7 +103,7 @@ func TestObjectives(t *testing.T) {
 	l.at(5*time.Minute, acknowledge)
 	l.counts("response-objective kept", "response_objective_met_total")
 	l.at(2*time.Hour, resolve)
-	l.hears("48m resolution-objective-near: four fifths of the time to resolve it have passed", "1h resolution-objective: the time to resolve it has passed")
+	l.hears("48m resolution-objective-near: four fifths of the time to resolve it have passed", "1h resolution-objective: resolve it within the objective of its priority")
 	l.counts("resolution-objective-near fired", "resolution-objective missed", "resolution_objective_missed_total")
 
 	t.Run("a lower priority has none", func(t *testing.T) {
