@@ -59,6 +59,7 @@ func (i *incidents) show(ctx context.Context) error {
 	if err := i.do(ctx, http.MethodGet, path(v.ID, "/similar?limit="+strconv.Itoa(similarShown)), nil, &like); err != nil {
 		return err
 	}
+	i.readParent(ctx, &v)
 	i.page(v, timeline.Timeline, firing)
 	i.writeSimilar(like)
 	return nil

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -66,15 +68,26 @@ func merged(v web.IncidentJSON) string {
 	return strings.Join(out, ", ")
 }
 
-// part is the incident that it is merged into, or a part of.
+// readParent has the page name the parent as people do, if it can be read.
+func (i *incidents) readParent(ctx context.Context, v *web.IncidentJSON) {
+	if v.Parent == nil {
+		return
+	}
+	var parent web.IncidentJSON
+	if err := i.do(ctx, http.MethodGet, path(*v.Parent, ""), nil, &parent); err == nil {
+		v.Parent = &parent.Reference
+	}
+}
+
+// part is the incident that it is a part of.
 func part(v web.IncidentJSON) string {
 	switch {
+	case v.Parent == nil:
+		return ""
 	case v.MergedInto != nil:
-		return *v.MergedInto + ", of which people are told in its place"
-	case v.Parent != nil:
-		return *v.Parent
+		return *v.Parent + ", of which people are told in its place"
 	}
-	return ""
+	return *v.Parent
 }
 
 // writeUpdate writes the latest status update that went out, and names those that

@@ -86,9 +86,9 @@ func (i *incidents) registerProcess(cmd *kingpin.CmdClause) map[string]func(cont
 	}
 	s.end(found...)
 	s = say("cause", "causes", "Write down a likely cause, or what became of it.")
-	s.words("text", "The cause.").choiceOrNone("state", "open, if nothing is said.", incident.CauseStates()).end("text")
+	s.words("text", "The cause.").choiceOrNone("state", "What became of it, open if nothing is said", incident.CauseStates()).end("text")
 	s = say("action", "actions", "Plan something so that it does not come again.")
-	s.words("text", "What is to be done.").text("owner", "Who does it.").future("due", "due", "By when").choiceOrNone("kind", "corrective, if nothing is said.", incident.ActionKinds()).end("text")
+	s.words("text", "What is to be done.").text("owner", "Who does it.").future("due", "due", "By when").choiceOrNone("kind", "Of which kind, corrective if nothing is said", incident.ActionKinds()).end("text")
 	s = say("action-done", "actions/{n}/done", "Say that an action is done.")
 	s.word(ordinal, "The number of the action.").end()
 	s = say("correct", "correct", "Correct when it went down, or was restored.")
@@ -198,7 +198,7 @@ func (s *saying) text(name, help string) *saying {
 
 // choice is a flag for one of a few words, which has to be there.
 func (s *saying) choice(name, help string, words []string) *saying {
-	v := s.clause.Flag(flagName(name), help+" "+strings.Join(words, ", ")+".").Required().Enum(words...)
+	v := s.clause.Flag(flagName(name), strings.TrimSuffix(help, ".")+": "+strings.Join(words, ", ")+".").Required().Enum(words...)
 	return s.member(func(body map[string]any) error {
 		body[name] = *v
 		return nil
@@ -207,7 +207,7 @@ func (s *saying) choice(name, help string, words []string) *saying {
 
 // choiceOrNone is choice for what may be left out.
 func (s *saying) choiceOrNone(name, help string, words []string) *saying {
-	v := s.clause.Flag(flagName(name), help+" "+strings.Join(words, ", ")+".").Enum(words...)
+	v := s.clause.Flag(flagName(name), strings.TrimSuffix(help, ".")+": "+strings.Join(words, ", ")+".").Enum(words...)
 	return s.member(func(body map[string]any) error {
 		if *v != "" {
 			body[name] = *v

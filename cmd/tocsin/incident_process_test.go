@@ -53,6 +53,7 @@ func TestProcessCommands(t *testing.T) {
 	do("unsnooze", shop)
 	do("snooze", shop, "--for=2h")
 	do("merge", shop, "--into="+db, "-m", "the same disk")
+	do("show", shop)
 	do("child", db, "--customer=Acme", "--title=Your shop is slow", "since this morning")
 	f.run(&out, 1, "incident", "resolve", db)
 	do("show", db)
