@@ -240,6 +240,12 @@ func TestAssessment(t *testing.T) {
 	if i := s.incident; i.Severity != "error" || i.Priority != "P1" {
 		t.Errorf("a worse alert made it %s, %s; want error, P1 as assessed", i.Severity, i.Priority)
 	}
+	// Less severe is not more urgent: error says P2, and so does the assessment.
+	s.must(5, assess("ana", High, Medium, "one of three"))
+	s.must(5, func(e *Edit) error { return e.SetSeverity("ana", "error", "really") })
+	if i := s.incident; i.Priority != "P2" || i.Impact != High || i.Urgency != Medium {
+		t.Errorf("got %s, impact %s, urgency %s; want what was assessed", i.Priority, i.Impact, i.Urgency)
+	}
 	s.must(5, assess("ana", Low, Low, "it is nothing"))
 	s.must(6, func(e *Edit) error { e.RaiseSeverity("critical", "for 2 h"); return nil })
 	if s.last() != "severity tocsin: severity rose from error to critical: for 2 h" || s.incident.Priority != "P1" {

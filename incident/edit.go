@@ -122,18 +122,12 @@ func (e *Edit) grade(c Classification) {
 	i := e.Incident
 	impact, urgency := e.policy.Severities.Grades(i.Severity)
 	i.Impact, i.Urgency = firstOf(c.Impact, impact), firstOf(c.Urgency, urgency)
-	if a := i.Proceedings().Assessment; a != nil { // what follows from a severity makes it worse, not better
-		i.Impact, i.Urgency = worseGrade(i.Impact, a.Impact), worseGrade(i.Urgency, a.Urgency)
-	}
 	i.Priority = firstOf(c.Priority, e.policy.Matrix.Priority(i.Impact, i.Urgency))
-}
-
-// worseGrade is the worse of two words of Grades.
-func worseGrade(a, b string) string {
-	if Scale(Grades()).Worse(b, a) {
-		return b
+	if a := i.Proceedings().Assessment; a != nil { // what follows from a severity makes it more urgent, not less
+		if assessed := e.policy.Matrix.Priority(a.Impact, a.Urgency); !Scale(Priorities()).Worse(i.Priority, assessed) {
+			i.Impact, i.Urgency, i.Priority = a.Impact, a.Urgency, assessed
+		}
 	}
-	return a
 }
 
 func firstOf(a, b string) string {
