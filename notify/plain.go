@@ -34,6 +34,9 @@ func (m *Message) Headline() string {
 		word = "STILL " + strings.ToUpper(i.Severity)
 	default:
 		word = strings.ToUpper(i.Severity)
+		if !i.IsOpen() { // something is still to be done, but it is over
+			word = strings.ToUpper(i.State)
+		}
 	}
 	if i.Drill {
 		word = "DRILL " + word

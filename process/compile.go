@@ -445,7 +445,7 @@ func (k *compiler) objectives() {
 			continue
 		}
 		k.g.duties = append(k.g.duties,
-			duty{name: o.name + "-objective-near", on: []string{"opened"}, once: true, times: 1, unless: must(o.unless), of: of(o.which, nearBreach),
+			duty{name: o.name + "-objective-near", on: []string{"opened"}, once: true, times: 1, unless: must(o.unless), of: of(o.which, nearBreach), ends: true,
 				text: "four fifths of the time to " + o.text + " have passed", do: Do{Suggest: true}},
 			duty{name: o.name + "-objective", on: []string{"opened"}, once: true, times: 1, unless: must(o.unless), of: of(o.which, 1), deadline: true, objective: o.name,
 				text: o.text + " within the objective of its priority"})

@@ -109,6 +109,7 @@ var facts = map[string]func(v view) bool{
 	"confirmed":         func(v view) bool { return v.p.Confirmed != nil },
 	"customer_affected": func(v view) bool { return len(v.p.Customers) > 0 || v.p.Customer != "" },
 	"customer_told":     func(v view) bool { return v.p.NextContact.After(v.now) },
+	"part":              func(v view) bool { return v.p.Customer != "" },
 	"worked_on":         func(v view) bool { return len(v.p.Working) > 0 },
 	"cause":             func(v view) bool { return v.p.Findings.Cause != "" },
 	"solution":          func(v view) bool { return v.p.Findings.Solution != "" },

@@ -58,6 +58,7 @@ func TestFacts(t *testing.T) {
 		{"confirmed", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Confirmed = nil })},
 		{"customer_affected", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Customers = nil })},
 		{"customer_told", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.NextContact = monday })},
+		{"part", change(func(_ *incident.Incident, p *incident.Process) { p.Customer = "x" }), asked()},
 		{"worked_on", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Working = nil })},
 		{"cause", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Cause = "" })},
 		{"solution", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Solution = "" })},

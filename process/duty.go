@@ -82,6 +82,8 @@ type duty struct {
 	do            Do
 	// deadline: people have to do it in time. Otherwise it does something by itself.
 	deadline bool
+	// ends: once it is done it is over for the cycle, although nobody has to do it.
+	ends bool
 	// once: what it counts from happens once in a cycle. A start that is corrected
 	// makes no new duty.
 	once bool
@@ -128,7 +130,8 @@ func (s *state) waits() bool { return s.applies && !s.done && (!s.due.IsZero() |
 // stand looks where d stands.
 func (g *Guide) stand(d *duty, l *look) state {
 	s := state{base: d.base(l.i, l.p)}
-	if s.base.IsZero() || !l.matches(d.match) {
+	// What is a part of another incident is handled there.
+	if s.base.IsZero() || !l.p.MergedInto.IsZero() || !l.matches(d.match) {
 		return s
 	}
 	known := s.base
@@ -280,7 +283,7 @@ func (g *Guide) pass(e *incident.Edit, was *look, first bool) (fired bool) {
 // kept, or done too late.
 func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
 	moved := is.base.After(was.base) && !d.once
-	if !d.deadline || !is.done && !moved {
+	if !d.deadline && !d.ends || !is.done && !moved {
 		return
 	}
 	late := was.rec.Fired > 0
@@ -290,12 +293,14 @@ func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
 		}
 		return
 	}
-	if !late && was.due.Before(e.Now()) {
+	switch {
+	case !d.deadline || late: // there is nothing to count, or it was
+	case was.due.Before(e.Now()):
 		late = true
 		e.Outcome(d.name, incident.DutyMissed)
 		e.Log(incident.System, "duty_missed", d.name+": done "+round(e.Now().Sub(was.due))+" late", 0)
 		g.count(e, d, "missed")
-	} else if !late {
+	default:
 		e.Outcome(d.name, incident.DutyKept)
 		g.count(e, d, "met")
 	}

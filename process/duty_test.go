@@ -116,6 +116,19 @@ func TestObjectives(t *testing.T) {
 		l.at(30*time.Minute, assess) // to P1, whose time to respond is over
 		l.counts("response-objective-near fired", "response-objective missed", "response_objective_missed_total")
 	})
+	t.Run("acknowledged once is enough", func(t *testing.T) {
+		l := begin(t, g, incident.Opening{}, monday)
+		l.at(5*time.Minute, acknowledge)
+		l.at(20*time.Minute, func(e *incident.Edit) error { return e.Unacknowledge("ana", "") })
+		l.until(30 * time.Minute)
+		l.hears()
+	})
+	t.Run("what is merged into another is handled there", func(t *testing.T) {
+		l := begin(t, g, incident.Opening{}, monday)
+		l.i.Process = &incident.Process{MergedInto: incident.ID{1}}
+		l.until(24 * time.Hour)
+		l.hears()
+	})
 	t.Run("a drill", func(t *testing.T) {
 		l := begin(t, g, incident.Opening{Drill: true}, monday)
 		l.until(24 * time.Hour)

@@ -46,6 +46,9 @@ var needs = map[string]string{
 func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []incident.Requirement {
 	var missing []incident.Requirement
 	l := look{view: g.view(i, now)}
+	if !l.p.MergedInto.IsZero() {
+		return nil // what has to be done is done where it is handled
+	}
 	add := func(name, text string) {
 		for _, m := range missing {
 			if m.Name == name {
