@@ -207,16 +207,6 @@ func (w *week) call(address string, body []byte, into any) {
 	}
 }
 
-// knows reports whether the gateway has a command on incidents.
-func (w *week) knows(command string) bool {
-	w.t.Helper()
-	_, answer, err := do(w.t.Context(), http.MethodGet, w.gateway()+"/api/v1/openapi.yaml", nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return strings.Contains(string(answer), "/api/v1/incidents/{id}/"+command+":")
-}
-
 func (w *week) play() {
 	const minute, hour, day = time.Minute, time.Hour, 24 * time.Hour
 	db, web, urgent := w.of("critical", "db"), w.of("error", "web"), w.of("critical", "web")
@@ -288,30 +278,22 @@ func (w *week) play() {
 	// Still open, and the first of its series, on the last day.
 	w.at(6 * day)
 	e := w.fires("Certificate", "warning", "db", day)
-	w.of("warning", "db").opened, w.of("warning", "db").detect = 1, []float64{86400}
-	if w.knows("merge") {
-		// Merged: what it was opened with counts, what comes after it does not.
-		f := w.fires("CertificateToo", "warning", "db", 0)
-		w.does(f, "merge", `,"into":"`+e+`"`)
-		w.at(6*day + minute)
-		w.does(f, "acknowledge", "")
-		w.of("warning", "db").opened, w.of("warning", "db").detect = 2, []float64{86400, 0}
-	} else {
-		w.t.Log("this gateway merges no incidents")
-	}
-	if w.knows("correct") {
-		// It had been down for half an hour before anything said so, and was back earlier than anybody noticed.
-		w.at(6*day + hour)
-		g := w.fires("Login", "error", "db", 0)
-		w.at(6*day + 2*hour)
-		w.does(g, "acknowledge", "")
-		w.does(g, "resolve", "")
-		w.does(g, "correct", fmt.Sprintf(`,"went_down":%q,"restored":%q`, monday.Add(6*day+30*minute).Format(time.RFC3339), monday.Add(6*day+90*minute).Format(time.RFC3339)))
-		w.does(g, "close", "")
-		*w.of("error", "db") = figures{opened: 1, detect: []float64{0}, acknowledge: []float64{3600}, resolve: []float64{3600}, outage: []float64{3600}}
-	} else {
-		w.t.Log("this gateway corrects no times")
-	}
+	// Merged: what it was opened with counts, what comes after it does not.
+	f := w.fires("CertificateToo", "warning", "db", 0)
+	w.does(f, "merge", `,"into":"`+e+`"`)
+	w.at(6*day + minute)
+	w.does(f, "acknowledge", "")
+	w.of("warning", "db").opened, w.of("warning", "db").detect = 2, []float64{86400, 0}
+	// It had been down for half an hour before anything said so, and was back earlier than anybody noticed.
+	w.at(6*day + hour)
+	g := w.fires("Login", "error", "db", 0)
+	w.at(6*day + 2*hour)
+	w.does(g, "acknowledge", "")
+	w.does(g, "resolve", "")
+	w.does(g, "correct", fmt.Sprintf(`,"went_down":%q,"restored":%q`, monday.Add(6*day+30*minute).Format(time.RFC3339), monday.Add(6*day+90*minute).Format(time.RFC3339)))
+	w.does(g, "close", "")
+	*w.of("error", "db") = figures{opened: 1, detect: []float64{0}, acknowledge: []float64{3600}, resolve: []float64{3600}, outage: []float64{3600}}
+
 	w.at(7 * day)
 	w.caughtUp()
 	w.compare()
