@@ -124,8 +124,11 @@ type Job struct {
 	Subject, Kind, Target string
 	// Due is when; zero disarms.
 	Due time.Time
-	// NoLater keeps a due time that is already armed and earlier.
+	// NoLater keeps a due time that is already armed and earlier; never is later than any.
 	NoLater bool
+	// Lease is the token that the job was claimed with, if this is the end of its work:
+	// its lease ends with the commit, if it is still that one. 0 leaves leases alone.
+	Lease uint64
 }
 
 // Observation is one measured duration, or one event, for the stored statistics.

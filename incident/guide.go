@@ -97,8 +97,12 @@ func (e *Edit) SetDuty(d Duty) {
 	e.dutiesSet = true
 }
 
-// ArmDuty has the process look again at the given time; zero is never.
-func (e *Edit) ArmDuty(at time.Time) { e.arm(JobDuty, at) }
+// ArmDuty has the process look again at the given time, or at an earlier one that it
+// wanted before: looking too early does no harm, and another gateway's process may
+// know more.
+func (e *Edit) ArmDuty(at time.Time) {
+	e.jobs = append(e.jobs, Job{Subject: e.Incident.ID.String(), Kind: JobDuty, Due: at, NoLater: true})
+}
 
 // Outcome counts what became of a duty.
 func (e *Edit) Outcome(duty, outcome string) {

@@ -328,10 +328,13 @@ func (p *Process) share() *Process {
 // Proceedings is the process of i; it is never nil and not to be changed.
 func (i *Incident) Proceedings() *Process {
 	if i.Process == nil {
-		return &Process{}
+		return &noProcess
 	}
 	return i.Process
 }
+
+// noProcess is that of an incident that nobody has made anything of yet.
+var noProcess Process
 
 // keepLast appends v and drops the oldest beyond the limit.
 func keepLast[T any](list []T, v T, limit int) []T {

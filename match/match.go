@@ -8,18 +8,21 @@
 package match
 
 import (
-	"maps"
-
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 )
 
-// Labels are what matchers are asked of.
+// Labels are what matchers are asked of. They read the incident as it then is.
 type Labels struct {
-	own   map[string]string
-	other map[string]string
+	own map[string]string
+	// word stands in for the label severity of own, if there is none.
+	word string
+	// of is the incident whose fields are values too, nil for none, and severity, unless
+	// it is empty, is that of one of its alerts.
+	of       *incident.Incident
+	severity string
 }
 
 // New returns labels with one value for each name. The map is not to be changed.
@@ -28,49 +31,67 @@ func New(own map[string]string) Labels { return Labels{own: own} }
 // Of returns the labels of an incident: those that all its alerts share, and
 // severity, priority, impact, urgency, category, level, service, team, state,
 // phase and drill.
-func Of(i *incident.Incident) Labels {
-	l := Labels{own: i.Labels, other: make(map[string]string, 12)}
-	l.ours(i)
-	if i.SeverityWord != "" && i.Labels["severity"] == "" {
-		l.own = maps.Clone(i.Labels)
-		if l.own == nil {
-			l.own = map[string]string{}
-		}
-		l.own["severity"] = i.SeverityWord
-	}
-	return l
-}
+func Of(i *incident.Incident) Labels { return Labels{own: i.Labels, word: i.SeverityWord, of: i} }
 
 // OfAlert returns the labels of one alert of an incident.
 func OfAlert(a *alert.Alert, severity string, i *incident.Incident) Labels {
-	l := Labels{own: a.Labels.Map(), other: make(map[string]string, 12)}
-	l.ours(i)
-	if severity != "" {
-		l.other["severity"] = severity
-	}
-	return l
+	return Labels{own: a.Labels.Map(), of: i, severity: severity}
 }
 
-func (l *Labels) ours(i *incident.Incident) {
-	drill := ""
-	if i.Drill {
-		drill = "true"
+// said is what was said under a name.
+func (l Labels) said(name string) string {
+	v := l.own[name]
+	if v == "" && name == "severity" {
+		return l.word
 	}
-	for _, f := range [...][2]string{{"severity", i.Severity}, {"priority", i.Priority}, {"impact", i.Impact}, {"urgency", i.Urgency}, {"category", i.Category},
-		{"level", i.Level}, {"service", i.Service}, {"team", i.Team}, {"state", i.State}, {"phase", i.Phase}, {"drill", drill}} {
-		if f[1] != "" {
-			l.other[f[0]] = f[1]
+	return v
+}
+
+// ours is what the rules made of an incident under a name.
+func (l Labels) ours(name string) string {
+	i := l.of
+	if i == nil {
+		return ""
+	}
+	switch name {
+	case "severity":
+		if l.severity != "" {
+			return l.severity
+		}
+		return i.Severity
+	case "priority":
+		return i.Priority
+	case "impact":
+		return i.Impact
+	case "urgency":
+		return i.Urgency
+	case "category":
+		return i.Category
+	case "level":
+		return i.Level
+	case "service":
+		return i.Service
+	case "team":
+		return i.Team
+	case "state":
+		return i.State
+	case "phase":
+		return i.Phase
+	case "drill":
+		if i.Drill {
+			return "true"
 		}
 	}
+	return ""
 }
 
 // Values returns the values of a name: none, one or two.
 func (l Labels) Values(name string) (values [2]string, n int) {
-	if v := l.own[name]; v != "" {
+	if v := l.said(name); v != "" {
 		values[n] = v
 		n++
 	}
-	if v := l.other[name]; v != "" && (n == 0 || v != values[0]) {
+	if v := l.ours(name); v != "" && (n == 0 || v != values[0]) {
 		values[n] = v
 		n++
 	}

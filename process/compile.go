@@ -299,13 +299,13 @@ func validName(name string) bool {
 }
 
 func (k *compiler) duty(path string, d Duty, fromProfile bool) duty {
-	out := duty{name: d.Name, text: d.Text, on: d.On, times: d.Times, do: d.Do, match: k.matchers(path+".match", d.Match),
+	out := duty{name: d.Name, text: d.Text, times: d.Times, do: d.Do, match: k.matchers(path+".match", d.Match),
 		while: k.conditions(path+".while", d.While), unless: k.conditions(path+".unless", d.Unless)}
-	if len(out.on) == 0 {
-		out.on = []string{"opened"}
+	if len(d.On) == 0 {
+		d.On = []string{"opened"}
 	}
-	for n, name := range out.on {
-		if events[name] == nil {
+	for n, name := range d.On {
+		if out.on = append(out.on, since(name)...); events[name] == nil {
 			k.wrong(at(path+".on", n), "there is no event %q; %s", name, nearest.Suggest(name, Events()))
 		}
 	}
@@ -327,7 +327,7 @@ func (k *compiler) duty(path string, d Duty, fromProfile bool) duty {
 	case out.every.isZero():
 		out.times = 1
 	}
-	out.once = !slices.ContainsFunc(out.on, func(event string) bool { return !once(event) })
+	out.once = !slices.ContainsFunc(d.On, func(event string) bool { return !once(event) })
 	out.deadline = len(d.Unless) > 0 || d.Do.Require != "" || !d.Do.does()
 	k.do(path+".do", &d, fromProfile)
 	return out
@@ -445,9 +445,9 @@ func (k *compiler) objectives() {
 			continue
 		}
 		k.g.duties = append(k.g.duties,
-			duty{name: o.name + "-objective-near", on: []string{"opened"}, once: true, times: 1, unless: must(o.unless), of: of(o.which, nearBreach), ends: true,
+			duty{name: o.name + "-objective-near", on: since("opened"), once: true, times: 1, unless: must(o.unless), of: of(o.which, nearBreach), ends: true,
 				text: "four fifths of the time to " + o.text + " have passed", do: Do{Suggest: true}},
-			duty{name: o.name + "-objective", on: []string{"opened"}, once: true, times: 1, unless: must(o.unless), of: of(o.which, 1), deadline: true, objective: o.name,
+			duty{name: o.name + "-objective", on: since("opened"), once: true, times: 1, unless: must(o.unless), of: of(o.which, 1), deadline: true, objective: o.name,
 				text: o.text + " within the objective of its priority"})
 	}
 }

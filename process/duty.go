@@ -75,7 +75,7 @@ type Raise struct {
 type duty struct {
 	name, text    string
 	match         labels.Matchers
-	on            []string
+	on            []event
 	after, every  delay
 	times         int
 	while, unless []condition
@@ -91,23 +91,6 @@ type duty struct {
 	objective string
 	// of makes the delay depend on the incident, for objectives.
 	of func(v view) time.Duration
-}
-
-// look is an incident at a moment, with what the matchers are asked of.
-type look struct {
-	view
-	of     match.Labels
-	looked bool
-}
-
-func (l *look) matches(ms labels.Matchers) bool {
-	if len(ms) == 0 {
-		return true
-	}
-	if !l.looked {
-		l.of, l.looked = match.Of(l.i), true
-	}
-	return l.of.All(ms)
 }
 
 // state is where a duty stands for an incident.
@@ -128,21 +111,21 @@ func (s *state) pending() bool { return s.applies && !s.done && !s.due.IsZero() 
 func (s *state) waits() bool { return s.applies && !s.done && (!s.due.IsZero() || s.rec.Fired > 0) }
 
 // stand looks where d stands.
-func (g *Guide) stand(d *duty, l *look) state {
-	s := state{base: d.base(l.i, l.p)}
+func (g *Guide) stand(d *duty, v view) state {
+	s := state{base: d.base(v.i, v.p)}
 	// What is a part of another incident is handled there.
-	if s.base.IsZero() || !l.p.MergedInto.IsZero() || !l.matches(d.match) {
+	if s.base.IsZero() || !v.p.MergedInto.IsZero() || !match.Of(v.i).All(d.match) {
 		return s
 	}
 	known := s.base
 	if d.once {
 		known = time.Time{} // whatever it counted from
 	}
-	if s.rec = l.p.Duty(d.name, known); s.rec.Base.IsZero() {
+	if s.rec = v.p.Duty(d.name, known); s.rec.Base.IsZero() {
 		s.rec.Base = s.base
 	}
-	s.due = d.next(g, l.view, &s)
-	d.ask(l.view, &s)
+	s.due = d.next(g, v, &s)
+	d.ask(v, &s)
 	return s
 }
 
@@ -171,9 +154,9 @@ func (d *duty) ask(v view, s *state) {
 // base is the latest of the events that d counts from, in this cycle.
 func (d *duty) base(i *incident.Incident, p *incident.Process) time.Time {
 	var base time.Time
-	for _, name := range d.on {
-		at := events[name](i, p)
-		if name != "down" && at.Before(i.CycleOpenedAt) {
+	for n := range d.on {
+		at := d.on[n].at(i, p)
+		if !d.on[n].earlier && at.Before(i.CycleOpenedAt) {
 			continue
 		}
 		if at.After(base) {
@@ -228,22 +211,33 @@ func (g *Guide) Review(e *incident.Edit) {
 	if e.Before() == nil && len(g.tiers) > 0 && e.Process().Tier == "" {
 		e.Process().Tier = g.tiers[0].Name
 	}
-	var was look
+	var l looks
 	if before := e.Before(); before != nil {
-		was.view = g.view(before, now)
+		l.was = g.view(before, now)
+		l.armed = earlier(g.nextCall(l.was.p), nextReminder(l.was.p))
 	}
 	// What one brings can be what another waited for.
-	for pass := 0; pass < passesAtMost && g.pass(e, &was, pass == 0); pass++ {
+	fired := false
+	for pass := 0; pass < passesAtMost && g.pass(e, &l, pass == 0); pass++ {
+		fired = true
 	}
-	g.call(e)
-	g.remind(e)
-	next, armed := g.Due(e.Incident, now), time.Time{}
-	if was.i != nil {
-		armed = g.Due(was.i, now)
+	if p := e.Incident.Proceedings(); fired || len(p.Calls)+len(p.Actions) > 0 {
+		g.call(e)
+		g.remind(e)
+		l.next = g.Due(e.Incident, now)
 	}
-	if !next.Equal(armed) {
-		e.ArmDuty(next)
+	if !l.next.IsZero() && !l.next.Equal(l.armed) {
+		e.ArmDuty(l.next)
 	}
+}
+
+// looks is what one review of all duties sees.
+type looks struct {
+	// was is the incident before the edit, without one if it is new.
+	was view
+	// armed is when it had to be looked at before the edit, and next when it has to be
+	// now; that holds as long as none fires.
+	armed, next time.Time
 }
 
 // onlyRaises reports whether nothing else happens.
@@ -259,19 +253,25 @@ const passesAtMost = 4
 
 // pass looks at each duty once, the first time also at what became of those that
 // were to be done before; it reports whether any has fired.
-func (g *Guide) pass(e *incident.Edit, was *look, first bool) (fired bool) {
+func (g *Guide) pass(e *incident.Edit, l *looks, first bool) (fired bool) {
 	now := e.Now()
 	for n := range g.duties {
 		d := &g.duties[n]
-		is := look{view: g.view(e.Incident, now)}
-		s := g.stand(d, &is)
-		// What a cycle that is over has left undone, nobody does in the next.
-		if first && was.i != nil && was.i.CycleOpenedAt.Equal(is.i.CycleOpenedAt) {
-			if b := g.stand(d, was); b.waits() {
+		s := g.stand(d, g.view(e.Incident, now))
+		if first && l.was.i != nil {
+			b := g.stand(d, l.was)
+			if b.pending() {
+				l.armed = earlier(l.armed, b.due)
+			}
+			// What a cycle that is over has left undone, nobody does in the next.
+			if b.waits() && l.was.i.CycleOpenedAt.Equal(e.Incident.CycleOpenedAt) {
 				g.settle(e, d, &b, &s)
 			}
 		}
-		if s.pending() && !s.due.After(now) {
+		if !s.pending() {
+			continue
+		}
+		if l.next = earlier(l.next, s.due); !s.due.After(now) {
 			g.fire(e, d, &s)
 			fired = true
 		}
@@ -394,14 +394,14 @@ func (g *Guide) fire(e *incident.Edit, d *duty, s *state) {
 // Due is when the process has to look at an incident again, zero if never.
 func (g *Guide) Due(i *incident.Incident, now time.Time) time.Time {
 	var next time.Time
-	l := look{view: g.view(i, now)}
+	v := g.view(i, now)
 	for n := range g.duties {
-		if s := g.stand(&g.duties[n], &l); s.pending() {
+		if s := g.stand(&g.duties[n], v); s.pending() {
 			next = earlier(next, s.due)
 		}
 	}
-	next = earlier(next, g.nextCall(l.p))
-	return earlier(next, nextReminder(l.p))
+	next = earlier(next, g.nextCall(v.p))
+	return earlier(next, nextReminder(v.p))
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -414,10 +414,9 @@ func earlier(a, b time.Time) time.Time {
 // Base is what a duty of an incident counts from; ok is false if the incident has
 // no duty of that name now.
 func (g *Guide) Base(i *incident.Incident, name string, now time.Time) (base time.Time, ok bool) {
-	l := look{view: g.view(i, now)}
 	for n := range g.duties {
 		if d := &g.duties[n]; d.name == name {
-			s := g.stand(d, &l)
+			s := g.stand(d, g.view(i, now))
 			return s.rec.Base, !s.rec.Base.IsZero()
 		}
 	}
@@ -441,11 +440,11 @@ type Next struct {
 // Duties are those of an incident that are to come, the next first, and then those
 // that are over.
 func (g *Guide) Duties(i *incident.Incident, now time.Time) []Next {
-	l := look{view: g.view(i, now)}
+	v := g.view(i, now)
 	var ahead, over []Next
 	for n := range g.duties {
 		d := &g.duties[n]
-		s := g.stand(d, &l)
+		s := g.stand(d, v)
 		next := Next{Name: d.name, Text: cmp.Or(d.text, d.name), Fired: s.rec.Fired, Outcome: s.rec.Outcome, By: s.rec.By, At: s.rec.At, Deadline: d.deadline}
 		switch {
 		case s.pending():

@@ -75,6 +75,22 @@ var events = map[string]func(i *incident.Incident, p *incident.Process) time.Tim
 	"next_contact": func(_ *incident.Incident, p *incident.Process) time.Time { return p.NextContact },
 }
 
+// event is one of events at work.
+type event struct {
+	name string
+	at func(i *incident.Incident, p *incident.Process) time.Time
+	// earlier: it may have been before the cycle began.
+	earlier bool
+}
+
+// since is an event by its name, none if there is none of that name.
+func since(name string) []event {
+	if at := events[name]; at != nil {
+		return []event{{name, at, name == "down"}}
+	}
+	return nil
+}
+
 // once reports whether an event happens once in a cycle.
 func once(event string) bool { return event == "opened" || event == "down" || event == "reopened" }
 

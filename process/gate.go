@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/match"
 )
 
 // Gate says what has to be so before something is done with an incident.
@@ -45,8 +46,8 @@ var needs = map[string]string{
 // Missing implements incident.Guide.
 func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []incident.Requirement {
 	var missing []incident.Requirement
-	l := look{view: g.view(i, now)}
-	if !l.p.MergedInto.IsZero() {
+	v := g.view(i, now)
+	if !v.p.MergedInto.IsZero() {
 		return nil // what has to be done is done where it is handled
 	}
 	add := func(name, text string) {
@@ -59,11 +60,11 @@ func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []in
 	}
 	for n := range g.gates {
 		gate := &g.gates[n]
-		if !has(gate.before, action) || !l.matches(gate.match) {
+		if !has(gate.before, action) || !match.Of(i).All(gate.match) {
 			continue
 		}
 		for _, c := range gate.need {
-			if !c.hold(l.view) {
+			if !c.hold(v) {
 				add(c.text, cmp.Or(needs[c.text], "it needs "+c.text))
 			}
 		}
@@ -74,7 +75,7 @@ func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []in
 			continue
 		}
 		// What was asked for stays asked for until somebody has done it.
-		if s := g.stand(d, &l); s.rec.Fired > 0 && s.rec.Outcome == "" && !anyOf(d.unless, l.view) {
+		if s := g.stand(d, v); s.rec.Fired > 0 && s.rec.Outcome == "" && !anyOf(d.unless, v) {
 			add(d.name, cmp.Or(d.text, d.name))
 		}
 	}

@@ -13,7 +13,7 @@ var telling = []string{"updated", "drafted", "next_contact", "published", "custo
 func (g *Guide) Telling() []string {
 	return g.named(func(d *duty) bool {
 		tells := func(word string) bool { return slices.Contains(telling, word) }
-		return d.deadline && (slices.ContainsFunc(d.on, tells) || slices.ContainsFunc(d.unless, func(c condition) bool { return slices.ContainsFunc(strings.Fields(c.text), tells) }))
+		return d.deadline && (slices.ContainsFunc(d.on, func(e event) bool { return tells(e.name) }) || slices.ContainsFunc(d.unless, func(c condition) bool { return slices.ContainsFunc(strings.Fields(c.text), tells) }))
 	})
 }
 

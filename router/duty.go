@@ -34,45 +34,39 @@ func (p *Pipeline) countDuties(outcomes []incident.DutyOutcome) {
 	}
 }
 
-// duties looks at what the process wants of incidents whose jobs are due, as many as
-// possible in one call of the store. What one of them brings is stored with it, so
+// duties looks at what the process wants of incidents whose jobs are due, all in one
+// call of the store. What one of them brings is stored with the end of its lease, so
 // it happens once, whoever does the job and however often.
 func (p *Pipeline) duties(ctx context.Context, leases []store.Lease) error {
-	var turn []incident.Change
-	outcomes := map[incident.ID][]incident.DutyOutcome{}
-	commit := func() error {
-		if err := p.store.Update(ctx, turn); err != nil {
-			return err
-		}
-		for id, list := range outcomes {
-			p.countDuties(list)
-			delete(outcomes, id)
-		}
-		turn = turn[:0]
-		return nil
-	}
-	for _, l := range leases {
-		i, err := p.store.Incident(ctx, l.Subject)
-		if errors.Is(err, incident.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		sameKey := func(c incident.Change) bool { return c.Key == i.Key }
-		if slices.ContainsFunc(turn, sameKey) {
-			if err := commit(); err != nil {
-				return err
-			}
-		}
-		turn = append(turn, incident.Change{ID: uuid.New(), Incident: i.ID, Key: i.Key, Step: p.dutyStep(func(list []incident.DutyOutcome) { outcomes[i.ID] = list })})
-	}
-	if err := commit(); err != nil {
+	newest, err := p.hasNewestProcess(ctx)
+	if err != nil {
 		return err
 	}
-	for _, l := range leases {
-		if err := p.store.Done(ctx, l); err != nil {
-			return err
+	turns := make([]dutyTurn, len(leases))
+	changes := make([]incident.Change, len(leases))
+	for n, l := range leases {
+		turns[n] = dutyTurn{lease: l, rules: p.rules.Load(), newest: newest}
+		id, err := incident.ParseID(l.Subject)
+		if err != nil {
+			return fmt.Errorf("router: a duty of %q: %w", l.Subject, err) // unreachable: only incidents have some
+		}
+		changes[n] = incident.Change{ID: uuid.New(), Incident: id, Step: turns[n].step}
+	}
+	err = p.store.Update(ctx, changes)
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
+		err = p.dutiesApart(ctx, leases, changes) // one that is gone, or damaged, does not hold up the others
+	}
+	if err != nil {
+		return err
+	}
+	for n := range turns {
+		t := &turns[n]
+		p.countDuties(t.outcomes)
+		if t.others {
+			pause := min(othersPause<<min(t.lease.Attempts-1, 7), time.Hour)
+			if err := p.store.Retry(ctx, t.lease, earlier(t.due, p.store.Now().Add(pause)), "another gateway has loaded a newer process"); err != nil {
+				return err
+			}
 		}
 	}
 	if p.rules.Load().Targets != nil {
@@ -81,25 +75,80 @@ func (p *Pipeline) duties(ctx context.Context, leases []store.Lease) error {
 	return nil
 }
 
-// dutyStep lets the process look at an incident.
-func (p *Pipeline) dutyStep(outcomes func([]incident.DutyOutcome)) func(incident.State) (incident.Next, error) {
-	r := p.rules.Load()
-	return func(st incident.State) (incident.Next, error) {
-		var next incident.Next
-		if st.Incident == nil || r.Guide == nil {
-			return next, nil
+// othersPause is after how long a job is there again that another gateway may know
+// more of; each time it is twice that.
+const othersPause = 30 * time.Second
+
+// dutiesApart does one after the other, so that only those fail that cannot be done.
+func (p *Pipeline) dutiesApart(ctx context.Context, leases []store.Lease, changes []incident.Change) error {
+	for n, l := range leases {
+		err := p.store.Update(ctx, changes[n:n+1])
+		switch {
+		case err == nil:
+			continue
+		case errors.Is(err, store.ErrUnavailable):
+			return err
+		case errors.Is(err, incident.ErrNotFound):
+			err = p.store.Done(ctx, l)
+		default:
+			p.log.ErrorContext(ctx, "job failed", "kind", l.Kind, "subject", l.Subject, "attempt", l.Attempts, "err", err)
+			err = p.store.Retry(ctx, l, p.store.Now().Add(retryAfter(l.Attempts)), err.Error())
 		}
-		e := r.policy.Change(st.Incident, st.Now)
-		e.Review()
-		e.ArmDuty(r.Guide.Due(e.Incident, st.Now)) // also if it is the same: the one that is being done ends
-		if e.Changed() {
-			e.Into(&next)
-		} else {
-			e.IntoJobs(&next)
+		if err != nil {
+			return err
 		}
-		outcomes(next.Duties)
+	}
+	return nil
+}
+
+// dutyTurn is one look at what the process wants of an incident.
+type dutyTurn struct {
+	lease  store.Lease
+	rules  *rules
+	newest bool
+	// What the step found: what became of duties, when it has to be looked at again,
+	// and whether it may have been somebody else's process that wanted it.
+	outcomes []incident.DutyOutcome
+	due      time.Time
+	others   bool
+}
+
+func (t *dutyTurn) step(st incident.State) (incident.Next, error) {
+	t.outcomes, t.due, t.others = nil, time.Time{}, false
+	next := incident.Next{Jobs: []incident.Job{{Subject: t.lease.Subject, Kind: t.lease.Kind, NoLater: true, Lease: t.lease.Token}}}
+	if st.Incident == nil || t.rules.Guide == nil {
 		return next, nil
 	}
+	e := t.rules.policy.Change(st.Incident, st.Now)
+	e.Review()
+	t.due = t.rules.Guide.Due(e.Incident, st.Now)
+	if t.others = !e.Changed() && !t.newest; t.others {
+		return incident.Next{}, nil
+	}
+	next.Jobs[0].Due = t.due
+	if e.Changed() {
+		e.Into(&next)
+	}
+	next.Jobs = onlyFirst(next.Jobs)
+	t.outcomes = next.Duties
+	return next, nil
+}
+
+// onlyFirst leaves out what the process armed itself: the first says the same and ends the lease.
+func onlyFirst(jobs []incident.Job) []incident.Job {
+	rest := slices.DeleteFunc(jobs[1:], func(j incident.Job) bool { return j.Kind == incident.JobDuty })
+	return jobs[:1+len(rest)]
+}
+
+// hasNewestProcess reports whether no other gateway has loaded another process since
+// this one has. Until all have the same, a job that nothing follows from may be theirs.
+func (p *Pipeline) hasNewestProcess(ctx context.Context) (bool, error) {
+	d, err := p.store.Document(ctx, typeProcess, typeProcess)
+	if errors.Is(err, incident.ErrNotFound) {
+		return true, nil
+	}
+	ours := p.process.Load()
+	return err == nil && ours != nil && bytes.Equal(d.Data, *ours), err
 }
 
 // Fulfil says in an edit that a person has done what a duty asks for, or, with
@@ -142,6 +191,7 @@ func (p *Pipeline) Review(ctx context.Context, version string) error {
 	if err != nil {
 		return err // unreachable: it is a text
 	}
+	p.process.Store(&data)
 	if bytes.Equal(d.Data, data) {
 		return nil
 	}
@@ -169,27 +219,35 @@ func (p *Pipeline) reviewAll(ctx context.Context, guide Guide) error {
 			if due.IsZero() {
 				continue
 			}
-			if slices.ContainsFunc(changes, func(c incident.Change) bool { return c.Key == i.Key }) {
-				if err := p.store.Update(ctx, changes); err != nil {
-					return err
-				}
-				changes = changes[:0]
-			}
 			job := incident.Job{Subject: i.ID.String(), Kind: incident.JobDuty, Due: due, NoLater: true}
-			changes = append(changes, incident.Change{ID: uuid.New(), Incident: i.ID, Key: i.Key, Step: func(st incident.State) (incident.Next, error) {
+			changes = append(changes, incident.Change{ID: uuid.New(), Incident: i.ID, Step: func(st incident.State) (incident.Next, error) {
 				if st.Incident == nil {
 					return incident.Next{}, nil
 				}
 				return incident.Next{Jobs: []incident.Job{job}}, nil
 			}})
 		}
-		if err := p.store.Update(ctx, changes); err != nil {
+		if err := p.updateThose(ctx, changes); err != nil {
 			return err
 		}
 		if q.Cursor = next; next == "" {
 			return nil
 		}
 	}
+}
+
+// updateThose commits changes of incidents, as far as they are still there.
+func (p *Pipeline) updateThose(ctx context.Context, changes []incident.Change) error {
+	err := p.store.Update(ctx, changes)
+	if !errors.Is(err, incident.ErrNotFound) {
+		return err
+	}
+	for n := range changes {
+		if err := p.store.Update(ctx, changes[n:n+1]); err != nil && !errors.Is(err, incident.ErrNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // takeDuties splits the jobs of duties off, one for each incident.

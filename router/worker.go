@@ -146,7 +146,7 @@ func (p *Pipeline) finish(ctx context.Context, l store.Lease) error {
 	case err != nil && l.Kind == jobWriteBack && l.Attempts >= writeBackTries:
 		p.log.ErrorContext(ctx, "the sources of an incident are not told any more", "incident", l.Subject, "attempts", l.Attempts, "err", err)
 	case err != nil:
-		delay := min(time.Second<<min(l.Attempts, 12), time.Hour)
+		delay := retryAfter(l.Attempts)
 		if isOutside(l.Kind) {
 			delay = retryOutside(l.Attempts)
 		}
@@ -161,6 +161,9 @@ func (p *Pipeline) finish(ctx context.Context, l store.Lease) error {
 	}
 	return p.store.Done(ctx, l)
 }
+
+// retryAfter is how long a job waits that has failed so many times.
+func retryAfter(attempts int) time.Duration { return min(time.Second<<min(attempts, 12), time.Hour) }
 
 // arm arms the job of a key for the given time, or an earlier one that is armed already.
 func (p *Pipeline) arm(ctx context.Context, j incident.Job, due time.Time) error {

@@ -44,7 +44,8 @@ func (e *UnavailableError) Unwrap() error { return e.Cause }
 // methods may be called from any goroutine.
 type Store interface {
 	// Update commits the changes, each atomically by itself, and returns when all
-	// are durable. Keys must differ. After an error some may have been committed
+	// are durable. Keys that changes name must differ; of changes that name only an
+	// incident several may turn out to be of one key. After an error some may have been committed
 	// and some not; with the same IDs the whole can be sent again, soon: a store
 	// recognises the latest changes only.
 	Update(ctx context.Context, changes []incident.Change) error

@@ -49,7 +49,7 @@ func newToken() uint64 { return 1 + rand.Uint64N(1<<53-1) }
 
 // putJobs arms and disarms. A leased job keeps its lease but gets a new token,
 // so that whoever is at it cannot finish what was armed meanwhile, and nobody
-// else begins before they are done.
+// else begins before they are done; or the commit itself is the end of the lease.
 func (w *writing) putJobs(jobs []incident.Job) error {
 	if len(jobs) > 0 && !w.holdsJobs {
 		w.s.jobMu.Lock()
@@ -62,13 +62,20 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 		if err != nil {
 			return err
 		}
-		if n.NoLater && row.waits() && !row.Due.After(n.Due) {
-			continue
+		ends := n.Lease != 0 && row.Holder == n.Lease
+		if n.NoLater && row.waits() && (n.Due.IsZero() || !row.Due.After(n.Due)) {
+			if !ends {
+				continue
+			}
+			n.Due = row.Due
 		}
 		if found {
 			if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
 				return err
 			}
+		}
+		if ends {
+			row.Leased, row.Holder = time.Time{}, 0
 		}
 		if n.Due.IsZero() && !row.Leased.After(w.s.Now()) {
 			if found {

@@ -127,12 +127,42 @@ func readEntry(db pebble.Reader, buf *[]byte, kind byte, owner [16]byte, fp aler
 	return e, len(v), errors.Join(err, closer.Close())
 }
 
-// commit decides the changes under the locks of their keys, applies them as
-// one batch, and waits for the disk without the locks.
+// commit commits the changes at once, but for those that turn out to be of a key
+// that another one is of: these come after it.
 func (s *Store) commit(changes []*incident.Change) error {
 	if err := s.findKeys(changes); err != nil {
 		return err
 	}
+	for len(changes) > 0 {
+		now, later := changes, []*incident.Change(nil)
+		if len(changes) > 1 && !changes[0].Incident.IsZero() {
+			now, later = firstOfKeys(changes)
+		}
+		if err := s.commitKeys(now); err != nil {
+			return err
+		}
+		changes = later
+	}
+	return nil
+}
+
+// firstOfKeys are the first changes of each key, and the others.
+func firstOfKeys(changes []*incident.Change) (first, others []*incident.Change) {
+	seen := make(map[incident.Key]bool, len(changes))
+	for _, c := range changes {
+		if seen[c.Key] {
+			others = append(others, c)
+			continue
+		}
+		seen[c.Key] = true
+		first = append(first, c)
+	}
+	return first, others
+}
+
+// commitKeys decides the changes under the locks of their keys, applies them as
+// one batch, and waits for the disk without the locks.
+func (s *Store) commitKeys(changes []*incident.Change) error {
 	s.genMu.RLock()
 	unlock := s.lockKeys(changes)
 	w := s.writing()

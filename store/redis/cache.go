@@ -64,21 +64,6 @@ func (c *cache) forget(id incident.ID) {
 	delete(c.m, id)
 }
 
-// keyOf finds the key of an incident. ErrNotFound if there is none.
-func (s *Store) keyOf(ctx context.Context, id incident.ID) (incident.Key, error) {
-	if n, ok := s.cache.get(id); ok {
-		return n.key, nil
-	}
-	i, err := s.header(ctx, id)
-	if err != nil {
-		return incident.Key{}, err
-	}
-	if i == nil {
-		return incident.Key{}, fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
-	}
-	return i.Key, nil
-}
-
 // header reads an incident, nil if there is none.
 func (s *Store) header(ctx context.Context, id incident.ID) (*incident.Incident, error) {
 	list, err := s.headers(ctx, []incident.ID{id})

@@ -261,7 +261,11 @@ func (g *group) write() (*call, error) {
 		}
 		a.text(j.Subject, j.Kind+"\x00"+j.Target)
 		a.bytes(func(b []byte) []byte { return appendTime(b, j.Due) })
-		a.text(newToken(), keep)
+		lease := ""
+		if j.Lease != 0 {
+			lease = token(j.Lease)
+		}
+		a.text(newToken(), keep, lease)
 	}
 	g.s.cost.write(len(a.list)-len(n.commit)-len(keys), len(a.buf))
 	return &call{shard: n.shard, script: scriptCommit, full: a.done(), made: a, confirmed: true, until: g.deadline}, nil

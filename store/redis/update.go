@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -82,19 +83,34 @@ type work struct {
 	done     *sync.WaitGroup
 }
 
-// findKeys fills in the keys of changes that name an incident.
+// findKeys fills in the keys of changes that name an incident, in one round trip.
 func (s *Store) findKeys(ctx context.Context, works []work) error {
+	var unknown []*work
+	var ids []incident.ID
 	for n := range works {
 		w := &works[n]
 		if !w.key.IsZero() || w.change.Incident.IsZero() {
 			continue
 		}
 		w.named = true
-		key, err := s.keyOf(ctx, w.change.Incident)
-		if err != nil {
-			return err
+		if known, ok := s.cache.get(w.change.Incident); ok {
+			w.key = known.key
+			continue
 		}
-		w.key = key
+		unknown, ids = append(unknown, w), append(ids, w.change.Incident)
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	list, err := s.headers(ctx, ids)
+	if err != nil {
+		return err
+	}
+	for n, i := range list {
+		if i == nil {
+			return fmt.Errorf("incident %s: %w", ids[n], incident.ErrNotFound)
+		}
+		unknown[n].key = i.Key
 	}
 	return nil
 }

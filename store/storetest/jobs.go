@@ -21,6 +21,7 @@ var jobTests = []test{
 	{"no later keeps the earlier time", noLater},
 	{"a disarmed job does not come", disarmed},
 	{"a job that was disarmed and armed again meanwhile", disarmedAndArmed},
+	{"a commit can be the end of a lease", leaseEndsWithCommit},
 	{"many workers never share a job", manyWorkers},
 	{"jobs outlive the process", jobsOutlive},
 	{"jobs are counted", jobsCounted},
@@ -224,6 +225,54 @@ func disarmedAndArmed(f *fixture) {
 	f.arm(job("a", f.clock.Now()))
 	f.must(f.Done(f.ctx(), l)) // what was done was another one
 	f.one("a")
+}
+
+// leaseEndsWithCommit: what comes next is armed with the same commit that is the end
+// of the work, so nobody has to say that it is done.
+func leaseEndsWithCommit(f *fixture) {
+	now := f.clock.Now()
+	ends := func(l store.Lease, due time.Time) incident.Job {
+		j := job("a", due)
+		j.Lease, j.NoLater = l.Token, true
+		return j
+	}
+	f.arm(job("a", now))
+	l := f.one("a")
+	f.arm(ends(l, now.Add(time.Second)))
+	f.clock.add(time.Second)
+	second := f.one("a") // although the first lease would go on
+	if second.Attempts != 1 {
+		f.Errorf("armed anew: got %d attempts, want 1", second.Attempts)
+	}
+	f.arm(ends(l, f.clock.Now())) // of a lease that is over: the second one is still at it
+	f.claim(10, time.Minute)
+	f.arm(ends(second, time.Time{}))
+	second = f.one("a") // what was armed meanwhile is earlier than never
+	f.arm(ends(second, time.Time{}))
+	f.clock.add(time.Hour)
+	f.claim(10, time.Minute)
+	left, err := f.Jobs(f.ctx())
+	f.must(err)
+	if len(left) > 0 {
+		f.Errorf("left are %+v", left)
+	}
+	// What was armed meanwhile for earlier holds, what was for later does not.
+	for _, armed := range []time.Duration{time.Second, 3 * time.Second} {
+		f.arm(job("a", f.clock.Now()))
+		l = f.one("a")
+		now = f.clock.Now()
+		f.arm(job("a", now.Add(armed)))
+		f.arm(ends(l, now.Add(2*time.Second)))
+		f.clock.add(3 * time.Second)
+		l = f.one("a")
+		if want := now.Add(min(armed, 2*time.Second)); !l.Due.Equal(want) {
+			f.Errorf("armed for %s meanwhile: due at %s, want %s", armed, l.Due, want)
+		}
+		f.arm(ends(l, time.Time{}))
+	}
+	f.must(f.Done(f.ctx(), l)) // which is over
+	f.clock.add(time.Hour)
+	f.claim(10, time.Minute)
 }
 
 func manyWorkers(f *fixture) {

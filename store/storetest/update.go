@@ -375,6 +375,12 @@ func byIncident(f *fixture) {
 	}
 	err := f.Update(f.ctx(), []incident.Change{f.edit(incident.ID{1, 2, 3}, acknowledge)})
 	f.wantErr("an unknown incident", err, incident.ErrNotFound)
+	// Several of one key, and of another one, in one call.
+	other := f.open(keyOf(2), message{n: 2})
+	f.update(f.edit(i.ID, note("one")), f.edit(other.ID, note("two")), f.edit(i.ID, note("three")), f.edit(i.ID, note("four")))
+	if a, b := f.incident(i.ID), f.incident(other.ID); a.Version != 5 || b.Version != 2 {
+		f.Errorf("got versions %d and %d, want 5 and 2", a.Version, b.Version)
+	}
 }
 
 func clockNeverBack(f *fixture) {

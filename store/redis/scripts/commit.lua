@@ -20,7 +20,8 @@
 --   moves in indexes: number of the index's key, + or -, position
 --   timeline: incident and number, entry
 --   statistics: name, number that is added
---   and at the end, without a length, jobs: subject, kind and target, due, token, 1 to keep an earlier time
+--   and at the end, without a length, jobs: subject, kind and target, due, token, 1 to keep an earlier time,
+--   token of the lease that ends with this (empty: none)
 -- Result: OK and the references of the new incidents; DONE if this was committed
 --   before; CONFLICT if the key changed since; LEASED if somebody else has the key;
 --   EPOCH if the generations are others.
@@ -54,7 +55,7 @@ for n = 1, count() do
 	incidents[n] = i
 end
 local jobsBySubject = {}
-for i = #ARGV - 5 * armed + 1, #ARGV, 5 do
+for i = #ARGV - 6 * armed + 1, #ARGV, 6 do
 	jobsBySubject[ARGV[i]] = jobsBySubject[ARGV[i]] or jobsOf(KEYS[11], ARGV[i])
 end
 
@@ -166,13 +167,18 @@ for _ = 1, count() do
 end
 
 -- A leased job keeps its lease but gets a new token, so that whoever is at it
--- cannot finish what was armed meanwhile, and nobody else begins before they are done.
+-- cannot finish what was armed meanwhile, and nobody else begins before they are done;
+-- or the commit itself is the end of the lease.
 for _ = 1, armed do
-	local subject, name, due, token, keep = take(), take(), take(), take(), take() == '1'
+	local subject, name, due, token, keep, ended = take(), take(), take(), take(), take() == '1', take()
 	local jobs = jobsBySubject[subject]
 	local job = jobs[name]
 	local waits = job and job[1] ~= NONE and (job[2] == NONE or job[3] ~= job[4])
-	if not (keep and waits and not after(job[1], due)) then
+	local earlier = keep and waits and (due == NONE or not after(job[1], due))
+	local ends = ended ~= '' and job and job[4] == ended
+	if earlier then due = job[1] end
+	if ends then job[2], job[4] = NONE, '' end
+	if ends or not earlier then
 		local member = subject .. '\0' .. name
 		if due == NONE and not (job and after(job[2], now)) then
 			if job then
