@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -294,11 +295,12 @@ func (s *stage) step(n int, p *step) {
 	case p.Do != "":
 		status, answer = s.post("/api/v1/incidents/"+s.incident(p.On).Reference+"/"+p.Do, "application/json", s.body(p.With))
 	case p.Fulfil != "":
-		status = http.StatusOK
-		by, _ := p.With["by"].(string)
-		if _, err := s.g.Pipeline.Fulfil(s.t.Context(), s.incident(p.On).Reference, 0, p.Fulfil, by, p.Waive, p.Waive != ""); err != nil {
-			status, answer = http.StatusConflict, err.Error()
+		how, with := "done", maps.Clone(p.With)
+		if p.Waive != "" {
+			how = "waive"
+			with["comment"] = p.Waive
 		}
+		status, answer = s.post("/api/v1/incidents/"+s.incident(p.On).Reference+"/duties/"+p.Fulfil+"/"+how, "application/json", s.body(with))
 	case p.Look:
 		s.look(p)
 		return

@@ -78,7 +78,7 @@ var events = map[string]func(i *incident.Incident, p *incident.Process) time.Tim
 // event is one of events at work.
 type event struct {
 	name string
-	at func(i *incident.Incident, p *incident.Process) time.Time
+	at   func(i *incident.Incident, p *incident.Process) time.Time
 	// earlier: it may have been before the cycle began.
 	earlier bool
 }

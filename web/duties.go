@@ -86,5 +86,7 @@ func (a *API) dutyDone(c *gin.Context)   { a.fulfil(c, false) }
 func (a *API) dutyWaived(c *gin.Context) { a.fulfil(c, true) }
 
 func (a *API) fulfil(c *gin.Context, waive bool) {
-	a.simple(c, func(e *incident.Edit, by, comment string) error { return a.pipeline.Fulfil(e, c.Param("duty"), by, comment, waive) })
+	a.simple(c, func(e *incident.Edit, by, comment string) error {
+		return a.pipeline.Fulfil(e, c.Param("duty"), by, comment, waive)
+	})
 }
