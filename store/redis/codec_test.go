@@ -76,6 +76,13 @@ func (r randomly) fill(v reflect.Value) {
 		v.SetInt(r.Int64N(1 << 40))
 	case reflect.Uint8, reflect.Uint64:
 		v.SetUint(r.Uint64() >> 1 & (1<<v.Type().Bits() - 1))
+	case reflect.Float64:
+		v.SetFloat(float64(r.IntN(1e6)) / 8)
+	case reflect.Pointer:
+		if r.IntN(2) == 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			r.fill(v.Elem())
+		}
 	case reflect.Array:
 		for n := range v.Len() {
 			r.fill(v.Index(n))
