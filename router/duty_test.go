@@ -1,0 +1,154 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/process"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+// dutiesOf is a process with a duty for each of the delays.
+func dutiesOf(t *testing.T, delays ...string) *process.Guide {
+	t.Helper()
+	c := process.Config{Profile: "none"}
+	for _, after := range delays {
+		c.Duties = append(c.Duties, process.Duty{Name: "after-" + after, After: after, While: []string{"open"}, Text: "look"})
+	}
+	g, err := process.New(c, process.Options{Severities: incident.Scale{"critical", "error", "warning", "info"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// reload gives p another process.
+func (g *gateway) reload(p *Pipeline, version string, guide *process.Guide) {
+	g.t.Helper()
+	if err := p.Set(context.Background(), settings(func(s *Settings) { s.Guide = guide })); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := p.Review(context.Background(), version); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// firedDuties are the duties in the timelines of all incidents, with how often each fired.
+func (g *gateway) firedDuties() map[string]int {
+	g.t.Helper()
+	out := map[string]int{}
+	list, _, err := g.st.Incidents(context.Background(), store.Query{Limit: 1000})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, i := range list {
+		entries, err := g.st.Timeline(context.Background(), i.ID, 0, 1000)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		for _, e := range entries {
+			if name, _, ok := strings.Cut(e.Text, ": "); ok && e.Action == "duty" {
+				out[name]++
+			}
+		}
+	}
+	return out
+}
+
+func (g *gateway) due(p *Pipeline, later time.Duration) {
+	g.t.Helper()
+	g.clock.add(later)
+	if err := p.RunDue(context.Background()); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// TestReloadWithAnEarlierDuty: what a new process wants earlier does not wait for the
+// time of the old one.
+func TestReloadWithAnEarlierDuty(t *testing.T) {
+	g := newGateway(t)
+	g.reload(g.Pipeline, "1", dutiesOf(t, "2h"))
+	for n := range 450 { // more than one page of them
+		g.send(g.firing(fmt.Sprint("Down", n), "a"))
+	}
+	g.due(g.Pipeline, time.Minute)
+	g.reload(g.Pipeline, "2", dutiesOf(t, "10m", "2h"))
+	g.due(g.Pipeline, 9*time.Minute)
+	if got := g.firedDuties(); got["after-10m"] != 450 || got["after-2h"] != 0 {
+		t.Errorf("after ten minutes: fired %v, want after-10m of all 450", got)
+	}
+	g.due(g.Pipeline, 2*time.Hour)
+	if got := g.firedDuties(); got["after-10m"] != 450 || got["after-2h"] != 450 {
+		t.Errorf("after two hours: fired %v, want each of all 450 once", got)
+	}
+}
+
+// TestAnOlderProcessLosesNoDuty: while one of two gateways has an older process, it may
+// do the jobs of the newer one and find nothing in them. They come again, for the other.
+func TestAnOlderProcessLosesNoDuty(t *testing.T) {
+	g := newGateway(t)
+	older := g.Pipeline
+	g.reload(older, "1", dutiesOf(t, "2h"))
+	g.send(g.firing("Down", "a"))
+	newer := pipeline(t, g.st, settings())
+	g.reload(newer, "2", dutiesOf(t, "10m", "2h"))
+	i := g.incidents()[0]
+	// An edit of the older one does not postpone it either.
+	if _, err := older.Act(context.Background(), i.ID.String(), 0, func(e *incident.Edit) error { return e.Note("ann", "a note", e.Now()) }); err != nil {
+		t.Fatal(err)
+	}
+	g.due(older, 10*time.Minute)
+	if got := g.firedDuties(); len(got) > 0 {
+		t.Errorf("the older process fired %v", got)
+	}
+	g.due(newer, 31*time.Second)
+	if got := g.firedDuties(); got["after-10m"] != 1 {
+		t.Errorf("the newer process fired %v, want after-10m", got)
+	}
+	// Its own duties the older one fires as before, and once.
+	g.due(older, 2*time.Hour)
+	g.due(newer, 2*time.Hour)
+	if got := g.firedDuties(); got["after-2h"] != 1 || got["after-10m"] != 1 {
+		t.Errorf("in the end: fired %v, want each once", got)
+	}
+}
+
+// failing is a store that cannot commit changes of one incident.
+type failing struct {
+	store.Store
+	of incident.ID
+}
+
+func (f *failing) Update(ctx context.Context, changes []incident.Change) error {
+	for _, c := range changes {
+		if c.Incident == f.of {
+			return errors.New("it is damaged")
+		}
+	}
+	return f.Store.Update(ctx, changes)
+}
+
+// TestADutyThatFailsHoldsUpNoOther: one incident is damaged and one is gone.
+func TestADutyThatFailsHoldsUpNoOther(t *testing.T) {
+	g := newGateway(t)
+	g.reload(g.Pipeline, "1", dutiesOf(t, "10m"))
+	for n := range 20 {
+		g.send(g.firing(fmt.Sprint("Down", n), "a"))
+	}
+	f := &failing{Store: g.st, of: g.incidents()[3].ID}
+	g.store = f
+	g.due(g.Pipeline, 10*time.Minute)
+	if got := g.firedDuties(); got["after-10m"] != 19 {
+		t.Errorf("fired %v, want 19", got)
+	}
+	g.store = g.st
+	g.due(g.Pipeline, time.Minute)
+	if got := g.firedDuties(); got["after-10m"] != 20 {
+		t.Errorf("when it was repaired: fired %v, want 20", got)
+	}
+}
