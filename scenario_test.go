@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -73,11 +72,10 @@ type step struct {
 	Do   string         `yaml:"do"`
 	On   int            `yaml:"on"`
 	With map[string]any `yaml:"with"`
-	// Fulfil is a duty that a person says is done, or with Waive why it need not be.
-	Fulfil string `yaml:"fulfil"`
-	Waive  string `yaml:"waive"`
 	// Refused is what the answer has to say, if it is to be refused.
 	Refused string `yaml:"refused"`
+	// Document is a report on the incident On, which becomes a golden file of its own.
+	Document string `yaml:"document"`
 	// Look puts what is ahead of the incident On into the golden file.
 	Look bool `yaml:"look"`
 }
@@ -96,23 +94,29 @@ func TestScenarios(t *testing.T) {
 	for _, name := range scenarioFiles(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".yml"), func(t *testing.T) {
 			s := readScenario(t, name)
-			var got string
+			var got map[string]string
 			synctest.Test(t, func(t *testing.T) { got = play(t, s) })
-			golden := strings.TrimSuffix(name, ".yml") + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s is another (-update writes it anew):\n%s", golden, firstDifference(got, string(want)))
+			for what, text := range got {
+				compareGolden(t, strings.TrimSuffix(name, ".yml")+what, text)
 			}
 		})
+	}
+}
+
+func compareGolden(t *testing.T, golden, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is another (-update writes it anew):\n%s", golden, firstDifference(got, string(want)))
 	}
 }
 
@@ -166,6 +170,8 @@ type stage struct {
 	store store.Store
 	start time.Time
 	seen  strings.Builder
+	// documents are the reports, by the end of the name of their golden file.
+	documents map[string]string
 
 	mu   sync.Mutex
 	told []string
@@ -197,8 +203,9 @@ func (s *stage) since(at time.Time) string {
 	return "+" + model.Duration(d).String()
 }
 
-// play plays a scenario and returns what comes of it.
-func play(t *testing.T, sc *scenario) string {
+// play plays a scenario and returns what comes of it, by the end of the name of its
+// golden file.
+func play(t *testing.T, sc *scenario) map[string]string {
 	time.Sleep(time.Until(sc.Start))
 	c, err := config.Load([]byte(sc.Config), "scenario.yml")
 	if err != nil {
@@ -213,7 +220,7 @@ func play(t *testing.T, sc *scenario) string {
 			t.Error(err)
 		}
 	}()
-	s := &stage{t: t, store: st, start: time.Now()}
+	s := &stage{t: t, store: st, start: time.Now(), documents: map[string]string{}}
 	s.g, err = gateway.New(t.Context(), gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(),
 		Receivers: func(r receivers.Options) (map[string]*notify.Integration, error) {
 			all := map[string]*notify.Integration{}
@@ -232,7 +239,19 @@ func play(t *testing.T, sc *scenario) string {
 		s.step(n+1, &sc.Steps[n])
 		s.due()
 	}
-	return s.golden()
+	s.documents[".golden"] = s.golden()
+	for what, text := range s.documents {
+		s.documents[what] = s.anonymous(text)
+	}
+	return s.documents
+}
+
+// anonymous replaces names of incidents, which are others in every run.
+func (s *stage) anonymous(text string) string {
+	for n, i := range s.incidents() {
+		text = strings.NewReplacer(i.Reference, fmt.Sprintf("#%d", n+1), i.ID.String(), fmt.Sprintf("ID-%d", n+1), i.TimelineHash, "HASH").Replace(text)
+	}
+	return text
 }
 
 // guideOf is the process of a configuration, as the gateway has it.
@@ -294,16 +313,14 @@ func (s *stage) step(n int, p *step) {
 		status, answer = s.post("/api/v1/incidents", "application/json", s.body(p.Report))
 	case p.Do != "":
 		status, answer = s.post("/api/v1/incidents/"+s.incident(p.On).Reference+"/"+p.Do, "application/json", s.body(p.With))
-	case p.Fulfil != "":
-		how, with := "done", maps.Clone(p.With)
-		if p.Waive != "" {
-			how = "waive"
-			with["comment"] = p.Waive
-		}
-		status, answer = s.post("/api/v1/incidents/"+s.incident(p.On).Reference+"/duties/"+p.Fulfil+"/"+how, "application/json", s.body(with))
 	case p.Look:
 		s.look(p)
 		return
+	case p.Document != "":
+		w := httptest.NewRecorder()
+		s.g.Engine.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost/api/v1/incidents/"+s.incident(p.On).Reference+"/report?format=md&kind="+p.Document, nil))
+		status, answer = w.Code, w.Body.String()
+		s.documents["."+p.Document+".md"] = answer
 	default:
 		return
 	}
@@ -421,8 +438,7 @@ func (s *stage) look(p *step) {
 func (s *stage) golden() string {
 	s.t.Helper()
 	var b strings.Builder
-	all := s.incidents()
-	for n, i := range all {
+	for n, i := range s.incidents() {
 		fmt.Fprintf(&b, "== timeline of #%d: %s\n", n+1, i.Title)
 		entries, err := s.store.Timeline(context.Background(), i.ID, 0, 1000)
 		if err != nil {
@@ -453,9 +469,5 @@ func (s *stage) golden() string {
 		b.WriteString(line + "\n")
 	}
 	s.mu.Unlock()
-	text := b.String()
-	for n, i := range all {
-		text = strings.ReplaceAll(text, i.Reference, fmt.Sprintf("#%d", n+1))
-	}
-	return text
+	return b.String()
 }
