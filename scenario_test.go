@@ -93,6 +93,7 @@ func init() { gin.SetMode(gin.ReleaseMode) }
 func TestScenarios(t *testing.T) {
 	for _, name := range scenarioFiles(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".yml"), func(t *testing.T) {
+			t.Parallel()
 			s := readScenario(t, name)
 			var got map[string]string
 			synctest.Test(t, func(t *testing.T) { got = play(t, s) })
