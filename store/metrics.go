@@ -177,7 +177,7 @@ func (c *collector) jobs(ctx context.Context, ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(descJobs, err)
 		return
 	}
-	for _, kind := range []string{incident.JobClose, incident.JobExpiry, incident.JobRetention, incident.JobStillFiring} {
+	for _, kind := range []string{incident.JobClose, incident.JobDuty, incident.JobExpiry, incident.JobRetention, incident.JobStillFiring} {
 		n := map[string]int{"waiting": 0, "due": 0}
 		lag := time.Duration(0)
 		for _, j := range counts {
