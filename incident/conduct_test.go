@@ -20,6 +20,9 @@ type guide struct {
 func (g *guide) Review(*Edit) {}
 
 func (g *guide) Missing(_ *Incident, action string, _ time.Time) []Requirement {
+	if action == ActionAutoClose {
+		action = ActionClose
+	}
 	return g.missing[action]
 }
 

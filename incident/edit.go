@@ -403,6 +403,7 @@ func (e *Edit) Unacknowledge(by, comment string) error {
 		i.FirstAcknowledgedAt = i.AcknowledgedAt
 	}
 	i.State, i.AcknowledgedAt, i.AcknowledgedBy = Open, time.Time{}, ""
+	e.Process().Unacknowledged = e.now
 	e.tell(urgentNews)
 	e.Log(by, "acknowledgement_removed", withComment("acknowledgement taken back", comment), 0)
 	return nil
@@ -473,7 +474,11 @@ func (e *Edit) Close(by, comment string) error {
 	if i.State != Resolved {
 		return &StateError{"close", i.State}
 	}
-	if err := e.gate(ActionClose); err != nil {
+	action := ActionClose
+	if by == System {
+		action = ActionAutoClose
+	}
+	if err := e.gate(action); err != nil {
 		if by != System {
 			return err
 		}

@@ -26,6 +26,9 @@ const (
 	ActionResolve  = "resolve"
 	ActionClose    = "close"
 	ActionEscalate = "escalate"
+	// ActionAutoClose is to close because nothing has happened: also a duty that is
+	// not due yet, and that closing has to wait for, holds it back.
+	ActionAutoClose = "close_by_itself"
 )
 
 // Requirement is something that has to be done first.

@@ -25,6 +25,8 @@ type Process struct {
 	Customers []string `json:"customers,omitempty"`
 	// Customer is the one whose child incident this is; texts of it may know no other.
 	Customer string `json:"customer,omitzero"`
+	// Unacknowledged is when an acknowledgement was last taken back.
+	Unacknowledged time.Time `json:"unacknowledged,omitzero"`
 	// NextContact is when the customers hear from us again.
 	NextContact time.Time `json:"next_contact,omitzero"`
 	// Updates are the latest status updates, oldest first; those that wait for a

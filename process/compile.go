@@ -39,7 +39,7 @@ type compiler struct {
 
 func compile(c Config, o Options) (*Guide, map[string]string) {
 	k := &compiler{c: c, o: o, problems: map[string]string{}, g: &Guide{contacts: map[string]Contact{}, receivers: map[string]bool{}, rotas: o.Rotas,
-		chains: map[string]chain{}, severities: o.Severities, objectives: o.Objectives}}
+		chains: map[string]chain{}, customers: map[string]Customer{}, owners: o.Owners, severities: o.Severities, objectives: o.Objectives}}
 	for _, r := range o.Receivers {
 		k.g.receivers[r] = true
 	}
@@ -116,7 +116,7 @@ func (k *compiler) known() []string {
 // reaches checks names of contacts, rotas and receivers.
 func (k *compiler) reaches(path string, list []string) {
 	for n, name := range list {
-		if !slices.Contains(k.known(), name) {
+		if !slices.Contains(k.known(), name) && (name != SystemOwner || len(k.o.Owners) == 0) {
 			k.wrong(at(path, n), "there is no contact, rota or receiver %q; %s", name, suggest(name, k.known(), "add it to process.contacts"))
 		}
 	}
@@ -197,6 +197,7 @@ func (k *compiler) customers() {
 		if c.Name == "" {
 			k.wrong(path+".name", "the customer has no name; add name:")
 		}
+		k.g.customers[c.Name] = c
 		if slices.ContainsFunc(k.c.Customers[:n], func(o Customer) bool { return o.Name == c.Name }) {
 			k.wrong(path+".name", "there is a customer %q already; describe each one once", c.Name)
 		}

@@ -211,6 +211,7 @@ func (g *Guide) Review(e *incident.Edit) {
 	if e.Before() == nil && len(g.tiers) > 0 && e.Process().Tier == "" {
 		e.Process().Tier = g.tiers[0].Name
 	}
+	g.instruct(e)
 	var l looks
 	if before := e.Before(); before != nil {
 		l.was = g.view(before, now)
@@ -228,6 +229,20 @@ func (g *Guide) Review(e *incident.Edit) {
 	}
 	if !l.next.IsZero() && !l.next.Equal(l.armed) {
 		e.ArmDuty(l.next)
+	}
+}
+
+// instruct links what to know on call of the customers that it affects.
+func (g *Guide) instruct(e *incident.Edit) {
+	p := e.Incident.Proceedings()
+	for _, name := range append(slices.Clip(p.Customers), p.Customer) {
+		c := g.customers[name]
+		if c.Instructions == "" {
+			continue
+		}
+		if err := e.AddLink(incident.System, incident.Link{Name: "instructions of " + name, URL: c.Instructions}, ""); err != nil {
+			return // it has as many links as it can have
+		}
 	}
 }
 
@@ -346,7 +361,7 @@ func (g *Guide) fire(e *incident.Edit, d *duty, s *state) {
 	if d.do.Suggest {
 		action = "suggested"
 	}
-	notify := g.reachAll(d.do.Notify, e.Now())
+	notify := g.reachFor(d.do.Notify, e.Incident, e.Now())
 	if d.do.Webhook != "" {
 		notify = append(notify, d.do.Webhook)
 	}

@@ -20,8 +20,9 @@ var events = map[string]func(i *incident.Incident, p *incident.Process) time.Tim
 		}
 		return i.CycleOpenedAt
 	},
-	"acknowledged": func(i *incident.Incident, _ *incident.Process) time.Time { return i.AcknowledgedAt },
-	"resolved":     func(i *incident.Incident, _ *incident.Process) time.Time { return i.ResolvedAt },
+	"acknowledged":   func(i *incident.Incident, _ *incident.Process) time.Time { return i.AcknowledgedAt },
+	"unacknowledged": func(_ *incident.Incident, p *incident.Process) time.Time { return p.Unacknowledged },
+	"resolved":       func(i *incident.Incident, _ *incident.Process) time.Time { return i.ResolvedAt },
 	"restored": func(i *incident.Incident, _ *incident.Process) time.Time {
 		at, _ := i.Restored()
 		return at

@@ -47,6 +47,10 @@ var needs = map[string]string{
 func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []incident.Requirement {
 	var missing []incident.Requirement
 	v := g.view(i, now)
+	byItself := action == incident.ActionAutoClose
+	if byItself {
+		action = incident.ActionClose
+	}
 	if !v.p.MergedInto.IsZero() {
 		return nil // what has to be done is done where it is handled
 	}
@@ -75,7 +79,7 @@ func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []in
 			continue
 		}
 		// What was asked for stays asked for until somebody has done it.
-		if s := g.stand(d, v); s.rec.Fired > 0 && s.rec.Outcome == "" && !anyOf(d.unless, v) {
+		if s := g.stand(d, v); byItself && s.waits() || s.rec.Fired > 0 && s.rec.Outcome == "" && !anyOf(d.unless, v) {
 			add(d.name, cmp.Or(d.text, d.name))
 		}
 	}

@@ -109,6 +109,8 @@ type Options struct {
 	Severities incident.Scale
 	// Objectives are those of each priority.
 	Objectives map[string]incident.Objectives
+	// Owners are those of the services.
+	Owners map[string]string
 	// Rotas are those of the configuration at work, by name; one that is missing has
 	// nobody on call.
 	Rotas map[string]Rota
@@ -121,6 +123,8 @@ type Guide struct {
 	receivers  map[string]bool
 	rotas      map[string]Rota
 	chains     map[string]chain
+	customers  map[string]Customer
+	owners     map[string]string
 	tiers      []Tier
 	duties     []duty
 	gates      []gate
@@ -189,6 +193,18 @@ func (g *Guide) reachAll(list []string, now time.Time) []string {
 	return out
 }
 
+// SystemOwner is a contact that is somebody else for each service: its owner.
+const SystemOwner = "system-owner"
+
+// reachFor is reachAll for an incident, whose service has an owner.
+func (g *Guide) reachFor(list []string, i *incident.Incident, now time.Time) []string {
+	if owner := g.owners[i.Service]; owner != "" && g.contacts[SystemOwner].Name == "" && slices.Contains(list, SystemOwner) {
+		list = slices.Clone(list)
+		list[slices.Index(list, SystemOwner)] = owner
+	}
+	return g.reachAll(list, now)
+}
+
 // Tier implements incident.Guide.
 func (g *Guide) Tier(name string, now time.Time) (receivers []string, ok bool) {
 	for _, t := range g.tiers {
@@ -202,6 +218,11 @@ func (g *Guide) Tier(name string, now time.Time) (receivers []string, ok bool) {
 // Audience implements incident.Guide.
 func (g *Guide) Audience(i *incident.Incident, u *incident.Update) (called []incident.Called, sign bool) {
 	of := match.Of(i)
+	if c := g.customers[i.Proceedings().Customer].Contact; c != "" {
+		for _, r := range g.reach(c, u.At) { // of their own part
+			called = append(called, incident.Called{Receiver: r, Why: "status updates", Detail: incident.DetailSummary})
+		}
+	}
 	for n := range g.plans {
 		p := &g.plans[n]
 		if !of.All(p.match) {
@@ -212,7 +233,7 @@ func (g *Guide) Audience(i *incident.Incident, u *incident.Update) (called []inc
 		if detail == "full" {
 			detail = ""
 		}
-		for _, r := range g.reachAll(p.Audience, u.At) {
+		for _, r := range g.reachFor(p.Audience, i, u.At) {
 			called = append(called, incident.Called{Receiver: r, Why: "status updates", Detail: detail})
 		}
 	}
