@@ -225,16 +225,17 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if g.notifier != nil {
 		g.notifier.Set(told.settings(c, &g.muter, g.Links.For))
 	}
-	select {
-	case g.rerouting <- struct{}{}:
-	default: // it will look anyway
-	}
 	if err := g.Links.Load(ctx); err != nil { // messages are worth more than their links
 		g.log.WarnContext(ctx, "messages have no links to acknowledge and resolve yet", "err", err)
 	}
 	g.answers.Set(&c.Answers)
 	g.ingest.Set(sources)
 	g.config.Store(c)
+	// Only now: it asks the configuration which one it is.
+	select {
+	case g.rerouting <- struct{}{}:
+	default: // it will look anyway
+	}
 	g.restartStreams(c)
 	g.reloadOK.Set(1)
 	g.reloadAt.Set(float64(g.opts.Now().Unix()))
