@@ -126,7 +126,8 @@ type Query struct {
 	States, Severities, Services, Teams []string
 	// From and To bound when the incidents were opened: From ≤ opened < To.
 	From, To time.Time
-	// Text must occur in the title, reference, key labels or hosts, whatever the case.
+	// Text must occur in the title, reference, key labels, hosts, or in what people
+	// found out about it, whatever the case.
 	Text   string
 	Limit  int
 	Cursor string
@@ -154,7 +155,8 @@ func contains(i *incident.Incident, text string) bool {
 			return true
 		}
 	}
-	return false
+	f := &i.Proceedings().Findings
+	return slices.ContainsFunc([]string{f.Cause, f.Solution, f.Workaround, f.Fix, f.Lessons, f.Symptoms, f.Systems, f.Recommendations}, has)
 }
 
 // Lease is a claimed job.

@@ -168,6 +168,12 @@ func text(f *fixture) {
 	if got := f.list(store.Query{Text: "suite"}, 1); len(got) != 2 {
 		f.Errorf("text that both have: got %s", names(got))
 	}
+	f.update(f.edit(i.ID, func(e *incident.Edit) error {
+		return e.Find("ann", incident.Findings{Cause: "a Certificate ran out", Lessons: "watch them"}, "")
+	}))
+	for _, q := range []string{"certificate", "WATCH them"} {
+		f.wantList("what people found: "+q, store.Query{Text: q}, 10, []*incident.Incident{f.incident(i.ID)})
+	}
 	f.wantList("text that none has", store.Query{Text: "no such thing"}, 10, nil)
 	f.wantList("text and state", store.Query{Text: "zahl", States: []string{"closed"}}, 10, nil)
 }
