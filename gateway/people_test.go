@@ -165,3 +165,24 @@ receivers:
 		o.heard("acme/webhook[0]", "4m0s resolved Mail of Acme is slow firing=0")
 	})
 }
+
+// TestNewDuties: after a reload a duty that is due before anything was, is done in
+// time, and those whom it calls in hear of it.
+func TestNewDuties(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t, oneDesk+"process: {profile: none}\nincidents: {priorities: {}}\n")
+		defer o.stop()
+		o.alert("Disk", "a", "warning", false)
+		o.at(time.Minute)
+		o.heard("ops/webhook[0]", "30s opened Disk firing=1")
+		o.next = oneDesk + "incidents: {priorities: {}}\nprocess: {profile: none, duties: [{name: look, after: 5m, text: look at it, do: {notify: [ops]}}]}\n"
+		o.do("POST", "/-/reload", "")
+		o.at(4 * time.Minute)
+		o.heard("ops/webhook[0]")
+		o.at(6 * time.Minute)
+		o.heard("ops/webhook[0]", "5m0s updated Disk firing=1")
+		if timeline := o.do("GET", "/api/v1/incidents/"+o.reference()+"/timeline", ""); strings.Count(timeline, `look: look at it`) != 1 {
+			t.Errorf("timeline: %s", timeline)
+		}
+	})
+}
