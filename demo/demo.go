@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 )
@@ -29,6 +30,15 @@ type Options struct {
 	Incidents func(ctx context.Context) ([]Incident, error)
 	// Preview says what people would be told of an incident now; nil leaves that out.
 	Preview func(ctx context.Context, reference string) ([]Preview, error)
+	// Report is what the form of a service disruption knows of an incident; nil leaves
+	// that out.
+	Report func(ctx context.Context, reference string) ([]Field, error)
+}
+
+// Field is one of a report. What nobody has said is not stated.
+type Field struct {
+	Name, Value string
+	Stated      bool
 }
 
 // Preview is what would be told in one place.
@@ -94,6 +104,13 @@ func Run(ctx context.Context, o Options, w io.Writer) error {
 	}
 	p.told(told)
 	p.table(incidents)
+	if told != nil && o.Report != nil {
+		fields, err := o.Report(ctx, told.incident.Reference)
+		if err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		p.report(told.incident.Reference, fields)
+	}
 	p.printf("\n%s in %s became %s.\n", plural(sum.alerts, "alert"), plural(sum.requests, "request"), plural(len(incidents), "incident"))
 	return p.err
 }
@@ -229,6 +246,39 @@ func (p *printer) told(t *told) {
 		}
 		p.printf("\n")
 	}
+}
+
+// report prints what is known, and names what nobody has said.
+func (p *printer) report(reference string, fields []Field) {
+	p.printf("\nThe form of the service disruption %s, filled in by what happened:\n\n", fit(reference, 18))
+	var open []string
+	for _, f := range fields {
+		if !f.Stated {
+			open = append(open, f.Name)
+			continue
+		}
+		p.printf("  │ %-32s %s\n", fit(f.Name, 32), fit(firstLine(f.Value), 62))
+	}
+	line := "  │ not stated by anybody yet:"
+	for n, name := range open {
+		word := " " + fit(name, 40)
+		if n < len(open)-1 {
+			word += ","
+		}
+		if utf8.RuneCountInString(line+word) > 98 {
+			p.printf("%s\n", line)
+			line = "  │  "
+		}
+		line += word
+	}
+	if len(open) > 0 {
+		p.printf("%s\n", line)
+	}
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
 }
 
 const row = "%-18s %-9s %-8s %-12s %6s %9s  %s\n"

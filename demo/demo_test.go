@@ -89,6 +89,26 @@ func (g *gateway) list(context.Context) ([]Incident, error) {
 	return all, nil
 }
 
+// TestReport: what is known is shown, and what nobody has said is named, in lines of
+// at most 100 characters.
+func TestReport(t *testing.T) {
+	var b strings.Builder
+	p := &printer{w: &b}
+	fields := []Field{{"Outage Duration", "5 min\nand more", true}}
+	for n := range 9 {
+		fields = append(fields, Field{Name: fmt.Sprintf("Field of the form %d", n)})
+	}
+	p.report("INC-1", fields)
+	if !strings.Contains(b.String(), "  │ Outage Duration                  5 min\n") || !strings.Contains(b.String(), "not stated by anybody yet: Field of the form 0,") || !strings.HasSuffix(b.String(), "Field of the form 8\n") {
+		t.Errorf("got\n%s", b.String())
+	}
+	for line := range strings.Lines(b.String()) {
+		if utf8.RuneCountInString(line) > 100 {
+			t.Errorf("longer than 100 characters: %s", line)
+		}
+	}
+}
+
 // TestPreview: it is of the most important incident that is open when most is
 // wrong, and what is in it does not break the output.
 func TestPreview(t *testing.T) {

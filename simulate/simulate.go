@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -73,7 +74,16 @@ func (s *Simulation) Until(ctx context.Context, at time.Time) error {
 
 // Post sends a body to a source, as over HTTP, at the time that the clock shows.
 func (s *Simulation) Post(ctx context.Context, source string, body []byte) (status int, answer []byte, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/ingest/"+source, bytes.NewReader(body))
+	return s.send(ctx, http.MethodPost, "/ingest/"+source, bytes.NewReader(body))
+}
+
+// Get asks the API, as over HTTP.
+func (s *Simulation) Get(ctx context.Context, path string) (status int, answer []byte, err error) {
+	return s.send(ctx, http.MethodGet, path, http.NoBody)
+}
+
+func (s *Simulation) send(ctx context.Context, method, path string, body io.Reader) (status int, answer []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
 	if err != nil {
 		return 0, nil, fmt.Errorf("simulate: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/go-json-experiment/json"
 
 	"github.com/tocsin-gateway/tocsin/bench"
 	"github.com/tocsin-gateway/tocsin/config"
@@ -22,7 +24,7 @@ import (
 )
 
 func registerDemo(app *kingpin.Application, s streams) map[string]func(context.Context) error {
-	app.Command("demo", "Play a bundled bad day into a throw-away gateway and show the incidents it becomes, and what people would be told.")
+	app.Command("demo", "Play a bundled bad day into a throw-away gateway and show the incidents it becomes, what people would be told, and a report.")
 	return map[string]func(context.Context) error{"demo": func(ctx context.Context) error {
 		c, err := config.Load(nil, "built-in")
 		if err != nil {
@@ -51,6 +53,9 @@ func registerDemo(app *kingpin.Application, s streams) map[string]func(context.C
 			},
 			Preview: func(ctx context.Context, reference string) ([]demo.Preview, error) {
 				return demoPreview(ctx, g, reference)
+			},
+			Report: func(ctx context.Context, reference string) ([]demo.Field, error) {
+				return demoReport(ctx, g, reference)
 			},
 		}, s.out)
 	}}
@@ -107,6 +112,40 @@ func demoPreview(ctx context.Context, g *simulate.Simulation, reference string) 
 		out = append(out, one)
 	}
 	return out, nil
+}
+
+// demoReport is the form of a service disruption as the API makes it.
+func demoReport(ctx context.Context, g *simulate.Simulation, reference string) ([]demo.Field, error) {
+	status, answer, err := g.Get(ctx, "/api/v1/incidents/"+url.PathEscape(reference)+"/report?kind=disruption&format=json")
+	if err != nil {
+		return nil, err
+	}
+	if status != http.StatusOK {
+		return nil, fmt.Errorf("the report: %d %.200s", status, answer)
+	}
+	var form struct {
+		Sections []struct {
+			Name   string `json:"name"`
+			Fields []struct {
+				Label  string `json:"label"`
+				Text   string `json:"text"`
+				Stated bool   `json:"stated"`
+			} `json:"fields"`
+		} `json:"sections"`
+	}
+	if err := json.Unmarshal(answer, &form); err != nil {
+		return nil, err
+	}
+	var fields []demo.Field
+	for _, s := range form.Sections {
+		if s.Name != "form" {
+			continue
+		}
+		for _, f := range s.Fields {
+			fields = append(fields, demo.Field{Name: f.Label, Value: f.Text, Stated: f.Stated})
+		}
+	}
+	return fields, nil
 }
 
 func registerBench(app *kingpin.Application, s streams) map[string]func(context.Context) error {
