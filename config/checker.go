@@ -66,7 +66,7 @@ func (d *decoder) check(cfg *Config) {
 	c.recorder()
 	c.notify()
 	c.receiverBlocks()
-	c.listed("services", mute.ServiceProblems(c.c.Services))
+	c.services()
 	c.listed("maintenance", mute.WindowProblems(c.c.Maintenance, c.c.Alertmanager))
 	c.listed("process", process.Problems(c.c.Process, c.c.ProcessOptions()))
 	c.problems("answers", c.c.Answers.Problems())

@@ -20,10 +20,15 @@ func (c *checker) incidents() {
 			c.oneOf(cell, "priority", matrix[impact][urgency], priorities)
 		}
 	}
-	for _, priority := range slices.Sorted(maps.Keys(c.c.Incidents.Priorities)) {
-		at := keyPath(path+".priorities", priority)
-		c.oneOf(at, "priority", priority, priorities)
-		o := c.c.Incidents.Priorities[priority]
+	c.objectives(path+".priorities", c.c.Incidents.Priorities)
+}
+
+// objectives checks those of each priority.
+func (c *checker) objectives(path string, of map[string]incident.Objectives) {
+	for _, priority := range slices.Sorted(maps.Keys(of)) {
+		at := keyPath(path, priority)
+		c.oneOf(at, "priority", priority, incident.Priorities())
+		o := of[priority]
 		if o.Resolution > 0 && o.Response > o.Resolution {
 			c.mistake(at, "the response objective ("+o.Response.String()+") is later than the resolution objective ("+
 				o.Resolution.String()+")", "respond before you resolve")

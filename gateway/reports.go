@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"strings"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/mute"
 	"github.com/tocsin-gateway/tocsin/report"
 	"github.com/tocsin-gateway/tocsin/web"
 )
@@ -21,15 +23,19 @@ func (g *Gateway) reportFacts() web.ReportFacts {
 		},
 		Communication: func() []string { return g.guide.Load().Telling() },
 		Uncounted:     func() []string { return g.guide.Load().Uncounted() },
-		Owner: func(service string) string {
-			for _, s := range g.config.Load().Services {
-				if s.Name == service {
-					return s.Owner
-				}
-			}
-			return ""
-		},
+		Owner:         func(service string) string { return g.service(service).Owner },
+		Populations:   func(service string) string { return strings.Join(g.service(service).Populations, ", ") },
 	}
+}
+
+// service is what the catalogue has of a service.
+func (g *Gateway) service(name string) mute.Service {
+	for _, s := range g.config.Load().Services {
+		if s.Name == name {
+			return s
+		}
+	}
+	return mute.Service{}
 }
 
 // duties are those of an incident that are to come, and those that are late.

@@ -2,8 +2,11 @@ package mute
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/tocsin-gateway/tocsin/incident"
 )
 
 // Service is an entry of the section services.
@@ -15,6 +18,15 @@ type Service struct {
 	// Owner is who answers for it, and Description says what it is.
 	Owner       string `yaml:"owner"`
 	Description string `yaml:"description"`
+	// Populations are those who use it, as reports say it, and Customers those of the
+	// section process.customers that an incident of it affects, until a person says
+	// otherwise.
+	Populations []string `yaml:"populations"`
+	Customers   []string `yaml:"customers"`
+	// Instructions is the URL of what to know about it.
+	Instructions string `yaml:"instructions"`
+	// Priorities are objectives of its own, in place of those of incidents.priorities.
+	Priorities map[string]incident.Objectives `yaml:"priorities"`
 }
 
 // ServiceProblems says what is wrong with the section, by path, such as
@@ -33,6 +45,9 @@ func ServiceProblems(list []Service) map[string]string {
 		}
 	}
 	for n, s := range list {
+		if u, err := url.Parse(s.Instructions); s.Instructions != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			problems[at("", n)+".instructions"] = fmt.Sprintf("%q is none of http or https; write a URL", s.Instructions)
+		}
 		for k, name := range s.DependsOn {
 			path := at(at("", n)+".depends_on", k)
 			_, known := first[name]

@@ -39,7 +39,7 @@ type compiler struct {
 
 func compile(c Config, o Options) (*Guide, map[string]string) {
 	k := &compiler{c: c, o: o, problems: map[string]string{}, g: &Guide{contacts: map[string]Contact{}, receivers: map[string]bool{}, rotas: o.Rotas,
-		chains: map[string]chain{}, customers: map[string]Customer{}, owners: o.Owners, severities: o.Severities, objectives: o.Objectives}}
+		chains: map[string]chain{}, customers: map[string]Customer{}, services: o.Services, severities: o.Severities, objectives: o.Objectives}}
 	for _, r := range o.Receivers {
 		k.g.receivers[r] = true
 	}
@@ -116,7 +116,7 @@ func (k *compiler) known() []string {
 // reaches checks names of contacts, rotas and receivers.
 func (k *compiler) reaches(path string, list []string) {
 	for n, name := range list {
-		if !slices.Contains(k.known(), name) && (name != SystemOwner || len(k.o.Owners) == 0) {
+		if !slices.Contains(k.known(), name) && (name != SystemOwner || len(k.o.Services) == 0) {
 			k.wrong(at(path, n), "there is no contact, rota or receiver %q; %s", name, suggest(name, k.known(), "add it to process.contacts"))
 		}
 	}
@@ -418,7 +418,7 @@ func (k *compiler) plans() {
 func (k *compiler) objectives() {
 	of := func(which func(incident.Objectives) model.Duration, part float64) func(view) time.Duration {
 		return func(v view) time.Duration {
-			return time.Duration(part * float64(which(v.g.objectives[v.i.Priority])))
+			return time.Duration(part * float64(which(v.g.objectivesOf(v.i))))
 		}
 	}
 	response := func(o incident.Objectives) model.Duration { return o.Response }
@@ -431,12 +431,20 @@ func (k *compiler) objectives() {
 		return []condition{c}
 	}
 	any := func(which func(incident.Objectives) model.Duration) bool {
-		for _, o := range k.o.Objectives {
-			if which(o) > 0 {
+		some := func(of map[string]incident.Objectives) bool {
+			for _, o := range of {
+				if which(o) > 0 {
+					return true
+				}
+			}
+			return false
+		}
+		for _, s := range k.o.Services {
+			if some(s.Objectives) {
 				return true
 			}
 		}
-		return false
+		return some(k.o.Objectives)
 	}
 	for _, o := range [...]struct {
 		name, unless, text string

@@ -232,8 +232,20 @@ func (g *Guide) Review(e *incident.Edit) {
 	}
 }
 
-// instruct links what to know on call of the customers that it affects.
+// instruct links what to know on call of its service, and of the customers that it
+// affects: at first those of the service.
 func (g *Guide) instruct(e *incident.Edit) {
+	s := g.services[e.Incident.Service]
+	if s.Instructions != "" {
+		if err := e.AddLink(incident.System, incident.Link{Name: "instructions of " + e.Incident.Service, URL: s.Instructions}, ""); err != nil {
+			return // it has as many links as it can have
+		}
+	}
+	if p := e.Incident.Proceedings(); e.Before() == nil && len(s.Customers) > 0 && p.Customer == "" && len(p.Customers) == 0 {
+		if err := e.SetCustomers(incident.System, s.Customers, "they use "+e.Incident.Service); err != nil {
+			return // unreachable: it is open, and the catalogue is bounded
+		}
+	}
 	p := e.Incident.Proceedings()
 	for _, name := range append(slices.Clip(p.Customers), p.Customer) {
 		c := g.customers[name]

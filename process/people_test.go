@@ -1,8 +1,11 @@
 package process
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/incident"
 )
@@ -16,7 +19,7 @@ duties:
 contacts: [{name: dba, receiver: boss}]
 `
 	o := options()
-	o.Owners = map[string]string{"database": "dba"}
+	o.Services = map[string]Service{"database": {Owner: "dba"}}
 	l := begin(t, newGuide(t, text, o), incident.Opening{Class: incident.Classification{Service: "database"}}, monday)
 	l.until(10 * time.Minute)
 	l.hears("5m tell: tell → boss")
@@ -72,4 +75,31 @@ func TestUnacknowledged(t *testing.T) {
 	l.at(time.Hour, func(e *incident.Edit) error { return e.Unacknowledge("ann", "") })
 	l.until(2 * time.Hour)
 	l.hears("1h10m ack: ack")
+}
+
+// TestCatalogue: an incident of a service has its customers, its instructions and
+// its own objectives.
+func TestCatalogue(t *testing.T) {
+	o := options()
+	o.Objectives = map[string]incident.Objectives{"P1": {Response: model.Duration(15 * time.Minute)}}
+	o.Services = map[string]Service{"shop": {Customers: []string{"Acme", "Beta"}, Instructions: "https://wiki.example.com/shop",
+		Objectives: map[string]incident.Objectives{"P1": {Response: model.Duration(5 * time.Minute)}}}}
+	g := newGuide(t, "profile: none\ncustomers: [{name: Acme}, {name: Beta}]\n", o)
+	opening := incident.Opening{Class: incident.Classification{Service: "shop", Severity: "critical", Priority: "P1"}}
+	l := begin(t, g, opening, monday)
+	if p := l.i.Proceedings(); !slices.Equal(p.Customers, []string{"Acme", "Beta"}) || len(l.i.Links) != 1 || l.i.Links[0].URL != "https://wiki.example.com/shop" {
+		t.Errorf("got customers %q, links %v", p.Customers, l.i.Links)
+	}
+	l.at(time.Minute, func(e *incident.Edit) error { return e.SetCustomers("ann", []string{"Acme"}, "") })
+	l.at(2*time.Minute, func(e *incident.Edit) error { return e.Note("ann", "looks at it", time.Time{}) })
+	if p := l.i.Proceedings(); !slices.Equal(p.Customers, []string{"Acme"}) || len(l.i.Links) != 1 {
+		t.Errorf("after a person's word: customers %q, links %v", p.Customers, l.i.Links)
+	}
+	l.said = nil
+	l.until(20 * time.Minute)
+	l.hears("4m response-objective-near: four fifths of the time to acknowledge it have passed", "5m response-objective: acknowledge it within the objective of its priority")
+	opening.Class.Service = "mail"
+	l = begin(t, g, opening, monday)
+	l.until(20 * time.Minute)
+	l.hears("12m response-objective-near: four fifths of the time to acknowledge it have passed", "15m response-objective: acknowledge it within the objective of its priority")
 }

@@ -109,8 +109,8 @@ type Options struct {
 	Severities incident.Scale
 	// Objectives are those of each priority.
 	Objectives map[string]incident.Objectives
-	// Owners are those of the services.
-	Owners map[string]string
+	// Services are those of the catalogue, by name.
+	Services map[string]Service
 	// Rotas are those of the configuration at work, by name; one that is missing has
 	// nobody on call.
 	Rotas map[string]Rota
@@ -124,7 +124,7 @@ type Guide struct {
 	rotas      map[string]Rota
 	chains     map[string]chain
 	customers  map[string]Customer
-	owners     map[string]string
+	services   map[string]Service
 	tiers      []Tier
 	duties     []duty
 	gates      []gate
@@ -193,12 +193,32 @@ func (g *Guide) reachAll(list []string, now time.Time) []string {
 	return out
 }
 
+// Service is what the catalogue says of a service.
+type Service struct {
+	// Owner is a contact, or a name that only people know.
+	Owner string
+	// Customers are affected by an incident of it until a person says otherwise.
+	Customers []string
+	// Instructions is the URL of what to know about it.
+	Instructions string
+	// Objectives are its own, of each priority.
+	Objectives map[string]incident.Objectives
+}
+
+// objectivesOf are those of an incident: its service's, or else its priority's.
+func (g *Guide) objectivesOf(i *incident.Incident) incident.Objectives {
+	if o, ok := g.services[i.Service].Objectives[i.Priority]; ok {
+		return o
+	}
+	return g.objectives[i.Priority]
+}
+
 // SystemOwner is a contact that is somebody else for each service: its owner.
 const SystemOwner = "system-owner"
 
 // reachFor is reachAll for an incident, whose service has an owner.
 func (g *Guide) reachFor(list []string, i *incident.Incident, now time.Time) []string {
-	if owner := g.owners[i.Service]; owner != "" && g.contacts[SystemOwner].Name == "" && slices.Contains(list, SystemOwner) {
+	if owner := g.services[i.Service].Owner; owner != "" && g.contacts[SystemOwner].Name == "" && slices.Contains(list, SystemOwner) {
 		list = slices.Clone(list)
 		list[slices.Index(list, SystemOwner)] = owner
 	}

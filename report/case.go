@@ -20,6 +20,8 @@ type Case struct {
 	MoreAlerts bool
 	// Owner is the system's, as the configuration says.
 	Owner string
+	// Populations are those who use the service, as the configuration says.
+	Populations string
 	// Others are the other customers of the same problem, whom a customer's report
 	// must not name.
 	Others []string
@@ -118,6 +120,14 @@ func (c *Case) finding(name, text string) Value {
 	return plain(text, "process.findings."+name).said(c.entry(func(e *incident.TimelineEntry) bool {
 		return e.Action == "found" && strings.Contains("\n"+e.Text, said)
 	}))
+}
+
+// populations are those affected: as a person said, or else those who use the service.
+func (c *Case) populations() Value {
+	if said := c.Incident.Proceedings().Findings.Populations; said != "" || c.Populations == "" || c.Incident.Proceedings().Customer != "" {
+		return c.finding("populations", said)
+	}
+	return plain(c.Populations, "services.populations")
 }
 
 // opened is the number of the entry that says that it was opened.

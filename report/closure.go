@@ -67,7 +67,7 @@ func Closure(c Case, v View) *Document {
 	b.field("financial", "Financial", c.finding("financial", f.Financial))
 	b.field("reputational", "Reputational", c.finding("reputational", f.Reputational))
 	b.field("operational", "Operational", c.finding("operational", f.Operational))
-	b.field("populations", "Populations affected", c.finding("populations", f.Populations))
+	b.field("populations", "Populations affected", c.populations())
 
 	b.section("lessons", "Lessons and recommendations", "")
 	b.field("lessons", "Lessons", c.finding("lessons", f.Lessons))

@@ -18,7 +18,7 @@ func Disruption(c Case, v View) *Document {
 	b.field("communications_manager", "Communications Manager", c.role(incident.RoleCommunications))
 	b.field("systems_affected", "Systems Affected", c.systems()...)
 	b.field("system_owner", "System Owner", plain(c.Owner, "services.owner"))
-	b.field("populations_affected", "Populations Affected", append([]Value{c.finding("populations", f.Populations)}, c.customers()...)...)
+	b.field("populations_affected", "Populations Affected", append([]Value{c.populations()}, c.customers()...)...)
 	b.field("symptoms", "Symptoms/Problem Description", c.symptoms()...)
 	b.field("staff_involved", "Staff Involved", c.staff()...)
 	b.field("determined_cause", "Determined Cause", c.finding("cause", f.Cause))

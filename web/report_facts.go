@@ -48,6 +48,9 @@ func (a *API) caseOf(ctx context.Context, i *incident.Incident, kind string, now
 	if facts.Owner != nil && i.Service != "" {
 		c.Owner = facts.Owner(i.Service)
 	}
+	if facts.Populations != nil && i.Service != "" {
+		c.Populations = facts.Populations(i.Service)
+	}
 	if kind != report.KindHandover {
 		return c, nil
 	}

@@ -28,6 +28,8 @@ type ReportFacts struct {
 	Communication, Uncounted func() []string
 	// Owner is whose a service is, "" if nobody says.
 	Owner func(service string) string
+	// Populations are those who use a service, "" if nobody says.
+	Populations func(service string) string
 }
 
 // reportFormat is a way to write a document.
