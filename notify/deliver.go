@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -205,10 +204,14 @@ func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *i
 	if err := w.alerts(ctx, s.Severities, m, since); err != nil {
 		return nil, err
 	}
+	why, detail := "", ""
 	if c := timing.Called; c != nil {
-		m.Remark = cmp.Or(m.Remark, c.Why)
-		m.tellLess(c.Detail, t.At)
+		if detail = c.Detail; c.At.After(t.At) {
+			why = c.Why
+		}
 	}
+	m.remark(why, spoken(news, in.Receiver))
+	m.tellLess(detail, t.At)
 	return m, nil
 }
 

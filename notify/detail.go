@@ -2,10 +2,47 @@ package notify
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/incident"
 )
+
+// spokenAtMost is how many things that were said stand in one remark.
+const spokenAtMost = 2
+
+// spoken is what people say to a receiver, the latest last: status updates, and
+// what is meant for it alone.
+func spoken(news []incident.TimelineEntry, receiver string) []string {
+	var said []string
+	for _, e := range news {
+		switch {
+		case len(e.For) == 0 && e.Action != "update", len(e.For) > 0 && !slices.Contains(e.For, receiver):
+		case e.Action == "calling": // the reason says it better
+		case e.Who == "", e.Who == incident.System:
+			said = append(said, e.Text)
+		default:
+			said = append(said, e.Who+": "+e.Text)
+		}
+	}
+	return said[max(len(said)-spokenAtMost, 0):]
+}
+
+// remark adds to the remark why somebody was called in, unless that was said, and
+// what was said.
+func (m *Message) remark(why string, said []string) {
+	var parts []string
+	for _, part := range append([]string{m.Remark, why}, said...) {
+		if part = Line(part); part == "" {
+			continue
+		}
+		if slices.ContainsFunc(said, func(s string) bool { return part == Line(why) && strings.Contains(Line(s), part) }) {
+			continue
+		}
+		parts = append(parts, part)
+	}
+	m.Remark = strings.Join(parts, " · ")
+}
 
 // tellLess leaves out of a message what a receiver that was called in is not told.
 // A summary has no alerts, hosts and labels; what is public is only what was
@@ -26,6 +63,7 @@ func (m *Message) tellLess(detail string, since time.Time) {
 		i.Roles = map[string]string{}
 		m.News = publicNews(i.Proceedings(), i.ID, since)
 		m.Remark = ""
+		m.remark("", spoken(m.News, m.Receiver))
 		m.Links = Links{}
 	} else {
 		m.News = slices.DeleteFunc(slices.Clone(m.News), func(e incident.TimelineEntry) bool {
