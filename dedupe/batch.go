@@ -316,6 +316,8 @@ func (s *stepping) join(t *tally, w working, was *incident.Entry, a *alert.Alert
 		s.leaveOld(was)
 	}
 	w.Entry.Incident, w.write, t.changed = t.Incident.ID, true, true
+	// It counts as what it is now, though a repeat of what was held says nothing new.
+	w.Entry.Severity = class.Severity
 	t.Join(incident.Member{Alert: a, Class: *class}, known)
 	if w.Was.Held() {
 		t.Incident.Occurrences += w.Was.Count // what this request adds is counted at the end

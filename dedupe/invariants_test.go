@@ -57,6 +57,34 @@ func TestWhateverHappens(t *testing.T) {
 	})
 }
 
+// TestHeldAsSomethingElse: an alert that a threshold held counts as what it is
+// classified as when it joins, not as what it was when it was held.
+func TestHeldAsSomethingElse(t *testing.T) {
+	d := newDoor(t)
+	d.now = epoch.Add(time.Hour)
+	p := policy(func(p *Policy) { p.ReopenWindow, p.Threshold = 0, Threshold{Count: 2, Window: minutes(20)} })
+	say := func(pod string, status alert.Status, severity string) {
+		d.send(p, sent{name: "A", pod: pod, status: status, severity: severity})
+	}
+	say("p1", alert.Firing, "critical")
+	say("p0", alert.Firing, "critical")
+	say("p0", alert.Resolved, "critical")
+	say("p1", alert.Resolved, "critical")
+	d.now = d.now.Add(time.Hour)
+	say("p1", alert.Firing, "critical") // held, beside an incident that is over
+	for id := range d.incidents {
+		if err := d.act(p, id, func(e *incident.Edit) error { return e.Reopen("ana", "") }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("p1", alert.Firing, "warning") // the rules have changed; d checks that what is stored agrees
+	for _, i := range d.incidents {
+		if i.Firing["warning"] != 1 || i.Firing["critical"] != 0 {
+			t.Errorf("firing: got %v, want one warning", i.Firing)
+		}
+	}
+}
+
 // anything is a message with times that need not make sense.
 func anything(t *rapid.T) sent {
 	return sent{
