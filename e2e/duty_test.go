@@ -341,10 +341,10 @@ func TestDutiesSurviveKills(t *testing.T) {
 			}
 		}
 	}
-	t.Run("a gateway with its own store, whose clock jumps", func(t *testing.T) { trials(t, 450, nil, "file:data") })
+	t.Run("a gateway with its own store, whose clock jumps", func(t *testing.T) { trials(t, 150, nil, "file:data") })
 	t.Run("two gateways on Redis, which is killed too", func(t *testing.T) {
 		server := durableRedis(t)
-		trials(t, 250, func() { server.Kill(); server.Restart() }, sameStore(server.URL(), 2)...)
+		trials(t, 80, func() { server.Kill(); server.Restart() }, sameStore(server.URL(), 2)...)
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	manySeeds = flag.Int("manyseeds", 2, "how many seeds the tests of many gateways try; those that kill or reload half as many")
+	manySeeds = flag.Int("manyseeds", 1, "how many seeds the tests of many gateways try; those that kill or reload half as many")
 	manyKills = flag.Int("manykills", 6, "how often TestManyGatewaysKilled kills gateways for each seed")
 	manySeed  = flag.Uint64("manyseed", 0, "their first seed; 0: from the clock")
 )

@@ -105,7 +105,7 @@ func TestNotificationsSurviveKills(t *testing.T) {
 	})
 	t.Run("two gateways on Redis, which is killed too", func(t *testing.T) {
 		server := durableRedis(t)
-		survival{stores: sameStore(server.URL(), 2), incidents: 200, kills: 8, outage: func() { server.Kill(); server.Restart() }}.run(t)
+		survival{stores: sameStore(server.URL(), 2), incidents: 80, kills: 5, outage: func() { server.Kill(); server.Restart() }}.run(t)
 	})
 }
 
