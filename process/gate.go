@@ -2,6 +2,7 @@ package process
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/prometheus/alertmanager/pkg/labels"
@@ -64,7 +65,7 @@ func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []in
 	}
 	for n := range g.gates {
 		gate := &g.gates[n]
-		if !has(gate.before, action) || !match.Of(i).All(gate.match) {
+		if !slices.Contains(gate.before, action) || !match.Of(i).All(gate.match) {
 			continue
 		}
 		for _, c := range gate.need {
@@ -84,13 +85,4 @@ func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []in
 		}
 	}
 	return missing
-}
-
-func has(list []string, word string) bool {
-	for _, w := range list {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }
