@@ -37,6 +37,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/answers"
+	"github.com/tocsin-gateway/tocsin/web/console"
 )
 
 // Options are what a Gateway needs.
@@ -82,6 +83,7 @@ type Gateway struct {
 	// Links makes the links of messages.
 	Links *links.Links
 
+	console  *console.Console
 	answers  *answers.Handler
 	opts     Options
 	ingest   *ingest.Handler
@@ -146,6 +148,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	}
 	var err error
 	if g.API, err = web.New(api); err != nil {
+		return nil, err
+	}
+	if g.console, err = console.New(console.Options{API: g.API, Version: o.Version, Log: o.Log, Now: st.Now}); err != nil {
 		return nil, err
 	}
 	g.Links = links.New(st, o.External)
@@ -286,6 +291,7 @@ func (g *Gateway) engine() *gin.Engine {
 	e.POST("/-/reload", g.API.Require(web.RoleAdmin), g.reload)
 	e.GET("/metrics", gin.WrapH(promhttp.HandlerFor(g.opts.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})))
 	g.API.Register(e)
+	g.console.Register(e)
 	return e
 }
 

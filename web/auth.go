@@ -55,14 +55,24 @@ func (a *API) SourceToken(ctx context.Context, source, token string) bool {
 // identityKey is where the name of an authenticated caller is in a gin.Context.
 const identityKey = "tocsin/web/identity"
 
+// roleKey is where the role of a caller who was let in is in a gin.Context.
+const roleKey = "tocsin/web/role"
+
 // identityOf is the name of the authenticated caller, "" without authentication.
 func identityOf(c *gin.Context) string { return c.GetString(identityKey) }
+
+// IdentityOf is the name of a caller whom Require let in, "" without authentication,
+// and what they may do; without authentication everybody may do everything.
+func IdentityOf(c *gin.Context) (name string, role Role) {
+	return identityOf(c), Role(c.GetString(roleKey))
+}
 
 // Require returns a middleware that lets in whoever has the role; everybody, if
 // there is no authentication. It contains Protect.
 func (a *API) Require(role Role) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		err := a.guard(c.Request)
+		c.Set(roleKey, string(RoleAdmin))
 		if err == nil && a.Authenticated() {
 			err = a.authorize(c, role)
 		}
@@ -94,10 +104,11 @@ func (a *API) authorize(c *gin.Context, role Role) error {
 		a.throttle.Failed(c.Request.Context(), c.ClientIP())
 		return refuse(http.StatusUnauthorized, "this token is not valid")
 	}
-	if !has.covers(role) {
+	if !has.Covers(role) {
 		return refuse(http.StatusForbidden, "this needs the role %s", role)
 	}
 	c.Set(identityKey, name)
+	c.Set(roleKey, string(has))
 	return nil
 }
 

@@ -23,8 +23,6 @@ const (
 	similarCompared, similarAlerts = 20, 100
 	// similarShown is how many are listed, unless the request wants fewer.
 	similarShown = 10
-	// similarOnPage is how many the page of an incident shows.
-	similarOnPage = 5
 )
 
 // SimilarJSON are the earlier incidents that are like one, and how often it came.

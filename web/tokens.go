@@ -42,8 +42,8 @@ const (
 // Roles lists the roles, the least first.
 func Roles() []string { return []string{string(RoleViewer), string(RoleResponder), string(RoleAdmin)} }
 
-// covers reports whether r may do what needs the role other.
-func (r Role) covers(other Role) bool {
+// Covers reports whether r may do what needs the role other.
+func (r Role) Covers(other Role) bool {
 	have, need := slices.Index(Roles(), string(r)), slices.Index(Roles(), string(other))
 	return have >= need && need >= 0
 }

@@ -127,8 +127,6 @@ func (a *API) Register(engine *gin.Engine) {
 	api := engine.Group("/api/v1", func(c *gin.Context) { secure(c.Writer.Header()) })
 	viewer, responder, admin := api.Group("", a.Require(RoleViewer)), api.Group("", a.Require(RoleResponder)), api.Group("", a.Require(RoleAdmin))
 
-	engine.GET("/", a.Require(RoleViewer), a.front)
-	engine.GET("/incidents/:id", a.Require(RoleViewer), a.incidentPage)
 	viewer.GET("/openapi.yaml", openAPI)
 	viewer.GET("/incidents", a.incidents)
 	viewer.GET("/incidents/:id", a.incident)

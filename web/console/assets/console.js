@@ -1,0 +1,59 @@
+// What pages are better with: times by the viewer's clock, no form sent twice. All of
+// it works without.
+"use strict";
+
+// The server writes times in the zone that this cookie names, from the next page on.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+document.cookie = "tocsin_zone=" + zone + "; path=/; max-age=31536000; samesite=lax";
+
+const two = (n) => String(n).padStart(2, "0");
+
+// span writes a duration in its largest two units, as the server does.
+function span(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return s + " s";
+  if (s < 3600) return Math.floor(s / 60) + " min";
+  if (s < 86400) return Math.floor(s / 3600) + " h " + two(Math.floor(s / 60) % 60) + " min";
+  return Math.floor(s / 86400) + " d " + (Math.floor(s / 3600) % 24) + " h";
+}
+
+function localTimes(root) {
+  const today = new Date().toDateString();
+  for (const t of root.querySelectorAll("time[datetime]:not([data-ago]):not([data-left])")) {
+    const d = new Date(t.dateTime);
+    const clock = two(d.getHours()) + ":" + two(d.getMinutes());
+    t.textContent = d.toDateString() === today ? clock : d.getFullYear() + "-" + two(d.getMonth() + 1) + "-" + two(d.getDate()) + " " + clock;
+  }
+  for (const z of root.querySelectorAll("[data-zone]")) z.textContent = zone;
+}
+
+// passing keeps the words for how long ago something was, and how long there is, true.
+function passing(root) {
+  const now = Date.now();
+  for (const t of root.querySelectorAll("time[data-ago]")) t.textContent = span(now - new Date(t.dateTime));
+  for (const t of root.querySelectorAll("time[data-left]")) {
+    const left = new Date(t.dateTime) - now;
+    t.classList.toggle("overdue", left < 0);
+    t.classList.toggle("soon", left >= 0 && left < 300000);
+    t.textContent = left < 0 ? span(-left) + " overdue" : span(left) + " left";
+  }
+}
+
+localTimes(document);
+passing(document);
+setInterval(() => passing(document), 10000);
+
+// A form is sent once, however often its button is pressed.
+document.addEventListener("submit", (e) => {
+  const form = e.target;
+  if (form.dataset.sent) { e.preventDefault(); return; }
+  form.dataset.sent = "yes";
+  setTimeout(() => { for (const b of form.querySelectorAll("button")) b.disabled = true; }, 0);
+});
+addEventListener("pageshow", (e) => {
+  if (!e.persisted) return; // only where the browser brings back the page as it was
+  for (const form of document.forms) {
+    delete form.dataset.sent;
+    for (const b of form.querySelectorAll("button")) b.disabled = false;
+  }
+});

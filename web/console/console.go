@@ -1,0 +1,67 @@
+// Package console is the web console: what people on call look at and work with in
+// a browser. Its pages are made on the server and work without a script; the script
+// adds what is better with one, such as live updates.
+//
+// It is a client of the API that runs in the same process: what it shows it has
+// asked the API for, and what people do goes through the API, with their own
+// rights. So it can show and do nothing that the API would not.
+package console
+
+import (
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tocsin-gateway/tocsin/web"
+)
+
+// Options are what a Console needs.
+type Options struct {
+	// API says who may come in.
+	API *web.API
+	// Version is what the pages say of Tocsin.
+	Version string
+	Log     *slog.Logger
+	// Now is the clock of the store; nil means time.Now.
+	Now func() time.Time
+}
+
+// Console serves the pages. Its methods may be called from any goroutine.
+type Console struct {
+	options Options
+	log     *slog.Logger
+	// api answers the console's own requests, in this process.
+	api   http.Handler
+	pages map[string]*template.Template
+	files map[string]asset
+}
+
+// New returns a Console. It reads and starts nothing.
+func New(o Options) (*Console, error) {
+	if o.API == nil || o.Log == nil {
+		return nil, errors.New("console: an API and a logger are needed")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	k := &Console{options: o, log: o.Log.With("component", "console")}
+	var err error
+	if k.files, err = readAssets(); err != nil {
+		return nil, err
+	}
+	k.pages, err = k.readPages()
+	return k, err
+}
+
+// Register adds the pages to the engine, which answers the API too.
+func (k *Console) Register(engine *gin.Engine) {
+	k.api = engine
+	engine.GET(assetsPath+":name", k.asset) // for everybody: they are the same for all Tocsins
+	viewer := engine.Group("", k.options.API.Require(web.RoleViewer))
+	viewer.GET("/", k.board)
+	viewer.GET("/incidents/:id", k.incident)
+}

@@ -1,0 +1,156 @@
+package console_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/store/embedded"
+)
+
+func init() { gin.SetMode(gin.TestMode) }
+
+// desk is a whole gateway in memory, whose console a person looks at.
+type desk struct {
+	t       testing.TB
+	gateway *gateway.Gateway
+	// header is sent with each request.
+	header http.Header
+}
+
+// newDesk starts a gateway with a configuration, which may be empty.
+func newDesk(t testing.TB, text string) *desk {
+	t.Helper()
+	st, err := embedded.Open("mem:", embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := config.Load([]byte(text), "tocsin.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{t: t, header: http.Header{}}
+	d.gateway, err = gateway.New(context.Background(), gateway.Options{Store: st, Config: c,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Registry: prometheus.NewRegistry(), Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// send sends a request, with a body if it is not empty, and returns the answer.
+func (d *desk) send(method, path, mediaType, body string) *httptest.ResponseRecorder {
+	d.t.Helper()
+	r := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
+	for name, values := range d.header {
+		r.Header[name] = values
+	}
+	if mediaType != "" {
+		r.Header.Set("Content-Type", mediaType)
+	}
+	w := httptest.NewRecorder()
+	d.gateway.Engine.ServeHTTP(w, r)
+	return w
+}
+
+// page is the text of a page, which has to come with the status.
+func (d *desk) page(path string, status int) string {
+	d.t.Helper()
+	w := d.send("GET", path, "", "")
+	if w.Code != status {
+		d.t.Fatalf("GET %s: got %d, want %d\n%s", path, w.Code, status, w.Body)
+	}
+	return w.Body.String()
+}
+
+// submit sends a form as a browser does and returns the answer.
+func (d *desk) submit(path string, form url.Values) *httptest.ResponseRecorder {
+	d.t.Helper()
+	return d.send("POST", path, "application/x-www-form-urlencoded", form.Encode())
+}
+
+// api sends JSON to the API; the answer has to be 200.
+func (d *desk) api(method, path, body string) string {
+	d.t.Helper()
+	w := d.send(method, path, "application/json", body)
+	if w.Code != http.StatusOK {
+		d.t.Fatalf("%s %s: got %d\n%s", method, path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// fires sends an alert and returns the reference of its incident. Labels are pairs of
+// names and values; annotations too, each with a leading "@".
+func (d *desk) fires(labels ...string) string {
+	d.t.Helper()
+	a := map[string]any{"status": "firing", "startsAt": time.Now().Add(-time.Minute).Format(time.RFC3339)}
+	named, said := map[string]string{}, map[string]string{}
+	for n := 0; n < len(labels); n += 2 {
+		if name, annotation := strings.CutPrefix(labels[n], "@"); annotation {
+			said[name] = labels[n+1]
+		} else {
+			named[labels[n]] = labels[n+1]
+		}
+	}
+	a["labels"], a["annotations"] = named, said
+	if link := said["generatorURL"]; link != "" {
+		a["generatorURL"] = link
+	}
+	body, err := json.Marshal(map[string]any{"version": "4", "alerts": []any{a}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var answer struct {
+		Results []struct {
+			Reference string `json:"reference"`
+			Verdict   string `json:"verdict"`
+		} `json:"results"`
+	}
+	if err := json.Unmarshal([]byte(d.api("POST", "/ingest/alertmanager", string(body))), &answer); err != nil || len(answer.Results) != 1 || answer.Results[0].Reference == "" {
+		d.t.Fatalf("%v: %+v", err, answer)
+	}
+	return answer.Results[0].Reference
+}
+
+// has fails unless the page has all of these texts.
+func (d *desk) has(page string, texts ...string) {
+	d.t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(page, text) {
+			d.t.Errorf("the page lacks %q:\n%s", text, page)
+		}
+	}
+}
+
+// lacks fails if the page has any of these texts.
+func (d *desk) lacks(page string, texts ...string) {
+	d.t.Helper()
+	for _, text := range texts {
+		if strings.Contains(page, text) {
+			d.t.Errorf("the page has %q:\n%s", text, page)
+		}
+	}
+}
+
+// note writes a note as somebody.
+func (d *desk) note(reference, by, text string) {
+	d.t.Helper()
+	d.api("POST", "/api/v1/incidents/"+reference+"/note", fmt.Sprintf(`{"by":%q,"text":%q}`, by, text))
+}

@@ -1,0 +1,231 @@
+package console
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/web"
+)
+
+// contentPolicy lets in what Tocsin serves itself, and nothing inline. A page is in
+// no frame and sends its forms nowhere else.
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// view is what every page shows. Templates find it as $, and their own content as
+// .Data.
+type view struct {
+	// Title is what the page is about; Section is where the navigation stands.
+	Title, Section string
+	// Data is the page's own.
+	Data any
+	// Said is a short word on what was just done.
+	Said string
+
+	// The rest is filled in by render.
+	Now     time.Time
+	Zone    *time.Location
+	Version string
+	// Person is the name of who looks, "" without authentication; Role is what they may do.
+	Person  string
+	Role    web.Role
+	SignOut bool
+	Path    string
+}
+
+// zoneCookie holds the time zone of the viewer's browser, an IANA name, which only a
+// script can find out.
+const zoneCookie = "tocsin_zone"
+
+// zoneOf is the viewer's time zone, UTC where it is not known.
+func zoneOf(c *gin.Context) *time.Location {
+	name, err := c.Cookie(zoneCookie)
+	if err != nil || len(name) > 64 || name == "Local" {
+		return time.UTC
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return zone
+}
+
+// When writes a time as the viewer's clock shows it, with UTC on hover. The time may
+// be a time.Time or a *time.Time; nothing is written for none.
+func (v *view) When(at any) template.HTML {
+	t := timeOf(at)
+	if t.IsZero() {
+		return ""
+	}
+	local := t.In(v.Zone)
+	layout := "2006-01-02 15:04"
+	if y, m, d := local.Date(); sameDay(v.Now.In(v.Zone), y, m, d) {
+		layout = "15:04"
+	}
+	zone := ""
+	if v.Zone == time.UTC {
+		zone = " UTC"
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s%s</time>`, //nolint:gosec // only digits and a zone's name
+		t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), local.Format(layout), zone))
+}
+
+func sameDay(t time.Time, y int, m time.Month, d int) bool {
+	ty, tm, td := t.Date()
+	return ty == y && tm == m && td == d
+}
+
+// Ago writes how long ago a time was, with the time on hover. The script keeps it true.
+func (v *view) Ago(at any) template.HTML {
+	t := timeOf(at)
+	if t.IsZero() {
+		return ""
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s" data-ago>%s</time>`, //nolint:gosec // only digits and units
+		t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), span(v.Now.Sub(t))))
+}
+
+// Left writes how long it is until a time, with the time on hover.
+func (v *view) Left(at any) template.HTML {
+	t := timeOf(at)
+	if t.IsZero() {
+		return ""
+	}
+	d, class, text := t.Sub(v.Now), "left", ""
+	switch {
+	case d < 0:
+		class, text = "left overdue", span(-d)+" overdue"
+	case d < 5*time.Minute:
+		class, text = "left soon", span(d)+" left"
+	default:
+		text = span(d) + " left"
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s" class="%s" data-left>%s</time>`, //nolint:gosec // only digits and units
+		t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), class, text))
+}
+
+// Can reports whether the viewer may do what needs the role.
+func (v *view) Can(role string) bool { return v.Role.Covers(web.Role(role)) }
+
+func timeOf(at any) time.Time {
+	switch t := at.(type) {
+	case time.Time:
+		return t
+	case *time.Time:
+		if t != nil {
+			return *t
+		}
+	}
+	return time.Time{}
+}
+
+// span writes a duration in its largest two units.
+func span(d time.Duration) string {
+	d = max(d, 0)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d d %d h", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// seconds writes a duration that the API gave in seconds; nothing for none.
+func seconds(s any) string {
+	switch s := s.(type) {
+	case float64:
+		return span(time.Duration(s * float64(time.Second)))
+	case *float64:
+		if s != nil {
+			return span(time.Duration(*s * float64(time.Second)))
+		}
+	}
+	return ""
+}
+
+// words writes a name such as technical_lead for people.
+func words(name string) string {
+	name = strings.ReplaceAll(name, "_", " ")
+	return strings.ToUpper(name[:min(1, len(name))]) + name[min(1, len(name)):]
+}
+
+// readPages parses the templates: each page with what pages share, the layout among it.
+func (k *Console) readPages() (map[string]*template.Template, error) {
+	shared := template.New("layout.html").Funcs(template.FuncMap{
+		"asset":   func(name string) string { return k.files[name].url },
+		"weburl":  notify.WebURL,
+		"words":   words,
+		"seconds": seconds,
+		"path":    url.PathEscape,
+		"query":   url.QueryEscape,
+		"join":    strings.Join,
+	})
+	shared, err := shared.ParseFS(embedded, "templates/shared/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	names, err := fs.Glob(embedded, "templates/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	pages := map[string]*template.Template{}
+	for _, name := range names {
+		page, err := shared.Clone()
+		if err == nil {
+			page, err = page.ParseFS(embedded, name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("console: %w", err)
+		}
+		pages[strings.TrimSuffix(path.Base(name), ".html")] = page
+	}
+	return pages, nil
+}
+
+// render answers with the page of the given name.
+func (k *Console) render(c *gin.Context, status int, name string, v *view) {
+	k.renderPart(c, status, name, "layout.html", v)
+}
+
+// renderPart answers with one template of a page: for the script, which puts it into
+// the page that is open.
+func (k *Console) renderPart(c *gin.Context, status int, name, part string, v *view) {
+	v.Now, v.Zone, v.Version, v.Path = k.options.Now(), zoneOf(c), k.options.Version, c.Request.URL.Path
+	v.Person, v.Role = web.IdentityOf(c)
+	var page bytes.Buffer
+	if err := k.pages[name].ExecuteTemplate(&page, part, v); err != nil {
+		k.log.ErrorContext(c.Request.Context(), "page", "page", name, "err", err)
+		c.String(http.StatusInternalServerError, "This page cannot be shown; the log says why.\n")
+		return
+	}
+	h := c.Writer.Header()
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+	c.Data(status, "text/html; charset=utf-8", page.Bytes())
+}
+
+// fail answers with a page that says what went wrong.
+func (k *Console) fail(c *gin.Context, err error) {
+	p := (*problem)(nil)
+	if !errors.As(err, &p) {
+		k.log.ErrorContext(c.Request.Context(), "page", "path", c.FullPath(), "err", err)
+		p = &problem{web.Problem{Status: http.StatusInternalServerError, Title: "Internal error", Detail: "Something went wrong here; the log says what."}}
+	}
+	k.render(c, p.Status, "problem", &view{Title: p.Title, Data: p.Problem})
+}
