@@ -115,6 +115,7 @@ var picture = []struct {
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
 	{"bench", []string{"demo"}},
 	{"demo", []string{"bench"}},
+	{"e2e/browser", nil},
 	{"e2e", []string{"ingest/icinga/icingatest", "web/webtest"}},
 	// It also has to know what of a notification is nobody's business.
 	{"send", []string{"ingest/nagios"}},

@@ -1,0 +1,47 @@
+package browser
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestBoard looks at the board with nothing on it, and with incidents.
+func TestBoard(t *testing.T) {
+	s := newSite(t, "")
+	s.looked("board-empty", "/")
+	s.fire(labels{"alertname": "DiskFull", "severity": "critical", "host": "db-1", "service": "shop"}, labels{"alertname": "Slow", "severity": "warning", "service": "search"})
+	s.looked("board", "/")
+}
+
+// TestIncidentPage looks at an incident.
+func TestIncidentPage(t *testing.T) {
+	s := newSite(t, "")
+	reference := s.fire(labels{"alertname": "DiskFull", "severity": "critical", "host": "db-1", "service": "shop", "@summary": "The disk of db-1 is full."})[0]
+	s.looked("incident", "/incidents/"+reference)
+}
+
+// TestHostileAlerts shows what alerts say as text, and stays within the window.
+func TestHostileAlerts(t *testing.T) {
+	s := newSite(t, "")
+	script := `<script>document.title="taken"</script><img src=x onerror="document.title='taken'">"'><svg onload=alert(1)>`
+	s.fire(labels{"alertname": script, "severity": "critical", "host": script, "service": script, "@summary": script, "@description": script, "@generatorURL": "javascript:document.title='taken'"})
+	s.fire(labels{"alertname": strings.Repeat("long", 1000), "host": strings.Repeat("x", 4000), "service": "‮right to left مرحبا", "@summary": strings.Repeat("😀", 3000)})
+	for _, l := range []look{desk, phone} {
+		w := open(t, s, l)
+		w.visit("/")
+		if title := eval[string](w, "document.title"); !strings.HasSuffix(title, "Tocsin") {
+			t.Errorf("%s: the title is %q", l.name, title)
+		}
+		w.accessible("/")
+		w.picture("hostile-board-" + l.name)
+		for n, path := range eval[[]string](w, `[...document.querySelectorAll("main a[href^='/incidents/']")].map(a => a.getAttribute("href"))`) {
+			w.visit(path)
+			if title := eval[string](w, "document.title"); title == "taken" {
+				t.Errorf("%s: a script ran", l.name)
+			}
+			w.accessible(path)
+			w.picture(fmt.Sprintf("hostile-incident-%d-%s", n, l.name))
+		}
+	}
+}
