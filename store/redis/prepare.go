@@ -290,6 +290,8 @@ func (s *Store) examine(ctx context.Context) (r Report, err error) {
 	if err == nil && !r.stopped() {
 		if text := s.examineUser(ctx); text != "" {
 			r.Findings = append(r.Findings, Finding{Fatal: true, Text: text, stops: true})
+		} else if text := s.examineListening(ctx); text != "" {
+			r.Findings = append(r.Findings, Finding{Text: text})
 		}
 	}
 	r.sort()

@@ -112,6 +112,8 @@ type Store struct {
 	names   [incident.Shards]*names
 	gateway string // names this process in the store
 	caller  string // the same, shorter, in the records of keys
+	// channel is where processes say which incidents they changed, see Announce.
+	channel string
 
 	label   string         // what messages call single
 	single  *client.Client // one server, or the master that Sentinel knows
@@ -190,7 +192,7 @@ func newStore(url string, target redisurl.Target, o Options) *Store {
 	if o.Replicas == 0 {
 		o.Replicas = 1
 	}
-	s := &Store{url: url, opts: o, log: o.Logger.With("component", "store"), gateway: newGatewayID(), caller: newToken(), began: time.Now(), lanes: map[string]*lane{},
+	s := &Store{url: url, opts: o, log: o.Logger.With("component", "store"), gateway: newGatewayID(), caller: newToken(), channel: target.Prefix + ":changes", began: time.Now(), lanes: map[string]*lane{},
 		repeats: repeats.New(repeatsKept), wake: make(chan struct{}, 1), metrics: newMetrics()}
 	for n := range s.names {
 		s.names[n] = newNames(target.Prefix, byte(n))
