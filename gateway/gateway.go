@@ -38,6 +38,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/answers"
 	"github.com/tocsin-gateway/tocsin/web/console"
+	"github.com/tocsin-gateway/tocsin/web/live"
 )
 
 // Options are what a Gateway needs.
@@ -82,6 +83,8 @@ type Gateway struct {
 	Engine   *gin.Engine
 	// Links makes the links of messages.
 	Links *links.Links
+	// Live keeps pages up to date.
+	Live *live.Live
 
 	console  *console.Console
 	answers  *answers.Handler
@@ -116,9 +119,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if o.Now == nil {
 		o.Now = o.Store.Now
 	}
-	st := store.Instrument(o.Store, o.Registry)
-	g := &Gateway{opts: o, log: o.Log, store: st, Pipeline: router.New(st, o.Log, o.Registry), readiness: readiness{store: st},
-		rerouting: make(chan struct{}, 1)}
+	g := &Gateway{opts: o, log: o.Log, rerouting: make(chan struct{}, 1)}
+	st := g.watch(store.Instrument(o.Store, o.Registry))
+	g.store, g.Pipeline, g.readiness.store = st, router.New(st, o.Log, o.Registry), st
 	g.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_successful", Help: "1 if the latest reload of the configuration worked."})
 	g.reloadAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_config_last_reload_success_timestamp_seconds", Help: "When a configuration was last loaded."})
 	g.pings = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_pings_total", Help: "Signs of life that were due, by whether they were sent or failed (also because not all was well)."}, []string{"result"})
@@ -138,7 +141,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.silences.OnChange(g.unhide)
 	g.muter.silences = g.silences
 	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter, Process: g.guide.Load,
-		Store: st, Pipeline: g.Pipeline, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
+		Store: st, Pipeline: g.Pipeline, Live: g.Live, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
 		HasSource: g.hasSource, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
 	if g.notifier != nil {
 		api.Notifications = g.notifier
@@ -322,10 +325,11 @@ func (g *Gateway) Take(ctx context.Context, source string, r ingest.Request) (in
 	return g.ingest.Take(ctx, source, r)
 }
 
-// Drain refuses requests that begin from now on.
+// Drain refuses requests that begin from now on, and ends those that only listen.
 func (g *Gateway) Drain() {
 	g.draining.Store(true)
 	g.ingest.Drain()
+	g.Live.Drain() // a server that shuts down waits for the requests that are under way
 }
 
 // Run does the periodic work of the store and of the pipeline, empties the spool
@@ -334,6 +338,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return g.opts.Store.Run(ctx) })
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
+	group.Go(func() error { return g.Live.Run(ctx) })
 	group.Go(func() error { return g.silences.Run(ctx) })
 	group.Go(func() error { g.reroute(ctx); return nil })
 	group.Go(func() error { g.ping(ctx); return nil })

@@ -24,6 +24,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web/live"
 )
 
 // OpenAPI is the description of the whole HTTP interface, OpenAPI 3.1.
@@ -72,6 +73,8 @@ type Options struct {
 	// AlertmanagerConfig is Alertmanager's part of the configuration, without secrets;
 	// nil means that there is none.
 	AlertmanagerConfig func() string
+	// Live keeps pages up to date; nil means that nothing does.
+	Live *live.Live
 	// Reports is what reports have to know beside the store.
 	Reports ReportFacts
 	Log     *slog.Logger

@@ -1,0 +1,386 @@
+package live
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+)
+
+const (
+	// pageRead is how many incidents are read at a time.
+	pageRead = 1000
+	// vanishedRead is how many incidents that are no longer open are looked at one by
+	// one; if there are more, those who follow are told to read again.
+	vanishedRead = 500
+)
+
+// Snapshot is the board at one time. It does not change.
+type Snapshot struct {
+	// Version rises with every change, also over restarts, so that what was made of
+	// the rows can be kept under it.
+	Version uint64
+	// At is when the rows changed or were last confirmed.
+	At time.Time
+	// Rows are all open incidents, the most urgent first.
+	Rows []*Row
+	byID map[incident.ID]*Row
+}
+
+// Query selects rows. Empty lists select all.
+type Query struct {
+	States, Severities, Priorities, Services, Teams []string
+	// Who selects incidents that this person acknowledged, works on or has a role in.
+	Who string
+	// From and To bound when they were opened: From ≤ opened < To.
+	From, To time.Time
+	// Text must occur in the title, reference, labels, hosts or findings, whatever
+	// the case.
+	Text string
+	// Offset and Limit say which of them are on the page; 0 for Limit is all.
+	Offset, Limit int
+}
+
+// Page is a part of the rows that a Query selects.
+type Page struct {
+	// Version and At are those of the snapshot.
+	Version uint64
+	At      time.Time
+	Rows    []*Row
+	// Total is how many rows the query selects, States and Severities how many of
+	// each there are among them, and Open how many incidents are open at all.
+	Total              int
+	States, Severities map[string]int
+	Open               int
+}
+
+// Board returns the rows that q selects. The first call reads all open incidents.
+func (l *Live) Board(ctx context.Context, q Query) (Page, error) {
+	s, err := l.current(ctx)
+	if err != nil {
+		return Page{}, err
+	}
+	q.Text = strings.ToLower(q.Text)
+	p := Page{Version: s.Version, At: s.At, States: map[string]int{}, Severities: map[string]int{}, Open: len(s.Rows)}
+	for _, r := range s.Rows {
+		if !q.matches(r) {
+			continue
+		}
+		if p.Total >= q.Offset && (q.Limit == 0 || len(p.Rows) < q.Limit) {
+			p.Rows = append(p.Rows, r)
+		}
+		p.Total++
+		p.States[r.State]++
+		p.Severities[r.Severity]++
+	}
+	return p, nil
+}
+
+// Version is that of the current snapshot, which a page may be known by already.
+func (l *Live) Version(ctx context.Context) (uint64, error) {
+	s, err := l.current(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.Version, nil
+}
+
+func (q *Query) matches(r *Row) bool {
+	in := func(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
+	switch {
+	case !in(q.States, r.State), !in(q.Severities, r.Severity), !in(q.Priorities, r.Priority), !in(q.Services, r.Service), !in(q.Teams, r.Team),
+		q.Who != "" && !slices.Contains(r.People, q.Who), r.OpenedAt.Before(q.From), !q.To.IsZero() && !r.OpenedAt.Before(q.To):
+		return false
+	}
+	return q.Text == "" || strings.Contains(r.text, q.Text)
+}
+
+// current returns the snapshot, and makes the first one.
+func (l *Live) current(ctx context.Context) (*Snapshot, error) {
+	l.mu.Lock()
+	l.asked = time.Now()
+	l.wakeUp() // what changes from now on waits for the snapshot
+	l.mu.Unlock()
+	if s := l.snapshot.Load(); s != nil {
+		return s, nil
+	}
+	l.working.Lock()
+	defer l.working.Unlock()
+	if s := l.snapshot.Load(); s != nil {
+		return s, nil
+	}
+	if err := l.read(ctx); err != nil {
+		return nil, err
+	}
+	return l.snapshot.Load(), nil
+}
+
+// read reads all open incidents and passes on what is not as the snapshot before
+// has it. The caller holds working.
+func (l *Live) read(ctx context.Context) error {
+	was := l.snapshot.Load()
+	var setting any
+	if l.opts.Config != nil {
+		setting = l.opts.Config()
+	}
+	same := was != nil && setting == l.config
+	next := &Snapshot{At: l.opts.Store.Now(), byID: map[incident.ID]*Row{}}
+	var changed []*Row
+	q := store.Query{States: []string{incident.Open, incident.Acknowledged}, Limit: pageRead}
+	for {
+		list, cursor, err := l.opts.Store.Incidents(ctx, q)
+		if err != nil {
+			return fmt.Errorf("live: read the open incidents: %w", err)
+		}
+		for _, i := range list {
+			if next.byID[i.ID] != nil { // it moved while we read
+				continue
+			}
+			r := was.row(i.ID)
+			if r == nil || r.Version != i.Version || !same || !r.DutyDue.IsZero() && r.DutyDue.Before(next.At) {
+				known := r != nil && r.Version == i.Version
+				if r = l.row(i, next.At); !known {
+					changed = append(changed, r)
+				}
+			}
+			next.byID[i.ID] = r
+			next.Rows = append(next.Rows, r)
+		}
+		if cursor == "" {
+			break
+		}
+		q.Cursor = cursor
+	}
+	slices.SortFunc(next.Rows, compare)
+	ended, lost, err := l.vanished(ctx, was, next)
+	if err != nil {
+		return err
+	}
+	l.config, l.readAt = setting, time.Now()
+	l.use(was, next)
+	if lost {
+		l.lose()
+	} else if was != nil {
+		l.publish(append(changed, ended...))
+	}
+	return nil
+}
+
+// vanished looks what became of the rows that are no longer there; lost says that
+// they are too many for that.
+func (l *Live) vanished(ctx context.Context, was, is *Snapshot) (rows []*Row, lost bool, err error) {
+	gone := map[incident.ID]*incident.Incident{}
+	if was == nil {
+		return nil, false, nil
+	}
+	for id := range was.byID {
+		if is.byID[id] == nil {
+			gone[id] = nil
+		}
+	}
+	if len(gone) > vanishedRead {
+		return nil, true, nil
+	}
+	list, err := l.resolve(ctx, gone)
+	for _, i := range list {
+		rows = append(rows, l.row(i, is.At))
+	}
+	return rows, false, err
+}
+
+// put puts changed incidents on the board. It returns those that were news.
+func (l *Live) put(rows []*Row) []*Row {
+	was := l.snapshot.Load()
+	news := rows[:0]
+	changed := map[incident.ID]bool{}
+	for _, r := range rows {
+		if known := was.row(r.ID); known == nil || known.Version < r.Version {
+			news = append(news, r)
+			changed[r.ID] = true
+		}
+	}
+	if len(news) == 0 {
+		return nil
+	}
+	next := &Snapshot{At: l.opts.Store.Now(), Rows: make([]*Row, 0, len(was.Rows)+len(news)), byID: make(map[incident.ID]*Row, len(was.Rows)+len(news))}
+	open := slices.DeleteFunc(slices.Clone(news), func(r *Row) bool { return !r.open() })
+	slices.SortFunc(open, compare)
+	add := func(r *Row) {
+		next.Rows = append(next.Rows, r)
+		next.byID[r.ID] = r
+	}
+	for _, r := range was.Rows {
+		if changed[r.ID] {
+			continue
+		}
+		for len(open) > 0 && compare(open[0], r) < 0 {
+			add(open[0])
+			open = open[1:]
+		}
+		add(r)
+	}
+	for _, r := range open {
+		add(r)
+	}
+	l.use(was, next)
+	return news
+}
+
+// use makes a snapshot the current one. The caller holds working.
+func (l *Live) use(was, next *Snapshot) {
+	next.Version = max(uint64(time.Now().UnixMicro()), 1)
+	if was != nil {
+		if next.Version = max(next.Version, was.Version+1); slices.Equal(was.Rows, next.Rows) {
+			next.Version = was.Version
+		}
+	}
+	l.snapshot.Store(next)
+}
+
+func (s *Snapshot) row(id incident.ID) *Row {
+	if s == nil {
+		return nil
+	}
+	return s.byID[id]
+}
+
+// Row is what a board shows of an incident.
+type Row struct {
+	ID                                                        incident.ID
+	Reference, Title, State, Phase, Severity, Priority, Level string
+	Service, Team                                             string
+	// Customers are those that it affects, by name; Customer is the one whose part of
+	// the parent it is.
+	Customers []string
+	Customer  string
+	Alerts    incident.Counts
+	OpenedAt  time.Time
+	// AcknowledgedBy is empty if nobody has. Working are those who work on it now, and
+	// People all who have to do with it.
+	AcknowledgedAt  time.Time
+	AcknowledgedBy  string
+	Working, People []string
+	// Duty is the next one; due zero if there is none.
+	Duty      string
+	DutyDue   time.Time
+	ChangedAt time.Time
+	Version   uint64
+	// SnoozedUntil is zero unless it is snoozed, MergedInto unless it is a part of
+	// another one; Merged are its parts.
+	SnoozedUntil time.Time
+	MergedInto   incident.ID
+	Merged       int
+	// Parent is zero unless it is a child.
+	Parent   incident.ID
+	Children int
+	Drill    bool
+
+	text                       string // what Query.Text looks in
+	quiet                      bool
+	priorityRank, severityRank int
+}
+
+// textKept bounds what can be searched of one incident, in bytes.
+const textKept = 4 << 10
+
+// row makes the row of an incident.
+func (l *Live) row(i *incident.Incident, now time.Time) *Row {
+	p := i.Proceedings()
+	r := &Row{ID: i.ID, Reference: i.Reference, Title: i.Title, State: i.State, Phase: i.Phase, Severity: i.Severity, Priority: i.Priority, Level: i.Level,
+		Service: i.Service, Team: i.Team, Customers: p.Customers, Customer: p.Customer, Alerts: i.Alerts, OpenedAt: i.OpenedAt,
+		AcknowledgedAt: i.AcknowledgedAt, AcknowledgedBy: i.AcknowledgedBy, ChangedAt: i.ChangedAt, Version: i.Version,
+		MergedInto: p.MergedInto, Merged: len(p.Merged), Parent: i.Parent, Children: len(i.Children), Drill: i.Drill}
+	if until, ok := i.Snoozed(now); ok {
+		r.SnoozedUntil = until
+	}
+	for _, w := range p.Working {
+		r.Working = append(r.Working, w.Who)
+	}
+	r.People = people(i, r.Working)
+	if l.opts.Duty != nil && i.IsOpen() {
+		r.Duty, r.DutyDue = l.opts.Duty(i, now)
+	}
+	r.text = searched(i, p)
+	r.quiet = !r.SnoozedUntil.IsZero() || !r.MergedInto.IsZero()
+	r.priorityRank, r.severityRank = rank(incident.Priorities(), i.Priority), rank(l.opts.Severities(), i.Severity)
+	return r
+}
+
+func (r *Row) open() bool { return r.State == incident.Open || r.State == incident.Acknowledged }
+
+func people(i *incident.Incident, working []string) []string {
+	var all []string
+	if i.AcknowledgedBy != "" {
+		all = append(all, i.AcknowledgedBy)
+	}
+	all = append(all, working...)
+	for _, who := range i.Roles {
+		all = append(all, who)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// rank is the place of v in a list, the end if it is not there.
+func rank(list []string, v string) int {
+	if n := slices.Index(list, v); n >= 0 {
+		return n
+	}
+	return len(list)
+}
+
+// searched is what Query.Text looks in, in lower case.
+func searched(i *incident.Incident, p *incident.Process) string {
+	var b strings.Builder
+	add := func(s string) {
+		if s != "" && b.Len() < textKept {
+			b.WriteString(s[:min(len(s), textKept)])
+			b.WriteByte('\n')
+		}
+	}
+	for _, s := range []string{i.Title, i.Reference, i.Service, i.Team, i.Description} {
+		add(s)
+	}
+	for _, s := range i.Hosts {
+		add(s)
+	}
+	for _, s := range i.Labels {
+		add(s)
+	}
+	f := &p.Findings
+	for _, s := range []string{f.Cause, f.Solution, f.Workaround, f.Fix, f.Lessons, f.Symptoms, f.Systems, f.Recommendations} {
+		add(s)
+	}
+	return strings.ToLower(b.String())
+}
+
+// compare puts the most urgent first: what nobody has hidden, by priority, then by
+// severity, then what is due first, then what nobody works on, then the oldest.
+func compare(a, b *Row) int {
+	if a.quiet != b.quiet {
+		if b.quiet {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.priorityRank, b.priorityRank), cmp.Compare(a.severityRank, b.severityRank), dueFirst(a.DutyDue, b.DutyDue),
+		-strings.Compare(a.State, b.State), a.OpenedAt.Compare(b.OpenedAt), slices.Compare(a.ID[:], b.ID[:]))
+}
+
+// dueFirst puts what is due earlier first, and what is never due last.
+func dueFirst(a, b time.Time) int {
+	switch {
+	case a.IsZero() && b.IsZero():
+		return 0
+	case a.IsZero():
+		return 1
+	case b.IsZero():
+		return -1
+	}
+	return a.Compare(b)
+}

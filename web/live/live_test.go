@@ -1,0 +1,559 @@
+package live
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/embedded"
+)
+
+var policy = incident.Policy{Severities: []string{"critical", "warning", "info"}}
+
+// fixture is a Live on a store in memory.
+type fixture struct {
+	t testing.TB
+	// store is that of other processes, told the one that Live watches.
+	store, told store.Store
+	live        *Live
+	changes     int
+}
+
+func newFixture(t testing.TB, change ...func(*Options)) *fixture {
+	t.Helper()
+	st, err := embedded.Open("mem:", embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return on(t, st, change...)
+}
+
+func on(t testing.TB, st store.Store, change ...func(*Options)) *fixture {
+	t.Helper()
+	o := Options{Store: st, Severities: func() []string { return policy.Severities }, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: prometheus.NewRegistry()}
+	for _, c := range change {
+		c(&o)
+	}
+	l := New(o)
+	return &fixture{t: t, store: st, told: l.Watch(st), live: l}
+}
+
+// run runs the Live until the test ends.
+func (f *fixture) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.live.Run(ctx) }()
+	f.t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			f.t.Error(err)
+		}
+	})
+}
+
+func (f *fixture) id() [16]byte {
+	f.changes++
+	sum := sha256.Sum256(fmt.Append(nil, f.changes))
+	return [16]byte(sum[:16])
+}
+
+// open opens an incident through st.
+func (f *fixture) open(st store.Store, severity string, edit ...func(*incident.Edit)) *incident.Incident {
+	f.t.Helper()
+	var opened *incident.Incident
+	key := incident.Key(f.id())
+	err := st.Update(context.Background(), []incident.Change{{ID: f.id(), Key: key, Step: func(s incident.State) (next incident.Next, err error) {
+		e := policy.Open(incident.Opening{ID: s.NewID(0), Key: key, Rule: "test", Title: severity + " trouble", Class: incident.Classification{Severity: severity, Priority: "P2", Service: "db"},
+			StartedAt: s.Now, By: "ann"}, s.Now)
+		for _, do := range edit {
+			do(e)
+		}
+		opened = e.Incident
+		next.Key = &incident.KeyState{Key: key, Rule: "test", Incident: e.Incident.ID}
+		e.Into(&next)
+		return next, nil
+	}}})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return opened
+}
+
+// edit changes an incident through st.
+func (f *fixture) edit(st store.Store, id incident.ID, do func(*incident.Edit) error) {
+	f.t.Helper()
+	err := st.Update(context.Background(), []incident.Change{{ID: f.id(), Incident: id, Step: func(s incident.State) (next incident.Next, err error) {
+		e := policy.Change(s.Incident, s.Now)
+		if err := do(e); err != nil {
+			return next, err
+		}
+		e.Into(&next)
+		return next, nil
+	}}})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func acknowledge(e *incident.Edit) error { return e.Acknowledge("bob", "") }
+func resolve(e *incident.Edit) error     { return e.Resolve("bob", "") }
+
+func (f *fixture) follow(of incident.ID, after string) *Stream {
+	f.t.Helper()
+	s, err := f.live.Follow(of, after)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(s.Stop)
+	return s
+}
+
+func (f *fixture) board(q Query) Page {
+	f.t.Helper()
+	p, err := f.live.Board(context.Background(), q)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return p
+}
+
+// said are the events that wait, in words.
+func said(s *Stream) (out []string) {
+	for len(s.c) > 0 {
+		b := <-s.C
+		if b.Lost {
+			out = append(out, "lost")
+		}
+		for _, e := range b.Events {
+			out = append(out, fmt.Sprintf("%s %s v%d", e.Row.Reference, e.Row.State, e.Row.Version))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (f *fixture) want(what string, got []string, want ...string) {
+	f.t.Helper()
+	if !slices.Equal(got, want) {
+		f.t.Errorf("%s: got %q, want %q", what, got, want)
+	}
+}
+
+// hears fails unless just that is said.
+func (f *fixture) hears(what string, s *Stream, want ...string) {
+	f.t.Helper()
+	slices.Sort(want) // what happens at a time has no order
+	f.want(what, said(s), want...)
+}
+
+// settle lets changes be passed on.
+func settle() {
+	time.Sleep(2 * gather)
+	synctest.Wait()
+}
+
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.run()
+		one := f.open(f.told, "critical") // nobody listens yet
+		all := f.follow(incident.ID{}, "")
+		settle()
+		two := f.open(f.told, "info")
+		own := f.follow(two.ID, "")
+		began := time.Now()
+		f.edit(f.told, one.ID, acknowledge)
+		b := <-all.C
+		if took := time.Since(began); took > time.Second || len(b.Events) == 0 {
+			t.Errorf("got %v after %s", b, took)
+		}
+		settle()
+		said(all)
+		f.edit(f.told, one.ID, func(e *incident.Edit) error { return e.Note("bob", "looks bad", time.Time{}) })
+		f.edit(f.told, one.ID, resolve)
+		f.edit(f.told, two.ID, acknowledge)
+		settle()
+		f.hears("all", all, one.Reference+" resolved v4", two.Reference+" acknowledged v2")
+		f.hears("of one", own, two.Reference+" acknowledged v2", two.Reference+" open v1")
+	})
+}
+
+// TestComeBack: who comes back hears what has happened meanwhile, or that it is
+// too much.
+func TestComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.run()
+		s := f.follow(incident.ID{}, "")
+		settle()
+		one := f.open(f.told, "critical")
+		b := <-s.C
+		s.Stop()
+		last := b.Events[0].ID
+		f.edit(f.told, one.ID, acknowledge)
+		settle()
+		f.hears("what was missed", f.follow(incident.ID{}, last), one.Reference+" acknowledged v2")
+		for _, id := range []string{"x", "-", "other-1", f.live.feed.epoch + "-99", f.live.feed.epoch + "-x"} {
+			f.hears(id, f.follow(incident.ID{}, id), "lost")
+		}
+		for range eventsKept {
+			f.open(f.told, "info")
+		}
+		settle()
+		f.hears("too long ago", f.follow(incident.ID{}, last), "lost")
+	})
+}
+
+// TestSlow: who does not keep up is told so, and what waits for him is bounded.
+func TestSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.run()
+		slow, quick := f.follow(incident.ID{}, ""), f.follow(incident.ID{}, "")
+		settle()
+		one := f.open(f.told, "critical")
+		settle()
+		for n := range batchesKept {
+			said(quick)
+			f.edit(f.told, one.ID, func(e *incident.Edit) error { return e.Note("bob", fmt.Sprint(n), time.Time{}) })
+			settle()
+		}
+		f.hears("slow", slow, "lost")
+		f.hears("quick", quick, fmt.Sprintf("%s open v%d", one.Reference, batchesKept+1))
+		f.edit(f.told, one.ID, acknowledge)
+		settle()
+		f.hears("after that", slow, fmt.Sprintf("%s acknowledged v%d", one.Reference, batchesKept+2))
+		if n := testutil.ToFloat64(f.live.metrics.lost); n != 1 {
+			t.Errorf("lost %v times, want 1", n)
+		}
+	})
+}
+
+func TestManyAndDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.run()
+		var all []*Stream
+		for range streamsKept {
+			all = append(all, f.follow(incident.ID{}, ""))
+		}
+		if _, err := f.live.Follow(incident.ID{}, ""); !errors.Is(err, ErrFull) {
+			t.Errorf("got %v, want that it is full", err)
+		}
+		all[0].Stop()
+		all[0].Stop() // twice is once
+		f.follow(incident.ID{}, "")
+		if n := testutil.ToFloat64(f.live.metrics.streams); n != streamsKept {
+			t.Errorf("%v streams, want %d", n, streamsKept)
+		}
+		f.live.Drain()
+		for _, s := range all {
+			if _, ok := <-s.C; ok {
+				t.Fatal("a stream goes on after Drain")
+			}
+		}
+		if _, err := f.live.Follow(incident.ID{}, ""); !errors.Is(err, ErrDrained) {
+			t.Errorf("got %v, want that it is over", err)
+		}
+	})
+}
+
+// TestBoard: the most urgent first, and what the filters say.
+func TestBoard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		due := map[string]time.Duration{}
+		f := newFixture(t, func(o *Options) {
+			o.Duty = func(i *incident.Incident, _ time.Time) (string, time.Time) {
+				if d := due[i.Title]; d != 0 {
+					return "call", i.OpenedAt.Add(d)
+				}
+				return "", time.Time{}
+			}
+		})
+		f.run()
+		named := func(title, severity string, edit ...func(*incident.Edit)) *incident.Incident {
+			time.Sleep(time.Second)
+			return f.open(f.told, severity, append(edit, func(e *incident.Edit) { e.Incident.Title = title })...)
+		}
+		priority := func(p string) func(*incident.Edit) { return func(e *incident.Edit) { e.Incident.Priority = p } }
+		due["late"], due["due"] = time.Hour, time.Minute
+		named("info", "info")
+		acknowledged := named("acknowledged", "critical")
+		f.edit(f.told, acknowledged.ID, acknowledge)
+		named("old", "critical")
+		named("new", "critical", func(e *incident.Edit) { e.Incident.Service, e.Incident.Hosts = "mail", []string{"MX-1"} })
+		named("late", "critical")
+		named("due", "critical")
+		named("first", "info", priority("P1"))
+		snoozed := named("snoozed", "critical", priority("P1"))
+		f.edit(f.told, snoozed.ID, func(e *incident.Edit) error { return e.Snooze("bob", e.Now().Add(time.Hour), "later") })
+		over := named("over", "critical")
+		f.edit(f.told, over.ID, resolve)
+		titles := func(q Query) (out []string) {
+			for _, r := range f.board(q).Rows {
+				out = append(out, r.Title)
+			}
+			return out
+		}
+		all := []string{"first", "due", "late", "old", "new", "acknowledged", "info", "snoozed"}
+		f.want("built", titles(Query{}), all...)
+		before := f.board(Query{}).Version
+		f.edit(f.told, snoozed.ID, func(e *incident.Edit) error { return e.Unsnooze("bob", "") })
+		f.edit(f.told, over.ID, func(e *incident.Edit) error { return e.Reopen("bob", "not over") })
+		f.edit(f.told, acknowledged.ID, resolve)
+		settle()
+		f.want("kept up to date", titles(Query{}), "snoozed", "first", "due", "late", "old", "new", "over", "info")
+		if after := f.board(Query{}).Version; after <= before {
+			t.Errorf("version %d after %d", after, before)
+		}
+		f.want("severity", titles(Query{Severities: []string{"info"}}), "first", "info")
+		f.want("state", titles(Query{States: []string{"acknowledged"}}))
+		f.want("priority and offset", titles(Query{Priorities: []string{"P1"}, Offset: 1}), "first")
+		f.want("a page", titles(Query{Offset: 2, Limit: 2}), "due", "late")
+		f.want("host", titles(Query{Text: "mx-1"}), "new")
+		f.want("service", titles(Query{Services: []string{"mail"}}), "new")
+		f.edit(f.told, over.ID, acknowledge)
+		settle()
+		f.want("who", titles(Query{Who: "bob"}), "over")
+		p := f.board(Query{Limit: 1, Severities: []string{"critical"}})
+		if p.Total != 6 || p.Open != 8 || p.States["acknowledged"] != 1 || p.States["open"] != 5 || p.Severities["critical"] != 6 || len(p.Rows) != 1 {
+			t.Errorf("got %+v", p)
+		}
+	})
+}
+
+// TestReadAgain: what was committed past the Live is found out, and told.
+func TestReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.run()
+		s := f.follow(incident.ID{}, "")
+		one := f.open(f.told, "critical")
+		settle()
+		said(s)
+		version := f.board(Query{}).Version
+		time.Sleep(2 * readAgain)
+		f.hears("nothing happens", s)
+		if got := f.board(Query{}).Version; got != version {
+			t.Errorf("version %d, want %d as before", got, version)
+		}
+		two := f.open(f.store, "info")
+		f.edit(f.store, one.ID, resolve)
+		time.Sleep(readAgain + look)
+		settle()
+		f.hears("told", s, one.Reference+" resolved v2", two.Reference+" open v1")
+		if p := f.board(Query{}); p.Total != 1 || p.Rows[0].ID != two.ID {
+			t.Errorf("got %+v", p)
+		}
+	})
+}
+
+// TestUnused: a board that nobody looks at is dropped, and then nothing is told;
+// one that somebody follows is not.
+func TestUnused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.run()
+		f.open(f.told, "critical")
+		f.board(Query{})
+		s := f.follow(incident.ID{}, "")
+		epoch := f.live.feed.epoch
+		time.Sleep(2 * unused)
+		if f.live.snapshot.Load() == nil {
+			t.Error("dropped while somebody follows")
+		}
+		s.Stop()
+		time.Sleep(unused - time.Second)
+		if f.live.snapshot.Load() == nil {
+			t.Error("dropped too early")
+		}
+		time.Sleep(2 * look)
+		synctest.Wait()
+		if f.live.snapshot.Load() != nil || f.live.awake.Load() {
+			t.Error("kept although nobody looks")
+		}
+		f.open(f.told, "critical")
+		if len(f.live.waiting) != 0 || f.live.feed.epoch == epoch {
+			t.Error("something waits, or old numbers still count")
+		}
+		if p := f.board(Query{}); p.Total != 2 {
+			t.Errorf("got %+v, want both", p)
+		}
+	})
+}
+
+// TestTooMuch: when very many change they are read all at once, and those who
+// follow hear of each all the same.
+func TestTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		s := f.follow(incident.ID{}, "")
+		f.board(Query{})
+		for range waitingKept + 5 {
+			f.open(f.told, "info")
+		}
+		if len(f.live.waiting) != waitingKept {
+			t.Errorf("%d wait, want %d", len(f.live.waiting), waitingKept)
+		}
+		f.run()
+		settle()
+		if n := len(said(s)); n != waitingKept+5 {
+			t.Errorf("told of %d, want all", n)
+		}
+		if p := f.board(Query{}); p.Total != waitingKept+5 {
+			t.Errorf("%d rows, want all", p.Total)
+		}
+	})
+}
+
+// away is a store that cannot be read.
+type away struct {
+	store.Store
+	mu  sync.Mutex
+	err error // guarded by mu
+}
+
+func (a *away) set(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.err = err
+}
+
+func (a *away) broken() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err
+}
+
+func (a *away) Incidents(ctx context.Context, q store.Query) ([]*incident.Incident, string, error) {
+	if err := a.broken(); err != nil {
+		return nil, "", err
+	}
+	return a.Store.Incidents(ctx, q)
+}
+
+// TestStoreAway: an old board is better than none, and it is made up for.
+func TestStoreAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		st := &away{Store: f.store}
+		g := on(t, st)
+		g.run()
+		st.set(store.ErrUnavailable)
+		if _, err := g.live.Board(t.Context(), Query{}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("got %v, want that the store is away", err)
+		}
+		st.set(nil)
+		f.open(f.store, "critical")
+		if p := g.board(Query{}); p.Total != 1 {
+			t.Errorf("got %+v", p)
+		}
+		st.set(store.ErrUnavailable)
+		f.open(f.store, "critical")
+		time.Sleep(2 * readAgain)
+		if p := g.board(Query{}); p.Total != 1 {
+			t.Errorf("got %+v, want the board as it was", p)
+		}
+		st.set(nil)
+		time.Sleep(2 * look)
+		if p := g.board(Query{}); p.Total != 2 {
+			t.Errorf("got %+v, want both", p)
+		}
+	})
+}
+
+// wire is what two processes share.
+type wire struct {
+	mu    sync.Mutex
+	heard map[*end]func([]incident.ID)
+}
+
+// end is one process's end of it.
+type end struct {
+	*wire
+	cut chan error
+}
+
+func (e *end) Announce(_ context.Context, ids []incident.ID) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for other, heard := range e.heard {
+		if other != e {
+			heard(ids)
+		}
+	}
+	return nil
+}
+
+func (e *end) Listen(ctx context.Context, listening func(), heard func([]incident.ID)) error {
+	e.mu.Lock()
+	e.heard[e] = heard
+	e.mu.Unlock()
+	listening()
+	defer func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		delete(e.heard, e)
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-e.cut:
+		return err
+	}
+}
+
+// TestTwoProcesses hear of each other's changes, at once while they are
+// connected and when they are again.
+func TestTwoProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		shared := &wire{heard: map[*end]func([]incident.ID){}}
+		endA, endB := &end{shared, make(chan error)}, &end{shared, make(chan error)}
+		a := on(t, f.store, func(o *Options) { o.Shared = endA })
+		b := on(t, f.store, func(o *Options) { o.Shared = endB })
+		b.changes = 1 << 20
+		a.run()
+		b.run()
+		s := b.follow(incident.ID{}, "")
+		settle()
+		began := time.Now()
+		one := a.open(a.told, "critical")
+		if e := <-s.C; time.Since(began) > time.Second || len(e.Events) != 1 || e.Events[0].Row.ID != one.ID {
+			t.Errorf("got %v after %s", e, time.Since(began))
+		}
+		if p := b.board(Query{}); p.Total != 1 {
+			t.Errorf("got %+v", p)
+		}
+		endB.cut <- errors.New("the line is cut")
+		a.edit(a.told, one.ID, acknowledge)
+		time.Sleep(2 * listenPause)
+		settle()
+		b.hears("made up for", s, one.Reference+" acknowledged v2")
+		for range waitingKept + 5 {
+			a.open(a.told, "info")
+		}
+		settle()
+		settle()
+		if n := len(said(s)); n != waitingKept+5 {
+			t.Errorf("told of %d, want all", n)
+		}
+	})
+}
