@@ -29,7 +29,6 @@ type Snapshot struct {
 	At time.Time
 	// Rows are all open incidents, the most urgent first.
 	Rows []*Row
-	byID map[incident.ID]*Row
 }
 
 // Query selects rows. Empty lists select all.
@@ -66,7 +65,8 @@ func (l *Live) Board(ctx context.Context, q Query) (Page, error) {
 		return Page{}, err
 	}
 	q.Text = strings.ToLower(q.Text)
-	p := Page{Version: s.Version, At: s.At, States: map[string]int{}, Severities: map[string]int{}, Open: len(s.Rows)}
+	p := Page{Version: s.Version, At: s.At, Open: len(s.Rows)}
+	states, severities := tally{}, tally{}
 	for _, r := range s.Rows {
 		if !q.matches(r) {
 			continue
@@ -75,10 +75,37 @@ func (l *Live) Board(ctx context.Context, q Query) (Page, error) {
 			p.Rows = append(p.Rows, r)
 		}
 		p.Total++
-		p.States[r.State]++
-		p.Severities[r.Severity]++
+		states.add(r.State)
+		severities.add(r.Severity)
 	}
+	p.States, p.Severities = states.all(), severities.all()
 	return p, nil
+}
+
+// tally counts values, of which most are the one before again: rows are sorted.
+type tally struct {
+	counts map[string]int
+	last   string
+	n      int // of last that are not in counts
+}
+
+func (t *tally) add(v string) {
+	if v != t.last {
+		t.all()
+		t.last = v
+	}
+	t.n++
+}
+
+func (t *tally) all() map[string]int {
+	if t.counts == nil {
+		t.counts = map[string]int{}
+	}
+	if t.n > 0 {
+		t.counts[t.last] += t.n
+		t.n = 0
+	}
+	return t.counts
 }
 
 // Version is that of the current snapshot, which a page may be known by already.
@@ -129,7 +156,7 @@ func (l *Live) read(ctx context.Context) error {
 		setting = l.opts.Config()
 	}
 	same := was != nil && setting == l.config
-	next := &Snapshot{At: l.opts.Store.Now(), byID: map[incident.ID]*Row{}}
+	next, byID := &Snapshot{At: l.opts.Store.Now()}, make(map[incident.ID]*Row, len(l.rows))
 	var changed []*Row
 	q := store.Query{States: []string{incident.Open, incident.Acknowledged}, Limit: pageRead}
 	for {
@@ -138,17 +165,17 @@ func (l *Live) read(ctx context.Context) error {
 			return fmt.Errorf("live: read the open incidents: %w", err)
 		}
 		for _, i := range list {
-			if next.byID[i.ID] != nil { // it moved while we read
+			if byID[i.ID] != nil { // it moved while we read
 				continue
 			}
-			r := was.row(i.ID)
+			r := l.rows[i.ID]
 			if r == nil || r.Version != i.Version || !same || !r.DutyDue.IsZero() && r.DutyDue.Before(next.At) {
 				known := r != nil && r.Version == i.Version
 				if r = l.row(i, next.At); !known {
 					changed = append(changed, r)
 				}
 			}
-			next.byID[i.ID] = r
+			byID[i.ID] = r
 			next.Rows = append(next.Rows, r)
 		}
 		if cursor == "" {
@@ -157,11 +184,11 @@ func (l *Live) read(ctx context.Context) error {
 		q.Cursor = cursor
 	}
 	slices.SortFunc(next.Rows, compare)
-	ended, lost, err := l.vanished(ctx, was, next)
+	ended, lost, err := l.vanished(ctx, byID, next.At)
 	if err != nil {
 		return err
 	}
-	l.config, l.readAt = setting, time.Now()
+	l.rows, l.config, l.readAt = byID, setting, time.Now()
 	l.use(was, next)
 	if lost {
 		l.lose()
@@ -171,15 +198,12 @@ func (l *Live) read(ctx context.Context) error {
 	return nil
 }
 
-// vanished looks what became of the rows that are no longer there; lost says that
-// they are too many for that.
-func (l *Live) vanished(ctx context.Context, was, is *Snapshot) (rows []*Row, lost bool, err error) {
+// vanished looks what became of the rows that are not among those of now; lost says
+// that they are too many for that.
+func (l *Live) vanished(ctx context.Context, is map[incident.ID]*Row, now time.Time) (rows []*Row, lost bool, err error) {
 	gone := map[incident.ID]*incident.Incident{}
-	if was == nil {
-		return nil, false, nil
-	}
-	for id := range was.byID {
-		if is.byID[id] == nil {
+	for id := range l.rows {
+		if is[id] == nil {
 			gone[id] = nil
 		}
 	}
@@ -188,7 +212,7 @@ func (l *Live) vanished(ctx context.Context, was, is *Snapshot) (rows []*Row, lo
 	}
 	list, err := l.resolve(ctx, gone)
 	for _, i := range list {
-		rows = append(rows, l.row(i, is.At))
+		rows = append(rows, l.row(i, now))
 	}
 	return rows, false, err
 }
@@ -197,36 +221,35 @@ func (l *Live) vanished(ctx context.Context, was, is *Snapshot) (rows []*Row, lo
 func (l *Live) put(rows []*Row) []*Row {
 	was := l.snapshot.Load()
 	news := rows[:0]
-	changed := map[incident.ID]bool{}
+	old := map[*Row]bool{}
+	var open []*Row
 	for _, r := range rows {
-		if known := was.row(r.ID); known == nil || known.Version < r.Version {
-			news = append(news, r)
-			changed[r.ID] = true
+		known := l.rows[r.ID]
+		if known != nil && known.Version >= r.Version {
+			continue
+		}
+		news = append(news, r)
+		old[known] = true
+		if delete(l.rows, r.ID); r.open() {
+			l.rows[r.ID] = r
+			open = append(open, r)
 		}
 	}
 	if len(news) == 0 {
 		return nil
 	}
-	next := &Snapshot{At: l.opts.Store.Now(), Rows: make([]*Row, 0, len(was.Rows)+len(news)), byID: make(map[incident.ID]*Row, len(was.Rows)+len(news))}
-	open := slices.DeleteFunc(slices.Clone(news), func(r *Row) bool { return !r.open() })
 	slices.SortFunc(open, compare)
-	add := func(r *Row) {
-		next.Rows = append(next.Rows, r)
-		next.byID[r.ID] = r
-	}
+	next := &Snapshot{At: l.opts.Store.Now(), Rows: make([]*Row, 0, len(was.Rows)+len(open))}
 	for _, r := range was.Rows {
-		if changed[r.ID] {
+		if old[r] {
 			continue
 		}
 		for len(open) > 0 && compare(open[0], r) < 0 {
-			add(open[0])
-			open = open[1:]
+			next.Rows, open = append(next.Rows, open[0]), open[1:]
 		}
-		add(r)
+		next.Rows = append(next.Rows, r)
 	}
-	for _, r := range open {
-		add(r)
-	}
+	next.Rows = append(next.Rows, open...)
 	l.use(was, next)
 	return news
 }
@@ -240,13 +263,6 @@ func (l *Live) use(was, next *Snapshot) {
 		}
 	}
 	l.snapshot.Store(next)
-}
-
-func (s *Snapshot) row(id incident.ID) *Row {
-	if s == nil {
-		return nil
-	}
-	return s.byID[id]
 }
 
 // Row is what a board shows of an incident.

@@ -88,9 +88,11 @@ type Live struct {
 	send chan struct{}
 
 	// working is held by whoever reads from the store and makes snapshots.
-	working  sync.Mutex
-	config   any       // of the rows of the snapshot; guarded by working
-	readAt   time.Time // when all were last read; guarded by working
+	working sync.Mutex
+	config  any       // of the rows of the snapshot; guarded by working
+	readAt  time.Time // when all were last read; guarded by working
+	// rows are those of the snapshot; guarded by working.
+	rows     map[incident.ID]*Row
 	snapshot atomic.Pointer[Snapshot]
 
 	mu sync.Mutex // guards what follows
@@ -121,7 +123,6 @@ func New(o Options) *Live {
 		Help: "How often somebody who follows changes was told to read again, because he was too slow or too much happened at once."})
 	o.Registerer.MustRegister(l.metrics.streams, l.metrics.lost)
 	l.feed.begin()
-	l.snapshot.Store(nil)
 	return l
 }
 
@@ -342,6 +343,7 @@ func (l *Live) sleeps() bool {
 		return false
 	}
 	l.awake.Store(false)
+	l.rows = nil
 	l.snapshot.Store(nil)
 	l.all = false
 	clear(l.waiting)
