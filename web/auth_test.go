@@ -45,6 +45,8 @@ func operations(incident, other, letter, token string) []operation {
 		{"GET", i + "/notifications/preview?receiver=ops", "", web.RoleViewer, 200},
 		{"GET", i + "/similar", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/stats?by=severity", "", web.RoleViewer, 200},
+		{"GET", "/api/v1/board?q=disk&offset=0", "", web.RoleViewer, 200},
+		{"GET", "/api/v1/stream?incident=" + incident, "", web.RoleViewer, 200},
 		{"GET", "/api/v1/undelivered", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters/" + letter, "", web.RoleViewer, 200},
@@ -187,6 +189,7 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 			s.send(op.method, strings.Join(parts, "/"), op.body).problem(404, "nobody")
 		}
 	}
+	s.send("GET", "/api/v1/stream?incident=nobody", "").problem(404, "nobody")
 	// What is left needs other servers, or stands in tests of its own.
 	unknown := newServer(t)
 	unknown.checker, unknown.handler = s.checker, s.checker.Handler(t, unknown.engine)

@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/web"
+	"github.com/tocsin-gateway/tocsin/web/live"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
 )
 
@@ -162,6 +163,7 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 		Notifications: &notifications{s: s},
 		Recordings:    &recordings{s: s, all: []web.Recording{recording("first", `{"n":1}`)}},
 		HasSource:     func(name string) bool { return name == "alertmanager" || name == "prometheus" }}
+	o.Live = live.New(live.Options{Store: s.store, Severities: s.pipeline.Severities, Log: log, Registerer: prometheus.NewRegistry()})
 	for _, c := range change {
 		c(&o)
 	}
@@ -252,6 +254,11 @@ func (s *server) send(method, target, body string, headers ...string) answer {
 	s.t.Helper()
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Host, r.RemoteAddr = s.host, s.address
+	if strings.HasPrefix(target, "/api/v1/stream") { // a client that goes as soon as it is served
+		gone, cancel := context.WithCancel(r.Context())
+		cancel()
+		r = r.WithContext(gone)
+	}
 	if s.token != "" {
 		r.Header.Set("Authorization", "Bearer "+s.token)
 	}

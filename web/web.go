@@ -143,6 +143,8 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/incidents/:id/notifications/preview", a.preview)
 	viewer.GET("/incidents/:id/similar", a.similar)
 	viewer.GET("/stats", a.stats)
+	viewer.GET("/board", a.board)
+	viewer.GET("/stream", a.stream)
 	viewer.GET("/undelivered", a.undelivered)
 	viewer.GET("/deadletters", a.letters)
 	viewer.GET("/deadletters/:id", a.letter)

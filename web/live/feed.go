@@ -22,9 +22,9 @@ const (
 
 var (
 	// ErrFull: as many follow already as may.
-	ErrFull = errors.New("live: too many follow the changes already")
+	ErrFull = errors.New("too many follow the changes already")
 	// ErrDrained: nobody is served any more.
-	ErrDrained = errors.New("live: shutting down")
+	ErrDrained = errors.New("shutting down")
 )
 
 // Event says that an incident changed, and what it is now.
@@ -37,9 +37,9 @@ type Event struct {
 	text []byte
 }
 
-// Text returns what write makes of the row, which is made once for all who follow.
-func (e *Event) Text(write func(*Row) []byte) []byte {
-	e.once.Do(func() { e.text = write(e.Row) })
+// Text returns what write makes of it, which is made once for all who follow.
+func (e *Event) Text(write func(*Event) []byte) []byte {
+	e.once.Do(func() { e.text = write(e) })
 	return e.text
 }
 
