@@ -105,7 +105,7 @@ var picture = []struct {
 	{"web/live", []string{"store", "incident"}},
 	// What people do where they were notified. It is served beside the API.
 	// The pages for people. They know the API from outside, and its shapes.
-	{"web/console", []string{"web", "notify"}},
+	{"web/console", []string{"web", "web/live", "notify"}},
 	{"web/answers", []string{"web", "notify", "notify/links", "router", "incident", "alert", "config/secret"}},
 	{"web", []string{"web/live", "report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "report", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.

@@ -153,7 +153,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.API, err = web.New(api); err != nil {
 		return nil, err
 	}
-	if g.console, err = console.New(console.Options{API: g.API, Version: o.Version, Log: o.Log, Now: st.Now}); err != nil {
+	if g.console, err = console.New(console.Options{API: g.API, Board: g.Live, Version: o.Version, Log: o.Log, Now: st.Now}); err != nil {
 		return nil, err
 	}
 	g.Links = links.New(st, o.External)

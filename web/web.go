@@ -150,6 +150,7 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/deadletters/:id", a.letter)
 	viewer.POST("/explain", a.explain)
 	viewer.GET("/version", a.version)
+	viewer.GET("/views", a.views)
 
 	viewer.POST("/silences/preview", a.previewSilence)
 	a.registerAlertmanager(engine)
@@ -176,6 +177,8 @@ func (a *API) Register(engine *gin.Engine) {
 	}
 	responder.POST("/incidents/:id/notifications/retry", a.again)
 	responder.POST("/receivers/:id/test", a.testReceiver)
+	responder.PUT("/views/:name", a.putView)
+	responder.DELETE("/views/:name", a.deleteView)
 
 	admin.POST("/deadletters/:id/retry", a.retryLetter)
 	admin.GET("/recordings", a.recordings)

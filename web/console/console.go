@@ -12,6 +12,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -23,6 +24,8 @@ import (
 type Options struct {
 	// API says who may come in.
 	API *web.API
+	// Board knows the open incidents.
+	Board Board
 	// Version is what the pages say of Tocsin.
 	Version string
 	Log     *slog.Logger
@@ -38,12 +41,17 @@ type Console struct {
 	api   http.Handler
 	pages map[string]*template.Template
 	files map[string]asset
+
+	// choices are what the board's filters offer, of the board's version choicesOf.
+	choicesMu sync.Mutex
+	choices   boardChoices
+	choicesOf uint64
 }
 
 // New returns a Console. It reads and starts nothing.
 func New(o Options) (*Console, error) {
-	if o.API == nil || o.Log == nil {
-		return nil, errors.New("console: an API and a logger are needed")
+	if o.API == nil || o.Board == nil || o.Log == nil {
+		return nil, errors.New("console: an API, a board and a logger are needed")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -63,5 +71,10 @@ func (k *Console) Register(engine *gin.Engine) {
 	engine.GET(assetsPath+":name", k.asset) // for everybody: they are the same for all Tocsins
 	viewer := engine.Group("", k.options.API.Require(web.RoleViewer))
 	viewer.GET("/", k.board)
+	viewer.GET("/wall", k.wall)
+	viewer.POST("/seen", k.seen)
+	responder := engine.Group("", k.options.API.Require(web.RoleResponder))
+	responder.POST("/views", k.saveView)
+	responder.POST("/views/:name/delete", k.deleteView)
 	viewer.GET("/incidents/:id", k.incident)
 }

@@ -45,7 +45,7 @@ func TestPagesAllowNothingInline(t *testing.T) {
 	d := newDesk(t, "")
 	reference := d.fires("alertname", "Disk", "host", "db")
 	inline := regexp.MustCompile(`(?i)<script(>| [^>]*>[^<])|<style|\sstyle=|\son[a-z]+=`)
-	for _, path := range []string{"/", "/incidents/" + reference, "/incidents/none"} {
+	for _, path := range []string{"/", "/wall", "/incidents/" + reference, "/incidents/none"} {
 		w := d.send("GET", path, "", "")
 		policy := w.Header().Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {

@@ -157,6 +157,14 @@ func seconds(s any) string {
 	return ""
 }
 
+// href is an address with a query, which may be empty.
+func href(path, query string) string {
+	if query == "" {
+		return path
+	}
+	return path + "?" + query
+}
+
 // words writes a name such as technical_lead for people.
 func words(name string) string {
 	name = strings.ReplaceAll(name, "_", " ")
@@ -173,6 +181,8 @@ func (k *Console) readPages() (map[string]*template.Template, error) {
 		"path":    url.PathEscape,
 		"query":   url.QueryEscape,
 		"join":    strings.Join,
+		"href":    href,
+		"list":    func(of ...any) []any { return of },
 	})
 	shared, err := shared.ParseFS(embedded, "templates/shared/*.html")
 	if err != nil {

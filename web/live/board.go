@@ -132,9 +132,16 @@ func (l *Live) current(ctx context.Context) (*Snapshot, error) {
 	l.mu.Lock()
 	l.asked = time.Now()
 	l.wakeUp() // what changes from now on waits for the snapshot
+	behind := len(l.waiting) > 0
 	l.mu.Unlock()
 	if s := l.snapshot.Load(); s != nil {
-		return s, nil
+		if !behind {
+			return s, nil
+		}
+		l.round(ctx) // whoever comes back from a form sees what it did
+		if s := l.snapshot.Load(); s != nil {
+			return s, nil
+		}
 	}
 	l.working.Lock()
 	defer l.working.Unlock()
