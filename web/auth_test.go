@@ -97,6 +97,7 @@ func operations(incident, other, letter, token string) []operation {
 		{"POST", i + "/close", by, web.RoleResponder, 200},
 		{"POST", i + "/reopen", by, web.RoleResponder, 200},
 		{"POST", "/api/v1/deadletters/" + letter + "/retry", "", web.RoleAdmin, 200},
+		{"GET", "/api/v1/audit", "", web.RoleAdmin, 200},
 		{"GET", "/api/v1/recordings", "", web.RoleAdmin, 200},
 		{"GET", "/api/v1/recordings/first", "", web.RoleAdmin, 200},
 		{"PUT", "/api/v1/views/night", `{"query":"severity=critical"}`, web.RoleResponder, 200},

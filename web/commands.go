@@ -39,6 +39,7 @@ func (a *API) read(c *gin.Context, body any, cmd *command) error {
 	if who := identityOf(c); who != "" {
 		cmd.By = who
 	}
+	c.Set(claimedKey, cut(cmd.By, maxBy))
 	return errors.Join(checkBy("by", cmd.By), checkText("comment", cmd.Comment, commentLimit))
 }
 

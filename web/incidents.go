@@ -86,6 +86,7 @@ func notFound(what, name string) error {
 
 // answerIncident answers 200 with i. The entity tag is what If-Match takes.
 func (a *API) answerIncident(c *gin.Context, i *incident.Incident) {
+	c.Set(subjectKey, i.Reference)
 	c.Header("ETag", fmt.Sprintf("%q", strconv.FormatUint(i.Version, 10)))
 	a.answer(c, http.StatusOK, ViewIncident(i))
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/uuid"
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web/audit"
 )
 
 // Problem is an error as RFC 9457 writes it. Type is always about:blank: the
@@ -68,7 +68,9 @@ func (a *API) fail(c *gin.Context, err error) { Fail(c, a.log, err) }
 func Fail(c *gin.Context, log *slog.Logger, err error) {
 	p := problemOf(err)
 	if p.Status == http.StatusInternalServerError {
-		p.RequestID = uuid.NewString()
+		if p.RequestID = c.GetString(requestKey); p.RequestID == "" {
+			p.RequestID = audit.NewRequest()
+		}
 		log.ErrorContext(c.Request.Context(), "request failed", "request", p.RequestID, "method", c.Request.Method, "path", c.FullPath(), "err", err)
 	}
 	_ = c.Error(err) // for the access log
@@ -142,7 +144,10 @@ func writeProblem(c *gin.Context, p Problem) {
 		h.Set("Retry-After", retryAfter)
 	case http.StatusUnauthorized:
 		h.Add("WWW-Authenticate", `Bearer realm="tocsin"`)
-		h.Add("WWW-Authenticate", `Basic realm="tocsin", charset="UTF-8"`)
+		if mode := c.Request.Header.Get("Sec-Fetch-Mode"); mode == "" || mode == "navigate" {
+			// A browser would ask for a password in the middle of a page that signs in itself.
+			h.Add("WWW-Authenticate", `Basic realm="tocsin", charset="UTF-8"`)
+		}
 	case http.StatusRequestEntityTooLarge:
 		h.Set("Connection", "close") // there is a rest of the body in it
 	}

@@ -18,16 +18,16 @@ const (
 	sayEvery = time.Minute
 )
 
-// Throttle slows down whoever tries tokens. An address has a bucket of tries
-// that fills again with time; one that is full again is forgotten. Its methods may
-// be called from any goroutine.
+// Throttle slows down whoever tries tokens or passwords. An address, or the name of
+// a user, has a bucket of tries that fills again with time; one that is full again is
+// forgotten. Its methods may be called from any goroutine.
 type Throttle struct {
 	now func() time.Time
 	log *slog.Logger
 
 	mu sync.Mutex
-	// full is when the bucket of an address will be full again.
-	full map[netip.Prefix]time.Time
+	// full is when the bucket of an address, or of a name, will be full again.
+	full map[string]time.Time
 	// said is when wrong tokens were logged last, unsaid how many came since.
 	said   time.Time
 	unsaid int
@@ -38,20 +38,36 @@ func NewThrottle(now func() time.Time, log *slog.Logger) *Throttle {
 	return &Throttle{now: now, log: log}
 }
 
-// Allow reports whether the address may try a token.
-func (t *Throttle) Allow(address string) bool {
+// Allow reports whether another try may be made: from an address, and for a user.
+func (t *Throttle) Allow(whose ...string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.full[network(address)].Sub(t.now()) <= (triesAtOnce-1)*tryEvery
+	for _, one := range whose {
+		if t.full[bucket(one)].Sub(t.now()) > (triesAtOnce-1)*tryEvery {
+			return false
+		}
+	}
+	return true
 }
 
-// Failed takes a try from the address.
-func (t *Throttle) Failed(ctx context.Context, address string) {
+// Failed takes a try from each. The first is an address.
+func (t *Throttle) Failed(ctx context.Context, whose ...string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now, from := t.now(), network(address)
+	now := t.now()
+	for _, one := range whose {
+		t.take(bucket(one), now)
+	}
+	t.unsaid++
+	if now.Sub(t.said) >= sayEvery {
+		t.log.WarnContext(ctx, "wrong token or password", "address", whose[0], "count", t.unsaid)
+		t.said, t.unsaid = now, 0
+	}
+}
+
+func (t *Throttle) take(from string, now time.Time) {
 	if t.full == nil {
-		t.full = map[netip.Prefix]time.Time{}
+		t.full = map[string]time.Time{}
 	}
 	if _, known := t.full[from]; !known && len(t.full) >= addressesKept {
 		t.forget(now)
@@ -61,11 +77,6 @@ func (t *Throttle) Failed(ctx context.Context, address string) {
 		until = now
 	}
 	t.full[from] = until.Add(tryEvery)
-	t.unsaid++
-	if now.Sub(t.said) >= sayEvery {
-		t.log.WarnContext(ctx, "wrong token", "address", address, "count", t.unsaid)
-		t.said, t.unsaid = now, 0
-	}
 }
 
 // forget makes room: first those whose buckets are full again, and if that is
@@ -85,11 +96,14 @@ func (t *Throttle) forget(now time.Time) {
 	}
 }
 
-// network is what an address counts as: an IPv6 user has a whole /64.
-func network(address string) netip.Prefix {
-	addr, err := netip.ParseAddr(address)
+// userPrefix makes of a user's name what is no address.
+const userPrefix = "user "
+
+// bucket is what an address or a name counts as: an IPv6 user has a whole /64.
+func bucket(whose string) string {
+	addr, err := netip.ParseAddr(whose)
 	if err != nil {
-		return netip.Prefix{}
+		return whose[:min(len(whose), maxBy)]
 	}
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
@@ -97,5 +111,5 @@ func network(address string) netip.Prefix {
 		bits = 64
 	}
 	p, _ := addr.Prefix(bits) // the length fits
-	return p
+	return p.String()
 }

@@ -12,9 +12,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -24,7 +27,9 @@ import (
 	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web/audit"
 	"github.com/tocsin-gateway/tocsin/web/live"
+	"github.com/tocsin-gateway/tocsin/web/session"
 )
 
 // OpenAPI is the description of the whole HTTP interface, OpenAPI 3.1.
@@ -80,6 +85,12 @@ type Options struct {
 	Log     *slog.Logger
 	// Now is the clock of caches and throttling; nil means time.Now.
 	Now func() time.Time
+	// Wall is the clock by which the tokens of an OpenID provider expire; nil means time.Now.
+	Wall func() time.Time
+	// External is the URL under which people reach this Tocsin; nil if nobody knows it.
+	External *url.URL
+	// Registerer is where the metrics go; nil shows them nowhere.
+	Registerer prometheus.Registerer
 }
 
 // API is the JSON API. Its methods may be called from any goroutine.
@@ -92,6 +103,14 @@ type API struct {
 	throttle *Throttle
 	origins  *http.CrossOriginProtection
 	silences *silences.Set
+	sessions *session.Sessions
+	audit    *audit.Log
+	people   atomic.Pointer[people]
+	layout   PageFunc
+	// leaving slows down who begins to sign in at the provider again and again.
+	leaving *Throttle
+	// hashing holds whoever's password is compared.
+	hashing chan struct{}
 	// summing holds whoever adds up statistics.
 	summing chan struct{}
 	// began is when the API was made.
@@ -108,14 +127,16 @@ func New(o Options) (*API, error) {
 	}
 	log := o.Log.With("component", "web")
 	a := &API{pipeline: o.Pipeline, store: o.Store, options: o, log: log, origins: http.NewCrossOriginProtection(),
-		summing: make(chan struct{}, 1)}
+		summing: make(chan struct{}, 1), hashing: make(chan struct{}, 2)}
+	a.layout, a.sessions, a.audit = a.plain, session.New(o.Store, o.Now, log), audit.New(o.Store, o.Now, o.Log, o.Registerer)
 	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
 	a.SetAdminToken(secret.New(o.AdminToken))
 	a.options.AdminToken = "" // only its hash is needed from here on
 	if a.silences, a.began = o.Silences, o.Store.Now(); a.silences == nil {
 		a.silences = silences.New(o.Store, o.Log)
 	}
-	a.throttle = NewThrottle(o.Now, log)
+	a.throttle, a.leaving = NewThrottle(o.Now, log), NewThrottle(o.Now, slog.New(slog.DiscardHandler))
+	a.SetConfig(DefaultConfig())
 	return a, nil
 }
 
@@ -130,6 +151,7 @@ func (a *API) Register(engine *gin.Engine) {
 	api := engine.Group("/api/v1", func(c *gin.Context) { secure(c.Writer.Header()) })
 	viewer, responder, admin := api.Group("", a.Require(RoleViewer)), api.Group("", a.Require(RoleResponder)), api.Group("", a.Require(RoleAdmin))
 
+	a.registerSignIn(engine)
 	viewer.GET("/openapi.yaml", openAPI)
 	viewer.GET("/incidents", a.incidents)
 	viewer.GET("/incidents/:id", a.incident)
@@ -181,6 +203,7 @@ func (a *API) Register(engine *gin.Engine) {
 	responder.DELETE("/views/:name", a.deleteView)
 
 	admin.POST("/deadletters/:id/retry", a.retryLetter)
+	admin.GET("/audit", a.auditLog)
 	admin.GET("/recordings", a.recordings)
 	admin.GET("/recordings/:id", a.recording)
 	admin.GET("/tokens", a.listTokens)
