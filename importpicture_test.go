@@ -103,11 +103,15 @@ var picture = []struct {
 	{"web/webtest", []string{"web"}},
 	// What changes, for pages that are open. Of the store it knows the door only.
 	{"web/live", []string{"store", "incident"}},
-	// What people do where they were notified. It is served beside the API.
 	// The pages for people. They know the API from outside, and its shapes.
 	{"web/console", []string{"web", "web/live", "notify"}},
+	// What people do where they were notified. It is served beside the API.
 	{"web/answers", []string{"web", "notify", "notify/links", "router", "incident", "alert", "config/secret"}},
-	{"web", []string{"web/live", "report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "report", "router", "incident", "alert", "store", "config/secret"}},
+	// Who is signed in, where else they sign in, and what they did.
+	{"web/session", []string{"incident"}},
+	{"web/openid", []string{"config/secret"}},
+	{"web/audit", []string{"incident"}},
+	{"web", []string{"web/live", "web/session", "web/openid", "web/audit", "report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "report", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
 	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
@@ -141,6 +145,8 @@ var libraries = []struct {
 	{"github.com/emersion/go-message", []string{"ingest/email"}},
 	{"github.com/arran4/golang-ical", []string{"process/rota"}},
 	{"github.com/teambition/rrule-go", []string{"process/rota"}},
+	{"github.com/coreos/go-oidc", []string{"web/openid"}},
+	{"golang.org/x/oauth2", []string{"web/openid"}},
 	{"github.com/klauspost/compress", []string{"recorder"}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "mute", "notify", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "notify/...", "process/rota", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},

@@ -69,6 +69,7 @@ func (d *decoder) check(cfg *Config) {
 	c.services()
 	c.listed("maintenance", mute.WindowProblems(c.c.Maintenance, c.c.Alertmanager))
 	c.listed("process", process.Problems(c.c.Process, c.c.ProcessOptions()))
+	c.problems("web", c.c.Web.Problems())
 	c.problems("answers", c.c.Answers.Problems())
 }
 

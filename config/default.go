@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
@@ -57,6 +58,7 @@ func Default() *Config {
 		SMTP:     smtp.DefaultConfig(),
 		Recorder: recorder.DefaultConfig(),
 		Notify:   receivers.DefaultConfig(),
+		Web:      web.DefaultConfig(),
 		Answers:  answers.DefaultConfig(),
 	}
 }

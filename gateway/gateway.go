@@ -142,7 +142,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.muter.silences = g.silences
 	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter, Process: g.guide.Load,
 		Store: st, Pipeline: g.Pipeline, Live: g.Live, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
-		HasSource: g.hasSource, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits}
+		HasSource: g.hasSource, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits, External: o.External, Registerer: o.Registry}
 	if g.notifier != nil {
 		api.Notifications = g.notifier
 	}
@@ -236,6 +236,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	if err := g.Links.Load(ctx); err != nil { // messages are worth more than their links
 		g.log.WarnContext(ctx, "messages have no links to acknowledge and resolve yet", "err", err)
 	}
+	g.API.SetConfig(c.Web)
 	g.answers.Set(&c.Answers)
 	g.ingest.Set(sources)
 	g.config.Store(c)
@@ -340,6 +341,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.Pipeline.Run(ctx) })
 	group.Go(func() error { return g.Live.Run(ctx) })
 	group.Go(func() error { return g.silences.Run(ctx) })
+	group.Go(func() error { return g.API.Run(ctx) })
 	group.Go(func() error { g.reroute(ctx); return nil })
 	group.Go(func() error { g.ping(ctx); return nil })
 	group.Go(func() error { return g.Links.Run(ctx) })

@@ -129,6 +129,8 @@ type server struct {
 	// address is where requests come from, host where they go to.
 	address, host string
 	token         string
+	// cookies are those of a browser, as Cookie has them.
+	cookies string
 	// changes counts what change has done.
 	changes int
 }
@@ -262,6 +264,12 @@ func (s *server) send(method, target, body string, headers ...string) answer {
 	if s.token != "" {
 		r.Header.Set("Authorization", "Bearer "+s.token)
 	}
+	if s.cookies != "" {
+		r.Header.Set("Cookie", s.cookies)
+	}
+	if strings.HasPrefix(target, "/sign") && body != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i] == "Host" {
 			r.Host = headers[i+1]
@@ -272,6 +280,16 @@ func (s *server) send(method, target, body string, headers ...string) answer {
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
 	return answer{s.t, fmt.Sprintf("%s %s %.200s", method, target, body), w.Code, w.Result().Header, w.Body.Bytes()}
+}
+
+// cookie is a cookie that was set, as Cookie has it; "" if none was, or it was taken away.
+func (a answer) cookie(name string) string {
+	for _, c := range (&http.Response{Header: a.header}).Cookies() {
+		if c.Name == name && c.MaxAge >= 0 {
+			return c.Name + "=" + c.Value
+		}
+	}
+	return ""
 }
 
 // want fails the test unless the status is the given one.
@@ -303,6 +321,16 @@ func decode[T any](a answer) T {
 		a.t.Fatalf("%s: %s: %v", a.pair, a.body, err)
 	}
 	return v
+}
+
+// documents are those of a type in the store.
+func (s *server) documents(typ string) []incident.Document {
+	s.t.Helper()
+	docs, err := s.store.Documents(context.Background(), typ, "", 1000)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return docs
 }
 
 var errInternal = errors.New("disk 0x1f at /var/lib is odd")

@@ -35,6 +35,8 @@ const (
 	// in bytes.
 	formLimit = 64 << 10
 	nextLimit = 2000
+	// errorLimit is how much is logged of an error that may repeat what a provider said.
+	errorLimit = 500
 )
 
 // registerSignIn adds the pages for signing in and out.
@@ -107,8 +109,8 @@ func (a *API) sendToSignIn(c *gin.Context) {
 
 func (a *API) goTo(c *gin.Context, target string) {
 	a.PageHeaders(c)
-	c.Redirect(http.StatusSeeOther, target)
-	c.Abort()
+	c.Header("Location", target)
+	c.AbortWithStatus(http.StatusSeeOther)
 }
 
 // signInView is what the page for signing in shows.
@@ -276,7 +278,7 @@ func (a *API) toProvider(c *gin.Context) {
 }
 
 func (a *API) providerAway(c *gin.Context, err error) {
-	a.log.ErrorContext(c.Request.Context(), "the OpenID provider cannot be asked", "err", err)
+	a.log.ErrorContext(c.Request.Context(), "the OpenID provider cannot be asked", "err", cut(err.Error(), errorLimit))
 	a.show(c, http.StatusServiceUnavailable, "Sign in", "message", "The provider where you sign in does not answer as it should; the log says why. Try again, or sign in in another way.")
 }
 
@@ -314,8 +316,8 @@ func (a *API) fromProvider(c *gin.Context) {
 		a.refuseSignIn(c, err, signInView{Next: l.Next})
 		return
 	}
-	a.log.WarnContext(ctx, "sign-in at the provider refused", "client", c.ClientIP(), "err", err)
-	a.leave(c, audit.Record{Action: audit.SignIn, Who: s.Name, How: audit.OIDCSession, Stranger: true, Status: status})
+	a.log.WarnContext(ctx, "sign-in at the provider refused", "client", c.ClientIP(), "err", cut(err.Error(), errorLimit))
+	a.leave(c, audit.Record{Action: audit.SignIn, Who: cut(s.Name, maxBy), How: audit.OIDCSession, Stranger: true, Status: status})
 	a.show(c, status, "Sign in", "message", text)
 }
 

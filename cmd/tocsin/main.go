@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	s := streams{in, out, errOut}
 	commands := map[string]func(context.Context) error{}
 	for _, register := range []func(*kingpin.Application, streams) map[string]func(context.Context) error{
-		registerServe, registerCheck, registerExplain, registerIncident, registerNotify, registerReport, registerSilence, registerRoutes, registerSend, registerToken, registerStore, registerDemo, registerBench, registerHealthcheck} {
+		registerServe, registerCheck, registerExplain, registerIncident, registerNotify, registerReport, registerSilence, registerRoutes, registerSend, registerToken, registerUser, registerStore, registerDemo, registerBench, registerHealthcheck} {
 		for name, command := range register(app, s) {
 			commands[name] = command
 		}

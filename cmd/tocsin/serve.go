@@ -182,7 +182,11 @@ func (v *server) load() (*config.Config, error) {
 	if v.configFile == "" {
 		return config.Load(nil, "built-in")
 	}
-	return config.LoadFile(v.configFile)
+	c, err := config.LoadFile(v.configFile)
+	if err == nil && c.Web.OIDC != nil && v.externalURL == "" {
+		return nil, errors.New("web.oidc needs --web.external-url: the provider sends people back to that URL with /signin/callback, and has to know it")
+	}
+	return c, err
 }
 
 // admin is the first admin token: flag, environment or configuration.
@@ -211,7 +215,7 @@ func (v *server) mayListen(addr net.Addr, protected bool) error {
 		return nil
 	}
 	return fmt.Errorf("refusing to listen on %s without authentication: set TOCSIN_ADMIN_TOKEN_FILE (or TOCSIN_ADMIN_TOKEN), "+
-		"or create a token with `tocsin token create --role admin`, or listen on 127.0.0.1, or, if the network itself is safe, --web.allow-unauthenticated", addr)
+		"or create a token with `tocsin token create --role admin`, or configure web.users or web.oidc, or listen on 127.0.0.1, or, if the network itself is safe, --web.allow-unauthenticated", addr)
 }
 
 func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, checks *passive, log *slog.Logger) error {

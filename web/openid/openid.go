@@ -184,10 +184,13 @@ func (c *Client) Finish(ctx context.Context, a Answer) (Person, error) {
 	ctx = c.context(ctx)
 	oauth := c.oauth(p)
 	token, err := oauth.Exchange(ctx, a.Code, oauth2.VerifierOption(a.Verifier))
-	if answered := (*oauth2.RetrieveError)(nil); errors.As(err, &answered) && answered.Response.StatusCode < 500 {
-		return Person{}, fmt.Errorf("%w: the code: %s", ErrRefused, answered.ErrorCode) // its text may hold anything
-	}
-	if err != nil {
+	answered := (*oauth2.RetrieveError)(nil)
+	switch { // the text of an answer may be long, and hold anything
+	case errors.As(err, &answered) && answered.Response.StatusCode < 500:
+		return Person{}, fmt.Errorf("%w: the code: status %d", ErrRefused, answered.Response.StatusCode)
+	case answered != nil:
+		return Person{}, fmt.Errorf("openid: the code: status %d", answered.Response.StatusCode)
+	case err != nil:
 		return Person{}, fmt.Errorf("openid: the code: %w", err)
 	}
 	raw, _ := token.Extra("id_token").(string)
