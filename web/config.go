@@ -114,7 +114,10 @@ func (s SessionsConfig) problems() map[string]string {
 
 // nameProblem says why people cannot go by a name.
 func nameProblem(name string) string {
-	if name == adminName {
+	switch strings.TrimSpace(name) {
+	case "":
+		return "is missing"
+	case adminName:
 		return fmt.Sprintf("%q is what the admin token of the configuration goes by", name)
 	}
 	for _, p := range fieldProblems(checkBy("name", name)) {
