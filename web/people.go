@@ -157,12 +157,16 @@ func howOf(how string) string {
 	return map[string]string{howLocal: audit.LocalSession, howToken: audit.TokenSession, howOIDC: audit.OIDCSession}[how]
 }
 
+func errTries() error {
+	return refuse(http.StatusTooManyRequests, "Too many wrong attempts. Wait a moment.")
+}
+
 // errWrong: name and password, or token, do not fit. It says no more.
 var errWrong = errors.New("web: wrong")
 
 // byPassword finds out who signs in with a name and a password. Whether the name or
 // the password is wrong can be told neither from the answer nor from the time.
-func (a *API) byPassword(ctx context.Context, name, password string) (session.Session, error) {
+func (a *API) byPassword(ctx context.Context, name, password string, tried []string) (session.Session, error) {
 	p := a.people.Load()
 	u, known := p.users[name]
 	hash := []byte(u.PasswordHash.Reveal())
@@ -174,6 +178,9 @@ func (a *API) byPassword(ctx context.Context, name, password string) (session.Se
 		defer func() { <-a.hashing }()
 	case <-ctx.Done():
 		return session.Session{}, ctx.Err()
+	}
+	if !a.throttle.Allow(tried...) { // many may have come at once, and waited
+		return session.Session{}, errTries()
 	}
 	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
 	if !known || err != nil || len(password) > passwordLimit {

@@ -166,6 +166,7 @@ func (a *API) document(c *gin.Context, d *report.Document, f reportFormat, name 
 		a.fail(c, fmt.Errorf("web: report: %w", err))
 		return
 	}
+	a.PageHeaders(c) // in a browser it is a page
 	h := c.Writer.Header()
 	h.Set("Content-Security-Policy", report.Policy+"; frame-ancestors 'none'")
 	disposition := "inline"

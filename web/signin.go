@@ -165,13 +165,13 @@ func (a *API) signIn(c *gin.Context) {
 	var err error
 	switch {
 	case !a.throttle.Allow(tried...):
-		err = refuse(http.StatusTooManyRequests, "Too many wrong attempts. Wait a moment.")
+		err = errTries()
 	case token != "":
 		s, err = a.byPastedToken(ctx, token)
 	case name == "" || password == "" || len(a.people.Load().users) == 0:
 		err = refuse(http.StatusBadRequest, "Write a name and a password, or a token.")
 	default:
-		s, err = a.byPassword(ctx, name, password)
+		s, err = a.byPassword(ctx, name, password, tried)
 	}
 	if errors.Is(err, errWrong) {
 		a.throttle.Failed(ctx, tried...)
