@@ -178,6 +178,9 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 	s.engine = gin.New()
 	s.engine.Use(s.api.Protect())
 	s.api.Register(s.engine)
+	for _, page := range []string{"/", "/incidents/:id"} { // as the console has them
+		s.engine.GET(page, s.api.Require(web.RoleViewer), func(c *gin.Context) { c.Data(http.StatusOK, "text/html", nil) })
+	}
 	s.handler = s.checker.Handler(t, s.engine)
 	return s
 }

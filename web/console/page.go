@@ -215,18 +215,16 @@ func (k *Console) render(c *gin.Context, status int, name string, v *view) {
 // the page that is open.
 func (k *Console) renderPart(c *gin.Context, status int, name, part string, v *view) {
 	v.Now, v.Zone, v.Version, v.Path = k.options.Now(), zoneOf(c), k.options.Version, c.Request.URL.Path
-	v.Person, v.Role = web.IdentityOf(c)
+	who := web.IdentityOf(c)
+	v.Person, v.Role, v.SignOut = who.Name, who.Role, who.Session
 	var page bytes.Buffer
 	if err := k.pages[name].ExecuteTemplate(&page, part, v); err != nil {
 		k.log.ErrorContext(c.Request.Context(), "page", "page", name, "err", err)
 		c.String(http.StatusInternalServerError, "This page cannot be shown; the log says why.\n")
 		return
 	}
-	h := c.Writer.Header()
-	h.Set("Content-Security-Policy", contentPolicy)
-	h.Set("Cache-Control", "no-store")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
+	k.options.API.PageHeaders(c)
+	c.Header("Content-Security-Policy", contentPolicy)
 	c.Data(status, "text/html; charset=utf-8", page.Bytes())
 }
 
