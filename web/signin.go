@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path"
@@ -150,42 +151,49 @@ func (a *API) signIn(c *gin.Context) {
 		return
 	}
 	form := c.Request.PostForm
+	v := signInView{Name: form.Get("name"), Next: localPath(form.Get("next"))}
+	s, err := a.try(c.Request.Context(), c.ClientIP(), form)
+	if err == nil {
+		err = a.begin(c, s)
+	}
+	if err != nil {
+		a.leave(c, audit.Record{Action: audit.SignIn, Who: s.Name, How: howOf(s.How), Stranger: true, Status: problemOf(err).Status})
+		a.refuseSignIn(c, err, v)
+		return
+	}
+	a.signedIn(c, s, v.Next)
+}
+
+// try finds out who signs in with the form. With an error, the session says how they
+// tried and, if somebody is called so, as whom.
+func (a *API) try(ctx context.Context, client string, form url.Values) (s session.Session, err error) {
 	name, password, token := strings.TrimSpace(form.Get("name")), form.Get("password"), strings.TrimSpace(form.Get("token"))
-	v := signInView{Name: name, Next: localPath(form.Get("next"))}
-	tried := []string{c.ClientIP()}
-	how, known := audit.TokenSession, ""
+	users := a.people.Load().users
+	tried, asked, wrong := []string{client}, session.Session{How: howToken}, "This token is not valid, or has no role."
 	if token == "" {
-		how, tried = audit.LocalSession, append(tried, userPrefix+name)
-		if _, there := a.people.Load().users[name]; there { // else it may be a password in the wrong field
-			known = name
+		tried, asked.How, wrong = append(tried, userPrefix+name), howLocal, "Name and password do not fit."
+		if _, there := users[name]; there { // else it may be a password in the wrong field
+			asked.Name = name
 		}
 	}
-	ctx := c.Request.Context()
-	var s session.Session
-	var err error
 	switch {
 	case !a.throttle.Allow(tried...):
 		err = errTries()
 	case token != "":
 		s, err = a.byPastedToken(ctx, token)
-	case name == "" || password == "" || len(a.people.Load().users) == 0:
+	case name == "" || password == "" || len(users) == 0:
 		err = refuse(http.StatusBadRequest, "Write a name and a password, or a token.")
 	default:
 		s, err = a.byPassword(ctx, name, password, tried)
 	}
 	if errors.Is(err, errWrong) {
 		a.throttle.Failed(ctx, tried...)
-		err = refuse(http.StatusUnauthorized, "%s", map[string]string{audit.LocalSession: "Name and password do not fit.", audit.TokenSession: "This token is not valid, or has no role."}[how])
-	}
-	if err == nil {
-		err = a.begin(c, s)
+		err = refuse(http.StatusUnauthorized, "%s", wrong)
 	}
 	if err != nil {
-		a.leave(c, audit.Record{Action: audit.SignIn, Who: known, How: how, Stranger: true, Status: problemOf(err).Status})
-		a.refuseSignIn(c, err, v)
-		return
+		return asked, err
 	}
-	a.signedIn(c, s, v.Next)
+	return s, nil
 }
 
 // begin begins a session with a new id, and ends the one that the browser had.
@@ -309,7 +317,7 @@ func (a *API) fromProvider(c *gin.Context) {
 	case errors.Is(err, errDenied):
 		status, text = http.StatusForbidden, "The provider did not let you in."
 	case errors.Is(err, openid.ErrRefused):
-	case problemOf(err).Status == http.StatusInternalServerError:
+	case errors.Is(err, errAway):
 		a.providerAway(c, err)
 		return
 	default:
@@ -321,8 +329,12 @@ func (a *API) fromProvider(c *gin.Context) {
 	a.show(c, status, "Sign in", "message", text)
 }
 
-// errDenied: the provider says no.
-var errDenied = errors.New("web: the provider refused")
+var (
+	// errDenied: the provider says no.
+	errDenied = errors.New("web: the provider refused")
+	// errAway: the provider cannot be asked.
+	errAway = errors.New("web: the provider is away")
+)
 
 // byProvider finds out whom the provider sent back.
 func (a *API) byProvider(ctx context.Context, q url.Values, l session.Login) (session.Session, error) {
@@ -335,8 +347,11 @@ func (a *API) byProvider(ctx context.Context, q url.Values, l session.Login) (se
 	}
 	who, err := p.provider.Finish(ctx, openid.Answer{Code: q.Get("code"), Issuer: q.Get("iss"), Nonce: l.Nonce, Verifier: l.Verifier})
 	s := session.Session{Name: who.Name, Role: who.Role, How: howOIDC, Ref: who.Subject}
-	if err == nil && nameProblem(who.Name) != "" {
+	switch {
+	case err == nil && nameProblem(who.Name) != "":
 		err = errors.Join(openid.ErrRefused, errors.New("the name cannot be used: "+nameProblem(who.Name)))
+	case err != nil && !errors.Is(err, openid.ErrRefused) && !errors.Is(err, openid.ErrNoRole):
+		err = fmt.Errorf("%w: %v", errAway, err) // not wrapped: a timeout there is none of the store
 	}
 	return s, err
 }

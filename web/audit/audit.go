@@ -99,13 +99,16 @@ type Log struct {
 	strangers *rate.Limiter
 	records   *prometheus.CounterVec
 
+	// kept is how many records are kept; tests keep fewer.
+	kept int
+
 	mu   sync.Mutex
 	last int64 // the time in the latest id
 }
 
 // New returns the Log of a store; registerer may be nil.
 func New(st Store, now func() time.Time, log *slog.Logger, registerer prometheus.Registerer) *Log {
-	l := &Log{store: st, log: log.With("component", "audit"), now: now, strangers: rate.NewLimiter(rate.Every(strangersEvery), strangersAtOnce),
+	l := &Log{store: st, log: log.With("component", "audit"), now: now, kept: Kept, strangers: rate.NewLimiter(rate.Every(strangersEvery), strangersAtOnce),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_audit_records_total",
 			Help: "What people did, by action, how they proved who they are, and result."}, []string{"action", "how", "result"})}
 	for _, action := range []string{Command, SignIn, SignOut} {
@@ -206,7 +209,7 @@ func IsID(id string) bool {
 	return true
 }
 
-// Clean deletes what is older than KeptFor, and all but the latest Kept.
+// Clean deletes what is older than KeptFor, and all but the latest so many.
 func (l *Log) Clean(ctx context.Context) error {
 	oldest := before(l.store.Now().Add(-KeptFor).UnixNano())
 	after, seen := "", 0
@@ -217,7 +220,7 @@ func (l *Log) Clean(ctx context.Context) error {
 		}
 		for _, d := range docs {
 			after = d.ID
-			if seen++; seen <= Kept && d.ID < oldest {
+			if seen++; seen <= l.kept && d.ID < oldest {
 				continue
 			}
 			_, err := l.store.PutDocument(ctx, incident.Document{Type: typeRecord, ID: d.ID, Version: d.Version})

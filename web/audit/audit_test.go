@@ -52,19 +52,21 @@ func newLog() (*Log, *documents) {
 func TestClean(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, st := newLog()
-		for n := range Kept + 30 {
+		const kept = 2*pageSize + 100
+		l.kept = kept
+		for n := range kept + 30 {
 			l.Add(t.Context(), Record{Action: Command, How: Token, Subject: fmt.Sprint(n), Status: 200})
 		}
 		for range 2 {
 			if err := l.Clean(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if len(st.all) != Kept {
-				t.Fatalf("got %d records, want %d", len(st.all), Kept)
+			if len(st.all) != kept {
+				t.Fatalf("got %d records, want %d", len(st.all), kept)
 			}
 		}
 		first, err := l.List(t.Context(), "", 2)
-		if err != nil || len(first) != 2 || first[0].Subject != fmt.Sprint(Kept+29) || first[1].Subject != fmt.Sprint(Kept+28) {
+		if err != nil || len(first) != 2 || first[0].Subject != fmt.Sprint(kept+29) || first[1].Subject != fmt.Sprint(kept+28) {
 			t.Errorf("got %+v (%v), want the latest first", first, err)
 		}
 		time.Sleep(KeptFor)
