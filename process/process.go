@@ -235,6 +235,21 @@ func (g *Guide) Tier(name string, now time.Time) (receivers []string, ok bool) {
 	return nil, len(g.tiers) == 0
 }
 
+// Tiers are the names of the support levels, the first one first.
+func (g *Guide) Tiers() []string {
+	var names []string
+	for _, t := range g.tiers {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// Services are the names of those that the configuration describes.
+func (g *Guide) Services() []string { return slices.Sorted(maps.Keys(g.services)) }
+
+// Customers are the names of those that the configuration describes.
+func (g *Guide) Customers() []string { return slices.Sorted(maps.Keys(g.customers)) }
+
 // Audience implements incident.Guide.
 func (g *Guide) Audience(i *incident.Incident, u *incident.Update) (called []incident.Called, sign bool) {
 	of := match.Of(i)

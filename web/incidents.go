@@ -8,6 +8,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -100,20 +101,25 @@ type AlertsJSON struct {
 // alerts answers GET /api/v1/incidents/{id}/alerts.
 func (a *API) alerts(c *gin.Context) {
 	q := newQuery(c)
-	limit, cursor := q.limit(), q.text("cursor")
+	limit, cursor, status := q.limit(), q.text("cursor"), q.word("status", "", alert.Firing.String(), alert.Resolved.String())
 	i, err := a.find(c, q)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	records, next, err := a.store.Alerts(c.Request.Context(), i.ID, cursor, limit)
-	if err != nil {
-		a.fail(c, err)
-		return
-	}
-	page := AlertsJSON{Alerts: make([]AlertJSON, len(records)), NextCursor: next}
-	for n, r := range records {
-		page.Alerts[n] = ViewRecord(r)
+	page := AlertsJSON{Alerts: []AlertJSON{}, NextCursor: cursor}
+	// Of few among many a page is at least half full; to fill the last places one by one takes long.
+	for more := true; more && len(page.Alerts) <= limit/2; more = page.NextCursor != "" {
+		var records []store.Record
+		if records, page.NextCursor, err = a.store.Alerts(c.Request.Context(), i.ID, page.NextCursor, limit-len(page.Alerts)); err != nil {
+			a.fail(c, err)
+			return
+		}
+		for _, r := range records {
+			if status == "" || r.Entry.Firing == (status == alert.Firing.String()) {
+				page.Alerts = append(page.Alerts, ViewRecord(r))
+			}
+		}
 	}
 	a.answer(c, http.StatusOK, page)
 }

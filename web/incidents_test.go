@@ -119,6 +119,22 @@ func TestAlertsOfAnIncident(t *testing.T) {
 	if resolved != 1 {
 		t.Errorf("got %d resolved alerts, want 1", resolved)
 	}
+	for status, want := range map[string]int{"firing": 4, "resolved": 1} {
+		got := 0
+		for cursor, pages := "", 0; pages == 0 || cursor != ""; pages++ {
+			p := decode[web.AlertsJSON](s.send("GET", "/api/v1/incidents/"+id+"/alerts?limit=2&status="+status+"&cursor="+cursor, "").want(200))
+			for _, a := range p.Alerts {
+				if got++; a.Status != status {
+					t.Errorf("asked for %s: got %s", status, a.Status)
+				}
+			}
+			cursor = p.NextCursor
+		}
+		if got != want {
+			t.Errorf("got %d alerts that are %s, want %d", got, status, want)
+		}
+	}
+	s.send("GET", "/api/v1/incidents/"+id+"/alerts?status=odd", "").problem(400, `"status"`)
 	s.send("GET", "/api/v1/incidents/"+id+"/alerts?cursor=nonsense", "").problem(400, `"cursor"`)
 	s.send("GET", "/api/v1/incidents/nobody/alerts", "").problem(404, "nobody")
 }

@@ -171,6 +171,7 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/deadletters", a.letters)
 	viewer.GET("/deadletters/:id", a.letter)
 	viewer.POST("/explain", a.explain)
+	viewer.GET("/choices", a.choices)
 	viewer.GET("/version", a.version)
 	viewer.GET("/views", a.views)
 
