@@ -191,8 +191,8 @@ const (
 	oneLook = 10 * time.Minute
 )
 
-// lookedAt are the two times of the cookie, zero where there is none.
-func lookedAt(c *gin.Context) (before, last time.Time) {
+// boardLooks are the two times of the cookie, zero where there is none.
+func boardLooks(c *gin.Context) (before, last time.Time) {
 	text, err := c.Cookie(lookedCookie)
 	if err != nil {
 		return before, last
@@ -206,7 +206,7 @@ func lookedAt(c *gin.Context) (before, last time.Time) {
 
 // sinceOf is when this browser looked before, zero if it never did.
 func sinceOf(c *gin.Context) time.Time {
-	before, last := lookedAt(c)
+	before, last := boardLooks(c)
 	if time.Since(last) > oneLook {
 		return last
 	}

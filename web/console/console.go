@@ -41,6 +41,8 @@ type Console struct {
 	api   http.Handler
 	pages map[string]*template.Template
 	files map[string]asset
+	// sent are the forms that arrived lately.
+	sent *once
 
 	// choices are what the board's filters offer, of the board's version choicesOf.
 	choicesMu sync.Mutex
@@ -56,7 +58,7 @@ func New(o Options) (*Console, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	k := &Console{options: o, log: o.Log.With("component", "console")}
+	k := &Console{options: o, log: o.Log.With("component", "console"), sent: newOnces(o.Now)}
 	var err error
 	if k.files, err = readAssets(); err != nil {
 		return nil, err
@@ -77,4 +79,9 @@ func (k *Console) Register(engine *gin.Engine) {
 	responder.POST("/views", k.saveView)
 	responder.POST("/views/:name/delete", k.deleteView)
 	viewer.GET("/incidents/:id", k.incident)
+	viewer.GET("/incidents/:id/do/:command", k.commandForm)
+	viewer.POST("/incidents/:id/do/:command", k.command)
+	viewer.POST("/do/:command", k.commandForMany)
+	viewer.GET("/report", k.reportForm)
+	viewer.POST("/report", k.report)
 }

@@ -115,6 +115,13 @@ func (v *view) Left(at any) template.HTML {
 		t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), class, text))
 }
 
+// With is the view for a part of the page that is about data.
+func (v *view) With(data any) *view {
+	part := *v
+	part.Data = data
+	return &part
+}
+
 // Can reports whether the viewer may do what needs the role.
 func (v *view) Can(role string) bool { return v.Role.Covers(web.Role(role)) }
 
@@ -183,6 +190,8 @@ func (k *Console) readPages() (map[string]*template.Template, error) {
 		"join":    strings.Join,
 		"href":    href,
 		"list":    func(of ...any) []any { return of },
+		"links":   alertLinks,
+		"cut":     cut,
 	})
 	shared, err := shared.ParseFS(embedded, "templates/shared/*.html")
 	if err != nil {

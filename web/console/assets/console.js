@@ -58,72 +58,111 @@ addEventListener("pageshow", (e) => {
   }
 });
 
-// A part of a page that is kept true: when an incident changes, the part is asked for
-// again. What a person has chosen or folded, and where they are, stays.
-for (const part of document.querySelectorAll("[data-live]")) follow(part);
+// What went wrong, or who was faster, is where the reader begins.
+const first = document.querySelector("[autofocus]");
+if (first) first.focus();
 
-function follow(part) {
-  let asked = false, again = false, stale;
-  async function refresh() {
-    if (document.hidden) { again = true; return; }
-    if (asked) { again = true; return; }
-    asked = true;
-    again = false;
-    try {
-      const url = new URL(part.dataset.part, location.href);
-      url.searchParams.set("part", "rows");
-      const answer = await fetch(url, { headers: { Accept: "text/html" } });
-      if (answer.status === 401) { location.reload(); return; }
-      if (answer.ok) { replace(part, await answer.text()); fresh(true); } else fresh(false);
-    } catch { fresh(false); }
-    asked = false;
-    if (again) setTimeout(refresh, 300);
-  }
-  // fresh says so when the page no longer hears of what changes.
-  function fresh(is) {
-    clearTimeout(stale);
-    const note = document.getElementById("stale");
-    if (is) { note?.remove(); return; }
-    if (note) return;
-    const p = document.createElement("p");
-    p.id = "stale";
-    p.className = "stale";
-    p.setAttribute("role", "status");
-    p.textContent = "Not connected: this page may be out of date.";
-    part.before(p);
-  }
-  let waiting = false;
-  function soon() { // many changes are asked for once
-    if (waiting) return;
-    waiting = true;
-    setTimeout(() => { waiting = false; refresh(); }, 200);
-  }
-  const source = new EventSource(part.dataset.live);
-  source.addEventListener("incident", soon);
-  source.addEventListener("reset", soon);
-  let opened = false;
-  source.onopen = () => { if (opened) soon(); opened = true; fresh(true); };
-  source.onerror = () => { clearTimeout(stale); stale = setTimeout(() => fresh(false), 10000); };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && again) refresh(); });
+// part asks for a part of a page; null if it is as it was.
+let etag = "";
+async function part(url) {
+  const r = await fetch(url, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store", credentials: "same-origin" });
+  if (r.status === 304) return null;
+  if (!r.ok) throw new Error(r.status);
+  etag = r.headers.get("ETag") || "";
+  return new DOMParser().parseFromString(await r.text(), "text/html");
 }
 
-function replace(part, html) {
-  const chosen = new Set([...part.querySelectorAll("input:checked")].map((i) => i.value));
-  const unfolded = new Set([...part.querySelectorAll("details[id][open]")].map((d) => d.id));
-  const active = document.activeElement;
-  const focus = part.contains(active) ? { row: active.closest("[id]")?.id, tag: active.tagName, href: active.getAttribute("href") } : null;
-  const scroll = part.querySelector(".wide")?.scrollLeft || 0;
-  const next = new DOMParser().parseFromString(html, "text/html");
-  part.replaceChildren(...next.body.childNodes);
-  for (const i of part.querySelectorAll("input[type=checkbox]")) i.checked = chosen.has(i.value);
-  for (const d of part.querySelectorAll("details[id]")) d.open = unfolded.has(d.id) || d.open;
-  const wide = part.querySelector(".wide");
-  if (wide) wide.scrollLeft = scroll;
-  localTimes(part);
-  passing(part);
-  if (focus?.row) {
-    const row = document.getElementById(focus.row);
-    const same = [...(row?.querySelectorAll(focus.tag) || [])];
-    (same.find((e) => e.getAttribute("href") === focus.href) || same[0])?.focus({ preventScroll: true });
+// bare is a part as text, without what differs each time: how long ago things were, what
+// is unfolded, and ids that are used once.
+function bare(el) {
+  const c = el.cloneNode(true);
+  for (const t of c.querySelectorAll("time")) t.textContent = "";
+  for (const d of [c, ...c.querySelectorAll("details")]) d.removeAttribute("open");
+  for (const i of c.querySelectorAll("input[name=once]")) i.remove();
+  return c.innerHTML;
+}
+
+// replace puts a new part in the place of an old one; what was unfolded stays so, and
+// the focus stays where it was.
+function replace(old, fresh) {
+  const keys = (root) => [root, ...root.querySelectorAll("details")].filter((d) => d.dataset.key);
+  const open = new Map(keys(old).map((d) => [d.dataset.key, d.open]));
+  for (const d of keys(fresh)) if (open.has(d.dataset.key)) d.open = open.get(d.dataset.key);
+  const at = old.contains(document.activeElement) ? document.activeElement : null;
+  const again = at && [...old.querySelectorAll("a, button, summary")].indexOf(at);
+  old.replaceWith(fresh);
+  if (!at) return;
+  const same = at.id ? document.getElementById(at.id) : fresh.querySelectorAll("a, button, summary")[again];
+  if (same) same.focus({ preventScroll: true });
+}
+
+// renew brings the parts of the page up to date, and reports whether any has changed. A
+// part in which somebody writes is left alone.
+function renew(fresh) {
+  let changed = false, last = null;
+  const now = [...fresh.querySelectorAll("[data-part]")];
+  for (const old of document.querySelectorAll("[data-part]")) {
+    if (!now.some((n) => n.dataset.part === old.dataset.part)) { old.remove(); changed = true; }
   }
+  for (const n of now) {
+    let old = document.querySelector(`[data-part="${n.dataset.part}"]`);
+    const writes = old && old.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+    if (!old && last) { last.after(n); changed = true; old = n; } else if (old && !writes && bare(old) !== bare(n)) { replace(old, n); changed = true; old = n; }
+    localTimes(old);
+    last = old;
+  }
+  passing(document);
+  return changed;
+}
+
+// follow keeps the page of an incident up to date: as soon as the stream says that it
+// has changed, and from time to time in any case.
+function follow(said) {
+  const url = said.dataset.live;
+  let asking = false, again = false;
+  async function look() {
+    if (asking) { again = true; return; }
+    asking = true;
+    try {
+      const fresh = await part(url + "?part=live");
+      const changed = fresh && renew(fresh);
+      if (changed) {
+        said.textContent = "Changed just now.";
+        setTimeout(() => { said.textContent = ""; }, 10000);
+      } else if (said.dataset.lost) said.textContent = "";
+      delete said.dataset.lost;
+    } catch {
+      said.dataset.lost = "yes";
+      said.textContent = "Tocsin does not answer; what stands here may be old.";
+    }
+    asking = false;
+    if (again) { again = false; look(); }
+  }
+  setInterval(() => { if (!document.hidden) look(); }, 15000);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+  return look;
+}
+const live = document.querySelector("[data-live]:not([data-paged])");
+if (live) follow(live);
+
+// What may be the same is shown while somebody writes a report.
+const same = document.getElementById("duplicates");
+if (same) {
+  const form = document.querySelector("form.fields");
+  let timer = 0, asked = "";
+  form.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      const q = new URLSearchParams({ part: "duplicates" });
+      for (const name of ["title", "description", "service", "host"]) q.set(name, form.elements[name].value.slice(0, 500));
+      if (q.toString() === asked) return;
+      asked = q.toString();
+      try {
+        const r = await fetch("/report?" + q, { credentials: "same-origin" });
+        if (!r.ok || q.toString() !== asked) return;
+        same.replaceChildren(...new DOMParser().parseFromString(await r.text(), "text/html").body.childNodes);
+        passing(same);
+      } catch { /* it is shown at the next letter */ }
+    }, 400);
+  });
 }
