@@ -3,10 +3,12 @@ package console_test
 import (
 	"context"
 	"fmt"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -153,4 +155,49 @@ func (d *desk) lacks(page string, texts ...string) {
 func (d *desk) note(reference, by, text string) {
 	d.t.Helper()
 	d.api("POST", "/api/v1/incidents/"+reference+"/note", fmt.Sprintf(`{"by":%q,"text":%q}`, by, text))
+}
+
+var (
+	hiddenInput = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+	formStart   = regexp.MustCompile(`<form method="post" action="([^"]+)"`)
+)
+
+// form is what a browser would send of the form in a page for the address, with other
+// values for some of its fields.
+func (d *desk) form(page, action string, fields ...string) url.Values {
+	d.t.Helper()
+	values := url.Values{}
+	for _, part := range strings.Split(page, "<form ")[1:] {
+		part, _, _ = strings.Cut("<form "+part, "</form>")
+		if m := formStart.FindStringSubmatch(part); m == nil || html.UnescapeString(m[1]) != action {
+			continue
+		}
+		for _, m := range hiddenInput.FindAllStringSubmatch(part, -1) {
+			values.Add(m[1], html.UnescapeString(m[2]))
+		}
+	}
+	if len(values) == 0 {
+		d.t.Fatalf("the page has no form for %s:\n%s", action, page)
+	}
+	for n := 0; n < len(fields); n += 2 {
+		values.Set(fields[n], fields[n+1])
+	}
+	return values
+}
+
+// do opens the form of a command, fills it in, sends it and returns the answer.
+func (d *desk) do(reference, command string, fields ...string) *httptest.ResponseRecorder {
+	d.t.Helper()
+	at := "/incidents/" + reference + "/do/" + command
+	return d.submit(at, d.form(d.page(at, 200), at, fields...))
+}
+
+// does is do for what has to work; it returns the page of the incident after it.
+func (d *desk) does(reference, command string, fields ...string) string {
+	d.t.Helper()
+	w := d.do(reference, command, fields...)
+	if want := "/incidents/" + reference + "?done=" + command; w.Code != http.StatusSeeOther || w.Header().Get("Location") != want {
+		d.t.Fatalf("%s %q: got %d to %q, want 303 to %q\n%s", command, fields, w.Code, w.Header().Get("Location"), want, w.Body)
+	}
+	return d.page(w.Header().Get("Location"), 200)
 }

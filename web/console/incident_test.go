@@ -1,0 +1,99 @@
+package console_test
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+)
+
+// batch sends alerts of one incident, numbered; those from some number on have ended.
+func (d *desk) batch(n, ended int) string {
+	d.t.Helper()
+	var alerts []any
+	for k := range n {
+		status := "firing"
+		if k >= ended {
+			status = "resolved"
+		}
+		alerts = append(alerts, map[string]any{"status": status, "startsAt": "2026-11-21T04:00:00Z", "labels": map[string]string{"alertname": "Disk", "host": "db", "mount": fmt.Sprint(k)},
+			"annotations": map[string]string{"summary": fmt.Sprintf("mount %d is full", k)}})
+	}
+	body, err := json.Marshal(map[string]any{"version": "4", "alerts": alerts})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	answer := d.api("POST", "/ingest/alertmanager", string(body))
+	return regexp.MustCompile(`INC-[0-9]{8}-[0-9A-Z]+`).FindString(answer)
+}
+
+// TestManyAlerts shows those that fire first, a page at a time.
+func TestManyAlerts(t *testing.T) {
+	const all, fire = 620, 450
+	d := newDesk(t, "")
+	reference := d.batch(all, all)
+	d.batch(all, fire)
+	next := regexp.MustCompile(`href="(/incidents/[^"]+)">More that fire`)
+	path, seen, pages := "/incidents/"+reference, map[string]bool{}, 0
+	for path != "" {
+		page := d.page(strings.ReplaceAll(path, "&amp;", "&"), 200)
+		for _, m := range regexp.MustCompile(`>mount (\d+) is full</span></summary>`).FindAllStringSubmatch(page, -1) {
+			seen[m[1]] = true
+		}
+		d.has(page, "Firing (450)", "<summary>Ended</summary>", "More that ended")
+		pages++
+		path = ""
+		if m := next.FindStringSubmatch(page); m != nil {
+			path, _, _ = strings.Cut(m[1], "#")
+		}
+	}
+	if pages < 3 || len(seen) != fire+50 {
+		t.Errorf("got %d alerts on %d pages, want %d that fire and 50 that ended", len(seen), pages, fire)
+	}
+}
+
+// TestOlder: the timeline is the newest first, and goes on.
+func TestOlder(t *testing.T) {
+	d := newDesk(t, "")
+	reference := d.fires("alertname", "Disk")
+	for n := range 150 {
+		d.note(reference, "ann", fmt.Sprintf("note %d.", n))
+	}
+	page := d.page("/incidents/"+reference, 200)
+	d.has(page, "note 149.", "note 50.", `?before=52#timeline`)
+	d.lacks(page, "note 49.")
+	if strings.Index(page, "note 149.") > strings.Index(page, "note 148.") {
+		t.Error("the newest is not the first")
+	}
+	page = d.page("/incidents/"+reference+"?before=52", 200)
+	d.has(page, "note 49.", "note 0.", "opened: Disk")
+	d.lacks(page, "note 50.", "before=")
+}
+
+// TestLive: the script asks for the content, and hears that nothing has changed.
+func TestLive(t *testing.T) {
+	d := newDesk(t, "")
+	reference := d.fires("alertname", "Disk")
+	ask := func(tag string) (int, string, string) {
+		t.Helper()
+		d.header.Set("If-None-Match", tag)
+		w := d.send("GET", "/incidents/"+reference+"?part=live", "", "")
+		return w.Code, w.Header().Get("ETag"), w.Body.String()
+	}
+	status, tag, body := ask("")
+	if status != http.StatusOK || tag == "" {
+		t.Fatalf("got %d, %q", status, tag)
+	}
+	d.has(body, `data-part="head"`, `data-part="timeline"`)
+	d.lacks(body, "<html")
+	if status, _, body := ask(tag); status != http.StatusNotModified || body != "" {
+		t.Errorf("unchanged: got %d with %d bytes", status, len(body))
+	}
+	d.note(reference, "ann", "news")
+	if status, again, body := ask(tag); status != http.StatusOK || again == tag || !strings.Contains(body, "news") {
+		t.Errorf("changed: got %d, %q", status, again)
+	}
+}
