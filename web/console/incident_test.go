@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -41,7 +42,9 @@ func TestManyAlerts(t *testing.T) {
 	for path != "" {
 		page := d.page(strings.ReplaceAll(path, "&amp;", "&"), 200)
 		for _, m := range regexp.MustCompile(`>mount (\d+) is full</span></summary>`).FindAllStringSubmatch(page, -1) {
-			seen[m[1]] = true
+			if k, err := strconv.Atoi(m[1]); err == nil && k < fire {
+				seen[m[1]] = true
+			}
 		}
 		d.has(page, "Firing (450)", "<summary>Ended</summary>", "More that ended")
 		pages++
@@ -50,8 +53,8 @@ func TestManyAlerts(t *testing.T) {
 			path, _, _ = strings.Cut(m[1], "#")
 		}
 	}
-	if pages < 3 || len(seen) != fire+50 {
-		t.Errorf("got %d alerts on %d pages, want %d that fire and 50 that ended", len(seen), pages, fire)
+	if pages < 3 || len(seen) != fire {
+		t.Errorf("got %d alerts that fire on %d pages, want %d", len(seen), pages, fire)
 	}
 }
 
