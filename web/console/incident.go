@@ -189,7 +189,7 @@ func (k *Console) offer(c *gin.Context, d *incidentData) {
 	i := &d.Incident
 	d.Next, d.Groups, d.Forms, d.Name = nextCommands(i), commandGroups(i), map[string]*form{}, cmp.Or(person.Name, knownName(c))
 	for _, cmd := range d.Next {
-		if !cmd.AtOnce() {
+		if !cmd.AtOnce() || d.Name == "" && len(d.Forms) > 0 { // the name is asked for once
 			continue
 		}
 		var fields []field
@@ -213,7 +213,7 @@ func alertLinks(a web.AlertJSON) []web.LinkJSON {
 		links = append(links, web.LinkJSON{Name: "Source", URL: a.GeneratorURL})
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Annotations)) {
-		if at := a.Annotations[name]; notify.WebURL(at) != "" {
+		if at := a.Annotations[name]; notify.WebURL(at) != "" && at != a.GeneratorURL {
 			links = append(links, web.LinkJSON{Name: words(strings.TrimSuffix(strings.TrimSuffix(name, "_url"), "URL")), URL: at})
 		}
 	}
