@@ -419,6 +419,7 @@ var mayNot = [][]string{{"KEYS", "*"}, {"FLUSHALL"}, {"FLUSHDB"}, {"CONFIG", "GE
 // TestDocumentedUser: the ACL line of the documentation gives all that is
 // needed, for the whole suite, and little more.
 func TestDocumentedUser(t *testing.T) {
+	t.Parallel()
 	line := documentedUser(t)
 	s := redistest.Single(t, "appendonly yes")
 	s.Do(line...)
@@ -452,6 +453,7 @@ func noDenials(t *testing.T, s *redistest.Server) {
 // TestDocumentedUserElsewhere: it suffices with replicas that are waited for,
 // behind Sentinels, and in a cluster.
 func TestDocumentedUserElsewhere(t *testing.T) {
+	t.Parallel()
 	line := documentedUser(t)
 	for name, start := range map[string]func(t *testing.T) (url string, servers []*redistest.Server){
 		"with replicas": func(t *testing.T) (string, []*redistest.Server) {
