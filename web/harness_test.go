@@ -149,7 +149,8 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 	})
 	s.store = &brokenStore{Store: st}
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(s.log, t.Output()), nil))
-	s.pipeline = router.New(s.store, log, prometheus.NewRegistry())
+	pages := live.New(live.Options{Store: s.store, Severities: func() []string { return s.pipeline.Severities() }, Log: log, Registerer: prometheus.NewRegistry()})
+	s.pipeline = router.New(pages.Watch(s.store), log, prometheus.NewRegistry())
 	settings := config.Default().Settings()
 	guide, err := process.New(process.Config{Profile: process.ProfileNone, Duties: []process.Duty{{Name: "handover", After: "1h", Text: "hand it over"}, {Name: "call", After: "2h", Text: "call the customer"}},
 		Gates: []process.Gate{{Before: []string{"escalate"}, Need: []string{"assessed"}}}}, config.Default().ProcessOptions())
@@ -160,12 +161,11 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 	if err := s.pipeline.Set(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}
-	o := web.Options{Pipeline: s.pipeline, Store: s.store, Log: log, Now: s.clock.now, Version: "test", Retry: s.retry, Process: func() *process.Guide { return guide }, Explain: s.explain,
+	o := web.Options{Pipeline: s.pipeline, Live: pages, Store: s.store, Log: log, Now: s.clock.now, Version: "test", Retry: s.retry, Process: func() *process.Guide { return guide }, Explain: s.explain,
 		Backup:        func(_ context.Context, w io.Writer) error { return s.backup(w) },
 		Notifications: &notifications{s: s},
 		Recordings:    &recordings{s: s, all: []web.Recording{recording("first", `{"n":1}`)}},
 		HasSource:     func(name string) bool { return name == "alertmanager" || name == "prometheus" }}
-	o.Live = live.New(live.Options{Store: s.store, Severities: s.pipeline.Severities, Log: log, Registerer: prometheus.NewRegistry()})
 	for _, c := range change {
 		c(&o)
 	}

@@ -79,7 +79,7 @@ func benchmarkBoard(b *testing.B, st store.Store) {
 			c := *i
 			i = &c
 			i.Version++
-			if err := f.live.apply(ctx, map[incident.ID]*incident.Incident{i.ID: i}); err != nil {
+			if err := f.live.apply(ctx, map[incident.ID]*incident.Incident{i.ID: i}, true); err != nil {
 				b.Fatal(err)
 			}
 		}

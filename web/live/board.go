@@ -197,7 +197,8 @@ func (l *Live) read(ctx context.Context) error {
 	}
 	l.rows, l.config, l.readAt = byID, setting, time.Now()
 	l.use(was, next)
-	if lost {
+	// What was not heard before the first reading is in it, and nobody knows what it was.
+	if lost || was == nil && l.opts.Shared != nil && !l.hears.Load() {
 		l.lose()
 	} else if was != nil {
 		l.publish(append(changed, ended...))
@@ -224,15 +225,17 @@ func (l *Live) vanished(ctx context.Context, is map[incident.ID]*Row, now time.T
 	return rows, false, err
 }
 
-// put puts changed incidents on the board. It returns those that were news.
-func (l *Live) put(rows []*Row) []*Row {
+// put puts changed incidents on the board. It returns those that are news: later
+// than what is there, or, unless told, the same, as what a first reading was faster
+// with nobody has been told of.
+func (l *Live) put(rows []*Row, told bool) []*Row {
 	was := l.snapshot.Load()
 	news := rows[:0]
 	old := map[*Row]bool{}
 	var open []*Row
 	for _, r := range rows {
 		known := l.rows[r.ID]
-		if known != nil && known.Version >= r.Version {
+		if known != nil && (known.Version > r.Version || told && known.Version == r.Version) {
 			continue
 		}
 		news = append(news, r)

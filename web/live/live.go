@@ -361,7 +361,8 @@ func (l *Live) round(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
 	l.mu.Lock()
-	all := l.all || l.snapshot.Load() == nil
+	known := l.snapshot.Load() != nil
+	all := l.all || !known
 	waiting := l.waiting
 	l.waiting, l.all = make(map[incident.ID]*incident.Incident, min(len(waiting), 64)), false
 	l.mu.Unlock()
@@ -370,7 +371,7 @@ func (l *Live) round(ctx context.Context) {
 		err = l.read(ctx)
 	}
 	if err == nil {
-		err = l.apply(ctx, waiting)
+		err = l.apply(ctx, waiting, all && known)
 	}
 	if err != nil {
 		l.log.DebugContext(ctx, "the board is not up to date", "err", err)
@@ -380,8 +381,9 @@ func (l *Live) round(ctx context.Context) {
 	}
 }
 
-// apply puts changed incidents on the board and passes them on.
-func (l *Live) apply(ctx context.Context, waiting map[incident.ID]*incident.Incident) error {
+// apply puts changed incidents on the board and passes them on; told says that what
+// is on the board has been passed on.
+func (l *Live) apply(ctx context.Context, waiting map[incident.ID]*incident.Incident, told bool) error {
 	list, err := l.resolve(ctx, waiting)
 	if err != nil || len(list) == 0 {
 		return err
@@ -391,7 +393,7 @@ func (l *Live) apply(ctx context.Context, waiting map[incident.ID]*incident.Inci
 	for n, i := range list {
 		rows[n] = l.row(i, now)
 	}
-	l.publish(l.put(rows))
+	l.publish(l.put(rows, told))
 	return nil
 }
 

@@ -195,6 +195,25 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// TestFollowFirst: who follows before there is a board misses nothing.
+func TestFollowFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.run()
+		s := f.follow(incident.ID{}, "")
+		one := f.open(f.told, "critical")
+		settle()
+		f.hears("before the board", s, one.Reference+" open v1")
+		g := newFixture(t)
+		s = g.follow(incident.ID{}, "")
+		two := g.open(g.told, "critical")
+		g.board(Query{}) // it is made by somebody else
+		g.run()
+		settle()
+		g.hears("while the board is made", s, two.Reference+" open v1")
+	})
+}
+
 // TestComeBack: who comes back hears what has happened meanwhile, or that it is
 // too much.
 func TestComeBack(t *testing.T) {
