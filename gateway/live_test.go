@@ -160,7 +160,11 @@ func TestStreamLastsAndEnds(t *testing.T) {
 	t.Cleanup(func() { _ = st.Close() })
 	s := serve(t, st, func(s *http.Server) { s.WriteTimeout = time.Nanosecond }) // nothing else is answered
 	events := s.follow(t)
-	s.Engine.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/ingest/alertmanager", strings.NewReader(message("a", "firing", 0))))
+	answer := httptest.NewRecorder()
+	s.Engine.ServeHTTP(answer, httptest.NewRequest("POST", s.URL+"/ingest/alertmanager", strings.NewReader(message("a", "firing", 0))))
+	if answer.Code != http.StatusOK {
+		t.Fatalf("got %d %s", answer.Code, answer.Body)
+	}
 	within(t, events, `"state":"open"`)
 	s.Drain()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/redis"
+	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
 )
 
 // openMany opens n incidents that look like those of a bad day.
@@ -86,6 +88,65 @@ func benchmarkBoard(b *testing.B, st store.Store) {
 	})
 }
 
+// deciding is a store that runs the steps and stores nothing.
+type deciding struct{ store.Store }
+
+func (deciding) Update(_ context.Context, changes []incident.Change) error {
+	for _, c := range changes {
+		if _, err := c.Step(incident.State{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hundred are changes that each change an incident.
+func hundred() []incident.Change {
+	changes := make([]incident.Change, 100)
+	for n := range changes {
+		next := incident.Next{Incidents: []*incident.Incident{{ID: incident.ID{byte(n)}, Reference: "INC", Version: 1}}}
+		changes[n] = incident.Change{Step: func(incident.State) (incident.Next, error) { return next, nil }}
+	}
+	return changes
+}
+
+// TestCostsNothing: while nobody looks, being watched allocates nothing.
+func TestCostsNothing(t *testing.T) {
+	f := on(t, deciding{})
+	ctx, changes := context.Background(), hundred()
+	update := func() {
+		if err := f.told.Update(ctx, changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := testing.AllocsPerRun(10, update); n != 0 {
+		t.Errorf("%v allocations for 100 changes, want none", n)
+	}
+	f.follow(incident.ID{}, "")
+	if update(); len(f.live.waiting) != 100 {
+		t.Errorf("%d wait, want 100 now that somebody looks", len(f.live.waiting))
+	}
+}
+
+// BenchmarkWatch is what 100 changes in one Update pay for being watched.
+func BenchmarkWatch(b *testing.B) {
+	for _, looked := range []bool{false, true} {
+		b.Run(map[bool]string{false: "nobody looks", true: "somebody looks"}[looked], func(b *testing.B) {
+			f := on(b, deciding{})
+			if looked {
+				f.follow(incident.ID{}, "")
+			}
+			changes := hundred()
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := f.told.Update(context.Background(), changes); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func heap() int64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -94,3 +155,12 @@ func heap() int64 {
 }
 
 func BenchmarkBoard(b *testing.B) { benchmarkBoard(b, newFixture(b).store) }
+
+func BenchmarkBoardOnRedis(b *testing.B) {
+	st, err := redis.Open(b.Context(), redistest.Single(b).URL(), redis.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = st.Close() })
+	benchmarkBoard(b, st)
+}
