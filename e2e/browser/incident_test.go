@@ -156,7 +156,7 @@ func TestLivePage(t *testing.T) {
 	}
 	look()
 	w.until(`document.querySelector(".timeline").textContent.includes("I look at it") && document.querySelectorAll(".alert").length === 2`)
-	if said := eval[string](w, `document.querySelector("[data-live]").textContent`); said != "Changed just now." {
+	if said := eval[string](w, `document.querySelector("[data-incident]").textContent`); said != "Changed just now." {
 		t.Errorf("the page says %q", said)
 	}
 	if !eval[bool](w, `document.querySelectorAll(".alert details[open]").length === 1 && document.activeElement.id === "f-by" && document.activeElement.value === "an"`) {

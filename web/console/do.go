@@ -76,7 +76,7 @@ func (k *Console) commandPage(c *gin.Context, cmd *command, about *facts, values
 	}
 	i := &about.Incident
 	d := &doData{Incident: *i, Command: cmd, Form: newForm("/incidents/"+url.PathEscape(i.Reference)+"/do/"+cmd.Name, cmd.Title, who(c, fields), about, values)}
-	lookedAt(i).hide(d.Form)
+	sightOf(i).hide(d.Form)
 	if next := commandNamed(values.Get(nextField)); next != nil {
 		d.Form.hide(nextField, next.Name)
 	}
@@ -143,7 +143,7 @@ func (k *Console) command(c *gin.Context) {
 	}
 	done, end := k.sent.begin(c.Request.Context(), values.Get(onceField))
 	if !done {
-		err = k.perform(c, incidentPath(about.Incident.ID)+"/"+cmd.apiPath(path), body, readLooked(c))
+		err = k.perform(c, incidentPath(about.Incident.ID)+"/"+cmd.apiPath(path), body, readSight(c))
 		end(err == nil)
 	}
 	if err != nil {
@@ -179,12 +179,12 @@ func (k *Console) notDone(c *gin.Context, d *doData, about *facts, values url.Va
 		k.fail(c, err)
 		return
 	}
-	l := readLooked(c)
-	if current := overtaken(err, l); current != nil {
+	saw := readSight(c)
+	if current := overtaken(err, saw); current != nil {
 		about.Incident = *current
 		d = k.commandPage(c, d.Command, about, values)
 		d.Form.Status, d.Form.Button, d.Raced = http.StatusConflict, "Do it anyway: "+strings.ToLower(d.Command.Title[:1])+d.Command.Title[1:], true
-		if d.Faster, err = k.since(c, current, l); err != nil {
+		if d.Faster, err = k.since(c, current, saw); err != nil {
 			k.fail(c, err)
 			return
 		}

@@ -111,7 +111,7 @@ func (f *form) encode(values url.Values, zone *time.Location) (body map[string]a
 
 // who appends the field for a name, where nobody signed in.
 func who(c *gin.Context, fields []field) []field {
-	if person := web.IdentityOf(c).Name; person != "" {
+	if web.IdentityOf(c).Name != "" {
 		return fields
 	}
 	by := byField

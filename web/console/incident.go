@@ -197,7 +197,7 @@ func (k *Console) offer(c *gin.Context, d *incidentData) {
 			fields = who(c, nil)
 		}
 		f := newForm("/incidents/"+url.PathEscape(i.Reference)+"/do/"+cmd.Name, cmd.Title, fields, &facts{Zone: zoneOf(c)}, nil)
-		lookedAt(i).hide(f)
+		sightOf(i).hide(f)
 		if person.Name == "" && d.Name != "" {
 			f.hide(byField.Name, d.Name)
 		}

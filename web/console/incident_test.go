@@ -90,7 +90,7 @@ func TestLive(t *testing.T) {
 	if status != http.StatusOK || tag == "" {
 		t.Fatalf("got %d, %q", status, tag)
 	}
-	d.has(body, `data-part="head"`, `data-part="timeline"`)
+	d.has(body, `data-piece="head"`, `data-piece="timeline"`)
 	d.lacks(body, "<html")
 	if status, _, body := ask(tag); status != http.StatusNotModified || body != "" {
 		t.Errorf("unchanged: got %d with %d bytes", status, len(body))

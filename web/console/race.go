@@ -44,46 +44,46 @@ func digestOf(i *web.IncidentJSON) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// looked is what a person saw of an incident when a form was made.
-type looked struct {
+// sight is what a person saw of an incident when a form was made.
+type sight struct {
 	version, seen uint64
 	digest        string
 }
 
-func lookedAt(i *web.IncidentJSON) looked { return looked{i.Version, i.TimelineLength, digestOf(i)} }
+func sightOf(i *web.IncidentJSON) sight { return sight{i.Version, i.TimelineLength, digestOf(i)} }
 
-func (l looked) hide(f *form) {
-	f.hide(versionField, strconv.FormatUint(l.version, 10))
-	f.hide(seenField, strconv.FormatUint(l.seen, 10))
-	f.hide(digestField, l.digest)
+func (saw sight) hide(f *form) {
+	f.hide(versionField, strconv.FormatUint(saw.version, 10))
+	f.hide(seenField, strconv.FormatUint(saw.seen, 10))
+	f.hide(digestField, saw.digest)
 }
 
-// readLooked reads what hide wrote; what cannot be read is 0.
-func readLooked(c *gin.Context) (l looked) {
-	l.version, _ = strconv.ParseUint(c.PostForm(versionField), 10, 64)
-	l.seen, _ = strconv.ParseUint(c.PostForm(seenField), 10, 64)
-	l.digest = c.PostForm(digestField)
-	return l
+// readSight reads what hide wrote; what cannot be read is 0.
+func readSight(c *gin.Context) (saw sight) {
+	saw.version, _ = strconv.ParseUint(c.PostForm(versionField), 10, 64)
+	saw.seen, _ = strconv.ParseUint(c.PostForm(seenField), 10, 64)
+	saw.digest = c.PostForm(digestField)
+	return saw
 }
 
 // perform sends a command to the API, if the incident is as the person saw it. Alerts
 // change incidents all the time: if nothing else has changed, it is sent again.
-func (k *Console) perform(c *gin.Context, path string, body any, l looked) error {
+func (k *Console) perform(c *gin.Context, path string, body any, saw sight) error {
 	for try := 1; ; try++ {
-		_, err := k.call(c, http.MethodPost, path, body, l.version)
-		current := overtaken(err, l)
-		if current == nil || digestOf(current) != l.digest || try == performTries {
+		_, err := k.call(c, http.MethodPost, path, body, saw.version)
+		current := overtaken(err, saw)
+		if current == nil || digestOf(current) != saw.digest || try == performTries {
 			return err
 		}
-		l.version = current.Version
+		saw.version = current.Version
 	}
 }
 
 // overtaken is the incident as it is, if the error is that it is not as the person
 // saw it.
-func overtaken(err error, l looked) *web.IncidentJSON {
+func overtaken(err error, saw sight) *web.IncidentJSON {
 	p := (*problem)(nil)
-	if !errors.As(err, &p) || p.Status != http.StatusConflict || p.Incident == nil || l.version == 0 || p.Incident.Version == l.version {
+	if !errors.As(err, &p) || p.Status != http.StatusConflict || p.Incident == nil || saw.version == 0 || p.Incident.Version == saw.version {
 		return nil
 	}
 	return p.Incident
@@ -91,8 +91,8 @@ func overtaken(err error, l looked) *web.IncidentJSON {
 
 // since are the latest entries of an incident's timeline after those that the person
 // saw, the newest first.
-func (k *Console) since(c *gin.Context, i *web.IncidentJSON, l looked) ([]web.TimelineJSON, error) {
-	after := max(l.seen, i.TimelineLength-min(i.TimelineLength, raceEntries))
+func (k *Console) since(c *gin.Context, i *web.IncidentJSON, saw sight) ([]web.TimelineJSON, error) {
+	after := max(saw.seen, i.TimelineLength-min(i.TimelineLength, raceEntries))
 	page, err := get[web.TimelinePageJSON](k, c, incidentPath(i.ID)+"/timeline?limit="+strconv.Itoa(raceEntries)+"&cursor="+strconv.FormatUint(after, 10))
 	slices.Reverse(page.Timeline)
 	return page.Timeline, err
