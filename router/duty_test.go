@@ -11,6 +11,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
 
 // dutiesOf is a process with a duty for each of the delays.
@@ -150,5 +151,34 @@ func TestADutyThatFailsHoldsUpNoOther(t *testing.T) {
 	g.due(g.Pipeline, time.Minute)
 	if got := g.firedDuties(); got["after-10m"] != 20 {
 		t.Errorf("when it was repaired: fired %v, want 20", got)
+	}
+}
+
+// TestDutiesGoOnAfterTheClockWasSetBack: the machine's clock is set back by ten minutes.
+// What is due comes when it is time, up to a tenth of the wait later, once each.
+func TestDutiesGoOnAfterTheClockWasSetBack(t *testing.T) {
+	machine, passed := &clock{now: epoch}, &clock{now: epoch}
+	st := open(t, "mem:", embedded.Options{Now: machine.read, Steady: func() time.Duration { return passed.read().Sub(epoch) }})
+	g := &gateway{Pipeline: pipeline(t, st, settings()), t: t, clock: machine, st: st}
+	g.reload(g.Pipeline, "1", dutiesOf(t, "2m", "5m", "30m"))
+	g.send(g.firing("Down", "a"))
+	machine.add(-10 * time.Minute)
+	came := map[string]time.Duration{}
+	for range 40 * 60 {
+		passed.add(time.Second)
+		g.due(g.Pipeline, time.Second)
+		for name, times := range g.firedDuties() {
+			if _, known := came[name]; !known {
+				came[name] = passed.read().Sub(epoch)
+			}
+			if times != 1 {
+				t.Fatalf("%s came %d times", name, times)
+			}
+		}
+	}
+	for name, after := range map[string]time.Duration{"after-2m": 2 * time.Minute, "after-5m": 5 * time.Minute, "after-30m": 30 * time.Minute} {
+		if got := came[name]; got < after || got > after+after/8 {
+			t.Errorf("%s came after %s", name, got)
+		}
 	}
 }

@@ -74,7 +74,7 @@ func (s *Store) watchSpace() {
 		}
 	case free > reserve && s.full.Load():
 		s.full.Store(false)
-		s.listening.Store(s.opts.Now().UnixNano())
+		s.listening.Store(s.Now().UnixNano())
 		s.log.Info("there is space again", "folder", s.dir, "free_bytes", free)
 		fallthrough
 	case free > 2*reserve:

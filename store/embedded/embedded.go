@@ -48,8 +48,11 @@ type schema struct {
 // Options are what Open can be told; the zero value is right for production.
 type Options struct {
 	Logger *slog.Logger
-	// Now is the clock; nil means time.Now.
+	// Now is the machine's clock; nil means time.Now.
 	Now func() time.Time
+	// Steady is what has passed since some moment, which setting the clock does not
+	// change. If it is nil it goes with time.Now, or stands if there is another Now.
+	Steady func() time.Duration
 	// FS is the file system; nil means the operating system's.
 	FS vfs.FS
 	// Reserve is how much disk space, in bytes, is kept free: below it nothing is
@@ -101,7 +104,8 @@ type Store struct {
 	cost      cost
 	backupMu  sync.Mutex    // held by the one backup that is being made
 	contents  atomic.Uint64 // the number of the latest content
-	lastNow   atomic.Int64
+	clock     *clock
+	setBack   bool // the machine's clock was, and the log says so; of the goroutine of Run
 	listening atomic.Int64
 }
 
@@ -155,16 +159,13 @@ func openStore(url string, o Options, filling bool) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Reserve == 0 {
 		o.Reserve = 64 << 20
 	}
 	if o.Exit == nil {
 		o.Exit = func(string) { os.Exit(1) }
 	}
-	s := &Store{dir: dir, opts: o, filling: filling, log: o.Logger.With("component", "store"), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
+	s := &Store{dir: dir, opts: o, filling: filling, log: o.Logger.With("component", "store"), clock: newClock(o.Now, o.Steady), cache: newHeaders(), ballast: filepath.Join(dir, "BALLAST")}
 	s.repeats = repeats.New(repeatsKept)
 	s.recent.purge()
 	s.gate.reset()
@@ -265,7 +266,7 @@ func (s *Store) open() error {
 		return errors.Join(err, db.Close())
 	}
 	s.broken.Store(nil)
-	s.listening.Store(s.opts.Now().UnixNano())
+	s.listening.Store(s.Now().UnixNano())
 	return nil
 }
 
@@ -339,17 +340,7 @@ func (s *Store) getJSON(key []byte, into any) (ok bool, err error) {
 }
 
 // Now implements store.Store. It never runs backwards while the process lives.
-func (s *Store) Now() time.Time {
-	now := s.opts.Now()
-	for {
-		last := s.lastNow.Load()
-		if n := now.UnixNano(); n < last {
-			return time.Unix(0, last).UTC()
-		} else if s.lastNow.CompareAndSwap(last, n) {
-			return now.UTC()
-		}
-	}
-}
+func (s *Store) Now() time.Time { return s.clock.now() }
 
 // ListeningSince implements store.Store.
 func (s *Store) ListeningSince() time.Time { return time.Unix(0, s.listening.Load()).UTC() }
@@ -391,7 +382,7 @@ func (s *Store) Check(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		defer leave() // here: nobody may close the engine under a write that hangs
-		err := s.set([]byte{rowSchema, 'p'}, binary.BigEndian.AppendUint64(nil, uint64(s.opts.Now().UnixNano())))
+		err := s.set([]byte{rowSchema, 'p'}, binary.BigEndian.AppendUint64(nil, uint64(s.Now().UnixNano())))
 		if err != nil {
 			err = s.fail(err)
 		}
@@ -447,8 +438,24 @@ func (s *Store) round() {
 		return
 	}
 	s.watchSpace()
+	s.watchClock()
 	if err := s.flushRepeats(false); err != nil {
 		s.log.Debug("repeats are not counted yet", "err", err)
+	}
+}
+
+// clockLimit is by how much the store's clock may be ahead of the machine's without a word.
+const clockLimit = time.Second
+
+// watchClock says when the machine's clock was set back, and when that is made up for.
+func (s *Store) watchClock() {
+	switch ahead := s.clock.isAhead(); {
+	case ahead > clockLimit && !s.setBack:
+		s.setBack = true
+		s.log.Warn("the machine's clock was set back; that of the store goes on, a little slower, until both are the same, or a restart", "ahead", ahead.Round(time.Second), "until_same", (ahead * slower).Round(time.Second))
+	case ahead == 0 && s.setBack:
+		s.setBack = false
+		s.log.Info("the store's clock is the machine's again")
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *Store) flushEntered(all bool) error {
 	if s.full.Load() {
 		return nil
 	}
-	for key, places := range s.repeats.Due(s.opts.Now(), all) {
+	for key, places := range s.repeats.Due(s.Now(), all) {
 		for len(places) > 0 {
 			n := min(len(places), repeatsAtOnce)
 			if err := s.storeRepeats(key, places[:n]); err != nil {
