@@ -131,6 +131,9 @@ type Query struct {
 	Text   string
 	Limit  int
 	Cursor string
+	// Lean asks only for what is added up of incidents (row.ParseLean), by those who read
+	// very many; the rest may be missing. With Text it does nothing.
+	Lean bool
 }
 
 // Matches reports whether q selects i, wherever its cursor is.

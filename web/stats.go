@@ -137,7 +137,7 @@ func (a *API) sumUp(ctx context.Context, want stats.Query) (StatsJSON, error) {
 		return StatsJSON{}, ctx.Err()
 	}
 	sum := stats.New(want)
-	search, complete, oldest := store.Query{To: want.To, Limit: statsPage}, true, time.Time{}
+	search, complete, oldest := store.Query{To: want.To, Limit: statsPage, Lean: true}, true, time.Time{}
 	for scanned := 0; ; {
 		page, next, err := a.store.Incidents(ctx, search)
 		if err != nil {

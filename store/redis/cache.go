@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/store/row"
 )
 
 // cached bounds the incidents whose names are kept in memory, about 150 bytes each.
@@ -75,6 +76,10 @@ func (s *Store) header(ctx context.Context, id incident.ID) (*incident.Incident,
 
 // headers reads incidents in one round trip, nil for what does not exist.
 func (s *Store) headers(ctx context.Context, ids []incident.ID) ([]*incident.Incident, error) {
+	return s.headersBy(ctx, ids, row.ParseIncident)
+}
+
+func (s *Store) headersBy(ctx context.Context, ids []incident.ID, parse func([]byte) (*incident.Incident, error)) ([]*incident.Incident, error) {
 	byShard := map[byte]*call{}
 	where := make([]int, len(ids))
 	var calls []*call
@@ -116,7 +121,7 @@ func (s *Store) headers(ctx context.Context, ids []incident.ID) ([]*incident.Inc
 		if !ok {
 			continue
 		}
-		i, err := parseIncident(v)
+		i, err := parseIncidentBy(v, parse)
 		if err != nil {
 			return nil, fmt.Errorf("incident %s: %w", id, err)
 		}

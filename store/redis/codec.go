@@ -83,11 +83,15 @@ func appendIncident(b []byte, i *incident.Incident) []byte {
 }
 
 func parseIncident(v string) (*incident.Incident, error) {
+	return parseIncidentBy(v, row.ParseIncident)
+}
+
+func parseIncidentBy(v string, parse func([]byte) (*incident.Incident, error)) (*incident.Incident, error) {
 	if len(v) < incidentHead || len(v) < incidentHead+int(v[24]) {
 		return nil, fmt.Errorf("store: incident: %w", errShort)
 	}
 	at := 25 + int(v[24])
-	i, err := row.ParseIncident([]byte(v[at+8:]))
+	i, err := parse([]byte(v[at+8:]))
 	if err != nil {
 		return nil, err
 	}

@@ -97,6 +97,10 @@ func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incid
 	if err != nil {
 		return nil, "", err
 	}
+	parse := row.ParseIncident
+	if q.Lean && q.Text == "" {
+		parse = row.ParseLean
+	}
 	var out []*incident.Incident
 	for seen := 0; ; {
 		want := q.Limit - len(out)
@@ -114,7 +118,7 @@ func (s *Store) Incidents(ctx context.Context, q store.Query) ([]*incident.Incid
 		for n := range page {
 			ids[n] = incident.ID(position(page[n]))
 		}
-		list, err := s.headers(ctx, ids)
+		list, err := s.headersBy(ctx, ids, parse)
 		if err != nil {
 			return nil, "", err
 		}

@@ -211,8 +211,29 @@ func sorted[V any](keys []string, m map[string]V) []string {
 // ParseIncident reads an incident.
 func ParseIncident(b []byte) (*incident.Incident, error) {
 	i := &incident.Incident{Firing: map[string]int{}, Roles: map[string]string{}, Links: []incident.Link{}, Children: []incident.ID{}}
+	return i, parseIncident(i, b, func(protowire.Number) bool { return true })
+}
+
+// ParseLean reads what is added up of an incident: which one it is, what kind of, when
+// it was opened, its state, and what was observed.
+func ParseLean(b []byte) (*incident.Incident, error) {
+	i := &incident.Incident{}
+	return i, parseIncident(i, b, func(num protowire.Number) bool {
+		switch num {
+		case incidentID, incidentReference, incidentState, incidentSeverity, incidentPriority, incidentCategory, incidentService, incidentTeam, incidentSource,
+			incidentOpenedAt, incidentCycleSeverity, incidentRule, incidentParent, incidentDrill, incidentVersion, incidentObserved:
+			return true
+		}
+		return false
+	})
+}
+
+func parseIncident(i *incident.Incident, b []byte, wanted func(protowire.Number) bool) error {
 	var inner error
 	err := fields(b, func(f field) bool {
+		if !wanted(f.num) {
+			return true
+		}
 		switch f.num {
 		case incidentID:
 			copy(i.ID[:], f.bytes)
@@ -256,9 +277,9 @@ func ParseIncident(b []byte) (*incident.Incident, error) {
 		err = inner
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store: incident: %w", err)
+		return fmt.Errorf("store: incident: %w", err)
 	}
-	return i, nil
+	return nil
 }
 
 func parseIncidentText(i *incident.Incident, f field) bool {

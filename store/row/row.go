@@ -335,6 +335,16 @@ func intern(b []byte) string {
 		return "alertmanager"
 	case "prometheus":
 		return "prometheus"
+	case "opened_total":
+		return "opened_total"
+	case "time_to_detect_seconds":
+		return "time_to_detect_seconds"
+	case "time_to_acknowledge_seconds":
+		return "time_to_acknowledge_seconds"
+	case "time_to_resolve_seconds":
+		return "time_to_resolve_seconds"
+	case "outage_seconds":
+		return "outage_seconds"
 	}
 	return string(b)
 }

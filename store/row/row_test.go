@@ -104,6 +104,18 @@ func TestCodecsKeepAll(t *testing.T) {
 	}
 }
 
+// TestLean: what is added up is the same as in the whole incident, and the rest is not read.
+func TestLean(t *testing.T) {
+	i := filledValue[incident.Incident]()
+	lean, err := ParseLean(AppendIncident(nil, &i))
+	want := incident.Incident{ID: i.ID, Reference: i.Reference, State: i.State, Severity: i.Severity, Priority: i.Priority, Category: i.Category,
+		Service: i.Service, Team: i.Team, Sources: i.Sources, OpenedAt: i.OpenedAt, CycleSeverity: i.CycleSeverity, Rule: i.Rule, Parent: i.Parent,
+		Drill: i.Drill, Version: i.Version, Observed: i.Observed}
+	if err != nil || !reflect.DeepEqual(*lean, want) {
+		t.Errorf("got  %+v (%v)\nwant %+v", lean, err, want)
+	}
+}
+
 // What people write is text by then, but a commit is no place to find out that it is not.
 func TestProcessOfBrokenText(t *testing.T) {
 	i := incident.Incident{Process: &incident.Process{Tier: "L\xff"}}
