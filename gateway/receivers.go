@@ -18,6 +18,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/notify/route"
+	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/web/answers"
 )
 
@@ -218,7 +219,7 @@ func (g *Gateway) reroute(ctx context.Context) {
 		case <-g.rerouting:
 		}
 		for {
-			err := errors.Join(g.Pipeline.Reroute(ctx), g.Pipeline.Review(ctx, g.opts.Version+" "+g.config.Load().Hash))
+			err := errors.Join(g.Pipeline.Reroute(ctx), g.review(ctx))
 			if err == nil || ctx.Err() != nil {
 				break
 			}
@@ -230,4 +231,15 @@ func (g *Gateway) reroute(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// review has open incidents looked at if this program, or the part of the configuration
+// that duties come from, is another one than the last time.
+func (g *Gateway) review(ctx context.Context) error {
+	c := g.config.Load()
+	version, err := process.Version(c.Process, c.ProcessOptions())
+	if err != nil {
+		return err
+	}
+	return g.Pipeline.Review(ctx, g.opts.Version+" "+version)
 }

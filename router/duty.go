@@ -205,35 +205,58 @@ func (p *Pipeline) Review(ctx context.Context, version string) error {
 	return nil
 }
 
+// reviewAll arms the jobs of all incidents that are due earlier than they are armed
+// for. It rests for as long as it works, so that half of a core at most goes into it.
 func (p *Pipeline) reviewAll(ctx context.Context, guide Guide) error {
 	q := store.Query{States: []string{incident.Open, incident.Acknowledged, incident.Resolved}, Limit: dutiesAtOnce}
 	for {
+		began := time.Now()
 		list, next, err := p.store.Incidents(ctx, q)
 		if err != nil {
 			return err
 		}
-		var changes []incident.Change
-		now := p.store.Now()
-		for _, i := range list {
-			due := guide.Due(i, now)
-			if due.IsZero() {
-				continue
-			}
-			job := incident.Job{Subject: i.ID.String(), Kind: incident.JobDuty, Due: due, NoLater: true}
-			changes = append(changes, incident.Change{ID: uuid.New(), Incident: i.ID, Step: func(st incident.State) (incident.Next, error) {
-				if st.Incident == nil {
-					return incident.Next{}, nil
-				}
-				return incident.Next{Jobs: []incident.Job{job}}, nil
-			}})
-		}
-		if err := p.updateThose(ctx, changes); err != nil {
+		if err := p.review(ctx, guide, list); err != nil {
 			return err
 		}
 		if q.Cursor = next; next == "" {
 			return nil
 		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Since(began)):
+		}
 	}
+}
+
+func (p *Pipeline) review(ctx context.Context, guide Guide, list []*incident.Incident) error {
+	ids := make([]incident.ID, len(list))
+	for n, i := range list {
+		ids[n] = i.ID
+	}
+	armed, err := p.store.Armed(ctx, incident.JobDuty, ids)
+	if err != nil {
+		return err
+	}
+	var changes []incident.Change
+	now := p.store.Now()
+	for n, i := range list {
+		due := guide.Due(i, now)
+		if due.IsZero() || !armed[n].IsZero() && !armed[n].After(due) {
+			continue
+		}
+		job := incident.Job{Subject: i.ID.String(), Kind: incident.JobDuty, Due: due, NoLater: true}
+		changes = append(changes, incident.Change{ID: uuid.New(), Incident: i.ID, Step: func(st incident.State) (incident.Next, error) {
+			if st.Incident == nil {
+				return incident.Next{}, nil
+			}
+			return incident.Next{Jobs: []incident.Job{job}}, nil
+		}})
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return p.updateThose(ctx, changes)
 }
 
 // updateThose commits changes of incidents, as far as they are still there.

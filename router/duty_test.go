@@ -89,6 +89,40 @@ func TestReloadWithAnEarlierDuty(t *testing.T) {
 	}
 }
 
+// counting counts the changes that a store is asked for.
+type counting struct {
+	store.Store
+	changes int
+}
+
+func (c *counting) Update(ctx context.Context, changes []incident.Change) error {
+	c.changes += len(changes)
+	return c.Store.Update(ctx, changes)
+}
+
+// TestReviewChangesOnlyWhatIsDueEarlier: an incident whose job is early enough is read
+// and left alone.
+func TestReviewChangesOnlyWhatIsDueEarlier(t *testing.T) {
+	g := newGateway(t)
+	g.reload(g.Pipeline, "1", dutiesOf(t, "1h"))
+	g.send(g.firing("First", "a"))
+	g.due(g.Pipeline, 30*time.Minute)
+	g.send(g.firing("Second", "a"))
+	g.due(g.Pipeline, 31*time.Minute) // that of the first has fired, nothing more is to come of it
+	st := &counting{Store: g.st}
+	p := pipeline(t, st, settings())
+	for n, step := range []struct {
+		process *process.Guide
+		want    int
+	}{{dutiesOf(t, "1h"), 0}, {dutiesOf(t, "1h", "3h"), 1}, {dutiesOf(t, "1h", "2h"), 1}, {dutiesOf(t, "1h", "4h"), 0}, {dutiesOf(t, "1h", "40m"), 2}} {
+		st.changes = 0
+		g.reload(p, fmt.Sprint("process ", n), step.process)
+		if st.changes != step.want {
+			t.Errorf("process %d: %d incidents were changed, want %d", n, st.changes, step.want)
+		}
+	}
+}
+
 // TestAnOlderProcessLosesNoDuty: while one of two gateways has an older process, it may
 // do the jobs of the newer one and find nothing in them. They come again, for the other.
 func TestAnOlderProcessLosesNoDuty(t *testing.T) {

@@ -275,6 +275,38 @@ func (s *Store) finishJob(l store.Lease, change func(*job) (keep bool)) error {
 	return s.apply(w.batch, pebble.Sync)
 }
 
+// Armed implements store.Store.
+func (s *Store) Armed(ctx context.Context, kind string, ids []incident.ID) ([]time.Time, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := make([]time.Time, len(ids))
+	if len(ids) == 0 {
+		return out, nil
+	}
+	order := make([]int, len(ids))
+	for n := range order {
+		order[n] = n
+	}
+	slices.SortFunc(order, func(a, b int) int { return bytes.Compare(ids[a][:], ids[b][:]) })
+	names := make([][]byte, len(ids))
+	for k, n := range order {
+		names[k] = jobName(ids[n].String(), kind, "")
+	}
+	return out, s.walk(names, func(k int, value []byte) error {
+		var row job
+		if err := json.Unmarshal(value, &row); err != nil {
+			return fmt.Errorf("store: row %q: %w", names[k], err)
+		}
+		if row.waits() {
+			out[order[k]] = row.Due
+		}
+		return nil
+	})
+}
+
 // Jobs implements store.Store.
 func (s *Store) Jobs(ctx context.Context) ([]store.JobCount, error) {
 	leave, err := s.enter()

@@ -3,6 +3,7 @@ package redis
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,6 +131,48 @@ func token(n uint64) string {
 		b[i] = byte(n >> (56 - 8*i))
 	}
 	return string(b[:])
+}
+
+// Armed implements store.Store.
+func (s *Store) Armed(ctx context.Context, kind string, ids []incident.ID) ([]time.Time, error) {
+	byShard := map[byte]*call{}
+	var calls []*call
+	where := make([]int, len(ids))
+	for n, id := range ids {
+		shard := id.Shard()
+		if int(shard) >= len(s.names) {
+			return nil, fmt.Errorf("incident %s: %w", id, incident.ErrNotFound)
+		}
+		c := byShard[shard]
+		if c == nil {
+			c = &call{shard: shard, script: scriptArmed, keys: []string{s.names[shard].jobs}, args: []any{kind + "\x00"}}
+			byShard[shard] = c
+			calls = append(calls, c)
+		}
+		where[n] = len(c.args) - 1
+		c.args = append(c.args, id.String())
+	}
+	out := make([]time.Time, len(ids))
+	if len(calls) == 0 {
+		return out, nil
+	}
+	if err := s.run(ctx, calls...); err != nil {
+		return nil, err
+	}
+	for n, id := range ids {
+		c := byShard[id.Shard()]
+		if c.err != nil {
+			return nil, c.err
+		}
+		rows, _ := c.result.([]any)
+		if where[n] >= len(rows) {
+			return nil, errReply
+		}
+		if due, _ := rows[where[n]].(string); len(due) == timeSize {
+			out[n] = parseTime(due)
+		}
+	}
+	return out, nil
 }
 
 // Jobs implements store.Store. The totals are counted by the commits, and only

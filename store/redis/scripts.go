@@ -35,6 +35,7 @@ var (
 	scriptRelease   = newScript("release", frees)
 	scriptRepeats   = newScript("repeats", writes, "times", "lists", "incidents")
 	scriptClaim     = newScript("claim", frees, "times", "jobs")
+	scriptArmed     = newScript("armed", reads, "times", "jobs")
 	scriptFinish    = newScript("finish", frees, "times", "jobs")
 	scriptList      = newScript("list", reads)
 	scriptAlerts    = newScript("alerts", reads, "lists", "listed")

@@ -25,6 +25,7 @@ var jobTests = []test{
 	{"many workers never share a job", manyWorkers},
 	{"jobs outlive the process", jobsOutlive},
 	{"jobs are counted", jobsCounted},
+	{"when jobs are due that wait", armedJobs},
 }
 
 // job is one with the kind expiry.
@@ -361,5 +362,51 @@ func jobsCounted(f *fixture) {
 	f.claim(10, 10*time.Minute, "b", "a")
 	if got := counts(); got["expiry due"].Count != 0 || got["expiry waiting"].Count != 3 {
 		f.Errorf("while two are leased: got %+v", got)
+	}
+}
+
+// armedJobs: when jobs of incidents are due, if nobody is at them.
+func armedJobs(f *fixture) {
+	now := f.clock.Now()
+	var ids []incident.ID
+	for n := range 40 {
+		ids = append(ids, f.open(keyOf(n), message{n: n}).ID)
+	}
+	slices.Reverse(ids) // the order is the caller's
+	duty := func(n int, due time.Time) incident.Job {
+		return incident.Job{Subject: ids[n].String(), Kind: incident.JobDuty, Due: due}
+	}
+	want := func(what string, want map[int]time.Time) {
+		f.Helper()
+		got, err := f.Armed(f.ctx(), incident.JobDuty, ids)
+		f.must(err)
+		if len(got) != len(ids) {
+			f.Fatalf("%s: got %d times, want %d", what, len(got), len(ids))
+		}
+		for n := range got {
+			if !got[n].Equal(want[n]) {
+				f.Errorf("%s: job %d is due at %s, want %s", what, n, got[n], want[n])
+			}
+		}
+	}
+	want("none is armed", nil)
+	other := duty(3, now)
+	other.Kind = incident.JobClose
+	aimed := duty(3, now)
+	aimed.Target = "t"
+	f.arm(duty(0, now.Add(time.Minute)), duty(39, now.Add(time.Hour)), other, aimed)
+	want("two are armed", map[int]time.Time{0: now.Add(time.Minute), 39: now.Add(time.Hour)})
+	f.clock.add(time.Minute)
+	leases, err := f.Claim(f.ctx(), 10, time.Minute)
+	f.must(err)
+	want("somebody is at one", map[int]time.Time{39: now.Add(time.Hour)})
+	f.arm(duty(0, now.Add(2*time.Hour)))
+	want("it is armed meanwhile", map[int]time.Time{0: now.Add(2 * time.Hour), 39: now.Add(time.Hour)})
+	for _, l := range leases {
+		f.must(f.Done(f.ctx(), l))
+	}
+	want("done", map[int]time.Time{0: now.Add(2 * time.Hour), 39: now.Add(time.Hour)})
+	if got, err := f.Armed(f.ctx(), incident.JobDuty, nil); err != nil || len(got) != 0 {
+		f.Errorf("of no incidents: got %v, %v", got, err)
 	}
 }
