@@ -68,6 +68,7 @@ func (d *decoder) check(cfg *Config) {
 	c.receiverBlocks()
 	c.services()
 	c.listed("maintenance", mute.WindowProblems(c.c.Maintenance, c.c.Alertmanager))
+	c.announced()
 	c.listed("process", process.Problems(c.c.Process, c.c.ProcessOptions()))
 	c.problems("web", c.c.Web.Problems())
 	c.problems("answers", c.c.Answers.Problems())

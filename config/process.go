@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,6 +22,28 @@ func (c *Config) ProcessOptions() process.Options {
 		}
 	}
 	return o
+}
+
+// announced checks who is told of windows of maintenance.
+func (c *checker) announced() {
+	known := slices.Collect(maps.Keys(c.c.Process.Rotas))
+	for _, contact := range c.c.Process.Contacts {
+		known = append(known, contact.Name)
+	}
+	known = append(known, c.c.ProcessOptions().Receivers...)
+	slices.Sort(known)
+	for n, w := range c.c.Maintenance {
+		for k, name := range w.Announce {
+			at := indexPath(indexPath("maintenance", n)+".announce", k)
+			switch {
+			case slices.Contains(known, name):
+			case len(known) == 0:
+				c.mistake(at, "there is no contact, rota or receiver "+quote(name), "add it to process.contacts")
+			default:
+				c.mistake(at, "there is no contact, rota or receiver "+quote(name), nearest.Suggest(name, known))
+			}
+		}
+	}
 }
 
 // services checks the section of this name.

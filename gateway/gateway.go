@@ -218,6 +218,9 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	settings.Guide = guide
+	if settings.Announcements, err = g.announcements(c, told, guide); err != nil {
+		return err
+	}
 	hides, err := g.muting(c)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
+	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
 
@@ -70,6 +71,7 @@ func (d *desk) heard() []string {
 type office struct {
 	t     *testing.T
 	g     *gateway.Gateway
+	st    store.Store
 	desks map[string]*desk
 	start time.Time
 	stop  func()
@@ -79,17 +81,31 @@ type office struct {
 
 func newOffice(t *testing.T, text string) *office {
 	t.Helper()
-	c, err := config.Load([]byte(text), "test.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	st, err := embedded.Open("mem:", embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &office{t: t, desks: map[string]*desk{}, start: time.Now()}
+	o := &office{t: t, st: st, desks: map[string]*desk{}, start: time.Now()}
+	end := o.begin(text)
+	o.stop = func() {
+		end()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	return o
+}
+
+// begin runs a gateway, which may be another one, on the store of the office, until
+// the returned function is called.
+func (o *office) begin(text string) (end func()) {
+	o.t.Helper()
+	c, err := config.Load([]byte(text), "test.yml")
+	if err != nil {
+		o.t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	o.g, err = gateway.New(ctx, gateway.Options{Store: st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Load: func() (*config.Config, error) { return config.Load([]byte(o.next), "test.yml") }, External: &url.URL{Scheme: "https", Host: "tocsin.example.com"},
+	o.g, err = gateway.New(ctx, gateway.Options{Store: o.st, Config: c, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Load: func() (*config.Config, error) { return config.Load([]byte(o.next), "test.yml") }, External: &url.URL{Scheme: "https", Host: "tocsin.example.com"},
 		Receivers: func(r receivers.Options) (map[string]*notify.Integration, error) {
 			all := map[string]*notify.Integration{}
 			for _, receiver := range r.Alertmanager.Receivers {
@@ -98,25 +114,28 @@ func newOffice(t *testing.T, text string) *office {
 					if s := r.Config.Storms["webhook"]; s.Messages > 0 {
 						in.Storm = notify.Storm{Messages: s.Messages, Within: time.Duration(s.Within)}
 					}
-					d := &desk{start: o.start}
-					in.Sender, o.desks[in.Target()] = d, d
+					d := o.desks[in.Target()]
+					if d == nil {
+						d = &desk{start: o.start}
+						o.desks[in.Target()] = d
+					}
+					in.Sender = d
 					all[in.Target()] = in
 				}
 			}
 			return all, nil
 		}})
 	if err != nil {
-		t.Fatal(err)
+		o.t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- o.g.Run(ctx) }()
-	o.stop = func() {
+	done, g := make(chan error, 1), o.g
+	go func() { done <- g.Run(ctx) }()
+	return func() {
 		cancel()
-		if err := errors.Join(<-done, st.Close()); err != nil {
-			t.Error(err)
+		if err := <-done; err != nil {
+			o.t.Error(err)
 		}
 	}
-	return o
 }
 
 func (o *office) do(method, path, body string) string {

@@ -36,6 +36,9 @@ type Window struct {
 	// before the notice is over.
 	NoticeDays  int    `yaml:"notice_days"`
 	AnnouncedOn string `yaml:"announced_on"`
+	// Announce are the contacts, rotas and receivers that are told of each time that the
+	// window will be open, NoticeDays ahead, which is then 7 unless it is set.
+	Announce []string `yaml:"announce"`
 	// Owner is who answers for it, and Comment says what for.
 	Owner   string `yaml:"owner"`
 	Comment string `yaml:"comment"`
@@ -75,6 +78,7 @@ func WindowProblems(list []Window, c *amconfig.Config) map[string]string {
 
 // window is a Window at work.
 type window struct {
+	config    *Window
 	text      string
 	matchers  labels.Matchers
 	intervals []timeinterval.TimeInterval
@@ -87,7 +91,7 @@ type window struct {
 // compile reads a window. It is as long as a window has fields.
 func (w *Window) compile(intervals map[string][]timeinterval.TimeInterval) (*window, map[string]string) {
 	problems := map[string]string{}
-	c := &window{text: "window " + fmt.Sprintf("%q", w.Name), recurs: len(w.TimeIntervals) > 0, zone: time.UTC}
+	c := &window{config: w, text: "window " + fmt.Sprintf("%q", w.Name), recurs: len(w.TimeIntervals) > 0, zone: time.UTC}
 	if w.Owner != "" {
 		c.text += " of " + notify.Line(w.Owner)
 	}
@@ -150,8 +154,9 @@ func (w *Window) moments(c *window, problems map[string]string) {
 	switch {
 	case w.NoticeDays < 0 || w.NoticeDays > noticeAtMost:
 		problems["notice_days"] = fmt.Sprintf("%d is not between 0 and %d", w.NoticeDays, noticeAtMost)
+	case w.NoticeDays > 0 && w.AnnouncedOn == "" && len(w.Announce) > 0: // it is announced from here
 	case w.NoticeDays > 0 && w.AnnouncedOn == "":
-		problems["announced_on"] = fmt.Sprintf("the window needs %d days' notice, and nothing says when it was announced; add announced_on:, such as 2026-11-01", w.NoticeDays)
+		problems["announced_on"] = fmt.Sprintf("the window needs %d days' notice, and nothing says when it was announced; add announced_on:, such as 2026-11-01, or announce:, those who are to be told", w.NoticeDays)
 	case w.NoticeDays > 0 && !announced.IsZero():
 		w.notice(c, announced, problems)
 	}

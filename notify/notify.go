@@ -35,6 +35,9 @@ const (
 	// Digested tells in one message of many incidents that it would have been too
 	// much to tell of one by one; see Storm.
 	Digested Event = "digest"
+	// Noticed tells of something that is no incident, such as a planned downtime. The
+	// incident and the alert of such a message only carry its text.
+	Noticed Event = "notice"
 )
 
 // Message is what one target is told.
@@ -158,6 +161,9 @@ type Integration struct {
 	Acknowledges bool
 	// Recognises: a message that is sent twice is shown once.
 	Recognises bool
+	// Pages: a message opens something there that stays open, calls people, or is seen
+	// by everybody. It is not for what is no incident, or is over.
+	Pages bool
 	// Rate bounds the messages; zero is no bound.
 	Rate Rate
 	// Storm is from when on one message lists what would be many.

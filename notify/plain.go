@@ -21,6 +21,9 @@ func (m *Message) Headline() string {
 	if m.Event == Digested {
 		return m.digestHeadline()
 	}
+	if m.Event == Noticed {
+		return "[NOTICE] " + Line(m.Incident.Title)
+	}
 	i := m.Incident
 	var word string
 	switch m.Event {
@@ -53,6 +56,9 @@ func (m *Message) Headline() string {
 func (m *Message) Plain() string {
 	if m.Event == Digested {
 		return m.digestPlain()
+	}
+	if m.Event == Noticed {
+		return m.noticePlain()
 	}
 	var b strings.Builder
 	line := func(format string, args ...any) {

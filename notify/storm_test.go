@@ -325,7 +325,7 @@ func (g *gale) idle(what string) {
 		g.t.Fatal(err)
 	}
 	for _, i := range list {
-		known, err := w.Notifications(g.t.Context(), i.ID)
+		known, err := w.Notifications(g.t.Context(), i.ID.String())
 		if err != nil {
 			g.t.Fatal(err)
 		}

@@ -148,8 +148,11 @@ func (t *Templates) data(m *Message, escape func(string) string) *template.Data 
 	}
 	d := &template.Data{Receiver: m.Receiver, Status: "firing", ExternalURL: t.all.ExternalURL.String(), NotificationReason: reasons[m.Event],
 		Alerts: make(template.Alerts, 0, len(m.Alerts)), GroupLabels: template.KV{}, CommonLabels: template.KV{}, CommonAnnotations: template.KV{}, RouteLabels: template.KV{}}
-	if m.Resolved() {
+	switch m.Event {
+	case Resolved:
 		d.Status = "resolved"
+	case Noticed:
+		d.Status = string(Noticed) // nothing is wrong
 	}
 	for n := range m.Alerts {
 		a := &m.Alerts[n]
@@ -202,7 +205,7 @@ var groupedBy = []string{"alertname", "cluster", "environment", "service", "host
 // reasons are Alertmanager's words for why it notifies.
 var reasons = map[Event]string{Opened: "first notification", Updated: "new alerts in group", Acknowledged: "new alerts in group", Unacknowledged: "new alerts in group",
 	Resolved: "all alerts resolved", Repeated: "repeat interval elapsed",
-	Digested: "new alerts in group"}
+	Digested: "new alerts in group", Noticed: "first notification"}
 
 func pairs(ls alert.Labels, escape func(string) string) template.KV {
 	kv := make(template.KV, len(ls))

@@ -107,10 +107,10 @@ type Notification struct {
 	Attempts []Attempt `json:"attempts"`
 }
 
-// Notifications lists what each target knows of an incident.
-func (w *Worker) Notifications(ctx context.Context, id incident.ID) ([]Notification, error) {
+// Notifications lists what each target knows of an incident, or of a notice.
+func (w *Worker) Notifications(ctx context.Context, subject string) ([]Notification, error) {
 	out := []Notification{}
-	err := w.eachTold(ctx, id, func(d incident.Document) error {
+	err := w.eachTold(ctx, subject, func(d incident.Document) error {
 		var t told
 		if err := json.Unmarshal(d.Data, &t); err != nil {
 			return fmt.Errorf("notify: %s: %w", d.ID, err)
@@ -126,9 +126,9 @@ func (w *Worker) Notifications(ctx context.Context, id incident.ID) ([]Notificat
 	return out, err
 }
 
-// Forget removes what targets know of an incident that is gone.
-func (w *Worker) Forget(ctx context.Context, id incident.ID) error {
-	return w.eachTold(ctx, id, func(d incident.Document) error {
+// Forget removes what targets know of an incident, or of a notice, that is gone.
+func (w *Worker) Forget(ctx context.Context, subject string) error {
+	return w.eachTold(ctx, subject, func(d incident.Document) error {
 		d.Data = nil
 		if _, err := w.store.PutDocument(ctx, d); err != nil && !errors.Is(err, incident.ErrConflict) {
 			return err
@@ -140,8 +140,8 @@ func (w *Worker) Forget(ctx context.Context, id incident.ID) error {
 // toldAtOnce is how many documents are read at once.
 const toldAtOnce = 100
 
-func (w *Worker) eachTold(ctx context.Context, id incident.ID, do func(incident.Document) error) error {
-	prefix := id.String() + "/"
+func (w *Worker) eachTold(ctx context.Context, subject string, do func(incident.Document) error) error {
+	prefix := subject + "/"
 	for after := prefix; ; {
 		docs, err := w.store.Documents(ctx, DocumentTold, after, toldAtOnce)
 		if err != nil {

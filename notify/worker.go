@@ -123,9 +123,9 @@ const unknownAtMost = time.Minute
 func (w *Worker) unknown(ctx context.Context, l store.Lease) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	i, err := w.store.Incident(ctx, l.Subject)
+	open, err := w.stillToTell(ctx, l)
 	switch {
-	case err == nil && i.IsOpen():
+	case err == nil && open:
 		due := w.store.Now().Add(min(time.Second<<min(l.Attempts, 10), unknownAtMost))
 		err = w.store.Retry(ctx, l, due, "this gateway does not know the target")
 	case err == nil || errors.Is(err, incident.ErrNotFound):
@@ -134,6 +134,16 @@ func (w *Worker) unknown(ctx context.Context, l store.Lease) {
 	if err != nil {
 		w.log.WarnContext(ctx, "a notification waits for the store", "incident", l.Subject, "target", l.Target, "err", err)
 	}
+}
+
+// stillToTell reports whether there may be something to tell a target that is not known.
+func (w *Worker) stillToTell(ctx context.Context, l store.Lease) (bool, error) {
+	if _, ok := noticeKey(l); ok {
+		n, err := w.noticeOf(ctx, l.Subject)
+		return err == nil && w.store.Now().Before(n.Until), err
+	}
+	i, err := w.store.Incident(ctx, l.Subject)
+	return err == nil && i.IsOpen(), err
 }
 
 // inLane waits for a place on the lane, and then does the job.
@@ -158,6 +168,8 @@ func (w *Worker) inLane(ctx context.Context, s *Settings, in *Integration, n *la
 	do := w.deliver
 	if isDigest(l) {
 		do = w.digest
+	} else if _, ok := noticeKey(l); ok {
+		do = w.notice
 	}
 	err := do(ctx, s, in, l)
 	<-n.slots

@@ -58,6 +58,7 @@ func compile(c Config, o Options) (*Guide, map[string]string) {
 	k.duties()
 	k.gates()
 	k.plans()
+	k.monthly()
 	return k.g, k.problems
 }
 

@@ -41,6 +41,16 @@ type Config struct {
 	Gates []Gate `yaml:"gates"`
 	// Communication says who gets status updates.
 	Communication []Plan `yaml:"communication"`
+	// MonthlyReport says who is reminded of the pack for the monthly review.
+	MonthlyReport MonthlyReport `yaml:"monthly_report"`
+}
+
+// MonthlyReport is a reminder, once a month, that the month before is over.
+type MonthlyReport struct {
+	// Remind are contacts, rotas and receivers; none is nobody.
+	Remind []string `yaml:"remind"`
+	// BusinessDay is on which business day of the month, at its opening; default 2.
+	BusinessDay int `yaml:"business_day"`
 }
 
 // Contact is a person, or a function such as account management.
@@ -129,6 +139,7 @@ type Guide struct {
 	duties     []duty
 	gates      []gate
 	plans      []plan
+	monthly    MonthlyReport
 	severities incident.Scale
 	objectives map[string]incident.Objectives
 }

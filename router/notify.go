@@ -17,8 +17,8 @@ type Notifier interface {
 	Take(ctx context.Context, l store.Lease)
 	// Wait returns when what was taken is done.
 	Wait()
-	// Forget removes what is known of an incident that is removed.
-	Forget(ctx context.Context, id incident.ID) error
+	// Forget removes what is known of an incident, or of a notice, that is removed.
+	Forget(ctx context.Context, subject string) error
 }
 
 // SetNotifier is called before Run, if at all. Without it nobody is told.

@@ -54,6 +54,7 @@ type metrics struct {
 	reconciled      *prometheus.CounterVec
 	writtenBack     *prometheus.CounterVec
 	duties          *prometheus.CounterVec
+	notices         *prometheus.CounterVec
 }
 
 // New returns a Pipeline over st. It takes nothing before Set.
@@ -76,7 +77,11 @@ func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline 
 		Name: "tocsin_duties_total",
 		Help: "Duties of the process that were kept, missed or waived, and those that did something by themselves (fired).",
 	}, []string{"duty", "outcome"})
-	reg.MustRegister(p.metrics.unknownSeverity, p.metrics.reconciled, p.metrics.writtenBack, p.metrics.duties)
+	p.metrics.notices = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tocsin_notices_total",
+		Help: "Notices of no incident, such as of a planned downtime, by whether they were in time.",
+	}, []string{"kind", "result"})
+	reg.MustRegister(p.metrics.unknownSeverity, p.metrics.reconciled, p.metrics.writtenBack, p.metrics.duties, p.metrics.notices)
 	return p
 }
 
@@ -136,7 +141,7 @@ func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 		return err
 	}
 	p.use(ctx, r)
-	return nil
+	return p.armAnnouncements(ctx, s.Announcements)
 }
 
 // use makes r the rules. The caller holds setting.

@@ -25,6 +25,8 @@ type Settings struct {
 	Targets func(*incident.Incident) []incident.Target
 	// Guide is the team's process; nil asks for nothing.
 	Guide Guide
+	// Announcements are what people are told that is no incident.
+	Announcements []Announcement
 	// Prompt: some are told of an incident sooner than jobs are polled for.
 	Prompt bool
 }

@@ -143,6 +143,9 @@ func (p *Pipeline) finish(ctx context.Context, l store.Lease) error {
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
 		return err // the lease ends by itself
+	case errors.Is(err, errElsewhere) && l.Attempts < elsewhereTries:
+		return p.store.Retry(ctx, l, p.store.Now().Add(retryAfter(l.Attempts)), err.Error())
+	case errors.Is(err, errElsewhere): // it is not configured any more
 	case err != nil && l.Kind == jobWriteBack && l.Attempts >= writeBackTries:
 		p.log.ErrorContext(ctx, "the sources of an incident are not told any more", "incident", l.Subject, "attempts", l.Attempts, "err", err)
 	case err != nil:
@@ -193,6 +196,8 @@ func (p *Pipeline) do(ctx context.Context, l store.Lease) (again time.Time, err 
 		return time.Time{}, p.writeBack(ctx, l.Subject)
 	case l.Kind == jobHeartbeat && ofKey:
 		return p.overdue(ctx, l.Target)
+	case l.Kind == jobAnnounce && ofKey:
+		return p.announce(ctx, l.Target)
 	case l.Kind == incident.JobRetention && ofKey:
 		return p.forget(ctx, key)
 	case l.Kind == incident.JobRetention:
@@ -359,7 +364,7 @@ func (p *Pipeline) retire(ctx context.Context, subject string) error {
 		return err
 	}
 	if p.notifier != nil {
-		if err := p.notifier.Forget(ctx, i.ID); err != nil {
+		if err := p.notifier.Forget(ctx, i.ID.String()); err != nil {
 			return err
 		}
 	}

@@ -48,6 +48,7 @@ func operations(incident, other, letter, token string) []operation {
 		{"GET", "/api/v1/board?q=disk&offset=0", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/stream?incident=" + incident, "", web.RoleViewer, 200},
 		{"GET", "/api/v1/undelivered", "", web.RoleViewer, 200},
+		{"GET", "/api/v1/notices", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters/" + letter, "", web.RoleViewer, 200},
 		{"POST", "/api/v1/explain?source=alertmanager", "x", web.RoleViewer, 200},

@@ -14,8 +14,8 @@ import (
 
 // Notifications is who tells people, and knows what they have been told.
 type Notifications interface {
-	// Notifications lists what each target knows of an incident.
-	Notifications(ctx context.Context, id incident.ID) ([]notify.Notification, error)
+	// Notifications lists what each target knows of an incident, or of a notice.
+	Notifications(ctx context.Context, subject string) ([]notify.Notification, error)
 	// Undelivered lists messages that were given up; Again tries one once more, and
 	// returns an incident.ErrNotFound if there is none.
 	Undelivered(ctx context.Context, after string, limit int) (list []notify.Undelivered, next string, err error)
@@ -54,7 +54,7 @@ func (a *API) notifications(c *gin.Context) {
 	i, err := a.find(c, newQuery(c))
 	v := NotificationsJSON{Notifications: []notify.Notification{}}
 	if err == nil && a.options.Notifications != nil {
-		v.Notifications, err = a.options.Notifications.Notifications(c.Request.Context(), i.ID)
+		v.Notifications, err = a.options.Notifications.Notifications(c.Request.Context(), i.ID.String())
 	}
 	if err != nil {
 		a.fail(c, err)

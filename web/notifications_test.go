@@ -16,7 +16,7 @@ type notifications struct {
 	tried []string
 }
 
-func (n *notifications) Notifications(context.Context, incident.ID) ([]notify.Notification, error) {
+func (n *notifications) Notifications(context.Context, string) ([]notify.Notification, error) {
 	return []notify.Notification{{Target: "ops/slack[0]", ToldAt: morning, State: "open", Sent: 1, Hidden: &notify.Hidden{By: "silence", Text: "s", Until: morning.Add(time.Hour)},
 		Attempts: []notify.Attempt{{At: morning, Event: notify.Opened, Result: "sent", Took: .5}, {At: morning, Result: "hidden", Text: "silence: s"}}}}, n.s.store.broken()
 }

@@ -168,6 +168,7 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/board", a.board)
 	viewer.GET("/stream", a.stream)
 	viewer.GET("/undelivered", a.undelivered)
+	viewer.GET("/notices", a.notices)
 	viewer.GET("/deadletters", a.letters)
 	viewer.GET("/deadletters/:id", a.letter)
 	viewer.POST("/explain", a.explain)

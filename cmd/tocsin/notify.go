@@ -39,12 +39,14 @@ func registerNotify(app *kingpin.Application, s streams) map[string]func(context
 	list.Arg("incident", "Reference or id.").Required().StringVar(&n.incident)
 	undelivered := cmd.Command("undelivered", "List the messages that were given up.")
 	undelivered.Flag("limit", "At most so many.").Default("50").IntVar(&n.limit)
+	notices := cmd.Command("notices", "List what was told that is no incident, such as planned downtimes.")
+	notices.Flag("limit", "At most so many.").Default("50").IntVar(&n.limit)
 	retry := cmd.Command("retry", "Try a message again that was given up.")
 	retry.Arg("incident", "Reference or id.").Required().StringVar(&n.incident)
 	retry.Arg("target", "As notify list shows it, such as dba/slack[0].").Required().StringVar(&n.target)
 	who(retry)
 	return map[string]func(context.Context) error{test.FullCommand(): n.test, preview.FullCommand(): n.preview, list.FullCommand(): n.list,
-		undelivered.FullCommand(): n.undelivered, retry.FullCommand(): n.retry}
+		undelivered.FullCommand(): n.undelivered, notices.FullCommand(): n.notices, retry.FullCommand(): n.retry}
 }
 
 // errNotTold: a test message did not arrive, which has been said.
@@ -149,6 +151,34 @@ func (n *notifying) undelivered(ctx context.Context) error {
 	if v.NextCursor != "" {
 		fmt.Fprintln(n.err, "there may be more: --limit")
 	}
+	return nil
+}
+
+func (n *notifying) notices(ctx context.Context) error {
+	var v web.NoticesJSON
+	if err := n.do(ctx, http.MethodGet, fmt.Sprintf("/api/v1/notices?limit=%d", n.limit), nil, &v); err != nil {
+		return err
+	}
+	if len(v.Notices) == 0 {
+		fmt.Fprintln(n.err, "there were no notices")
+		return nil
+	}
+	t := &table{}
+	t.add("TOLD", "NOTICE", "TARGET", "HOW")
+	for _, one := range v.Notices {
+		at, title := one.At.UTC().Format(time.RFC3339), one.Title
+		if one.Short {
+			title += " (later than promised)"
+		}
+		if len(one.Notifications) == 0 {
+			t.add(at, title, "", "nobody was told yet")
+		}
+		for i := range one.Notifications {
+			told := &one.Notifications[i]
+			t.add(at, title, told.Target, standing(told))
+		}
+	}
+	t.write(n.out, "", n.width)
 	return nil
 }
 

@@ -42,7 +42,7 @@ type Config struct {
 }
 
 var (
-	events  = []string{string(notify.Opened), string(notify.Updated), string(notify.Acknowledged), string(notify.Unacknowledged), string(notify.Resolved), string(notify.Repeated)}
+	events  = []string{string(notify.Opened), string(notify.Updated), string(notify.Acknowledged), string(notify.Unacknowledged), string(notify.Resolved), string(notify.Repeated), string(notify.Noticed)}
 	methods = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	// ours are the headers that the configuration cannot set.
 	ours = []string{"Content-Type", "Content-Length", "Host", "Transfer-Encoding", "Connection"}

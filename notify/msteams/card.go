@@ -199,7 +199,7 @@ func facts(m *notify.Message) (all []fact) {
 	i := m.Incident
 	add("Incident", i.Reference)
 	what := map[notify.Event]string{notify.Opened: "opened", notify.Updated: "updated", notify.Acknowledged: "acknowledged", notify.Unacknowledged: "no longer acknowledged",
-		notify.Repeated: "still open", notify.Resolved: "resolved"}[m.Event]
+		notify.Repeated: "still open", notify.Resolved: "resolved", notify.Noticed: "notice"}[m.Event]
 	add("State", what)
 	switch {
 	case m.Resolved():

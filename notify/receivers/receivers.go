@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	amconfig "github.com/prometheus/alertmanager/config"
@@ -67,6 +68,7 @@ func New(o Options) (map[string]*notify.Integration, error) {
 			if storm, ok := o.Config.Storms[in.Name]; ok {
 				in.Storm = notify.Storm{Messages: storm.Messages, Within: time.Duration(storm.Within)}
 			}
+			in.Pages = slices.Contains(paging, in.Name)
 			all[in.Target()] = in
 		}
 	}
@@ -203,6 +205,10 @@ func (b *building) longTail() {
 		b.made = append(b.made, &list[n])
 	}
 }
+
+// paging are the integrations that call people, or open something that stays open
+// until it is resolved there.
+var paging = []string{"call", "incidentio", "jsm", "opsgenie", "pagerduty", "rootly", "statuspage", "victorops"}
 
 // Names are those of the integrations, as in metrics and in notify.rates.
 func Names() []string {
