@@ -30,10 +30,10 @@ func (g *Gateway) announcements(c *config.Config, t *told, guide *process.Guide)
 		list = append(list, router.Announcement{Name: name, Occasions: occasions, Targets: func(now time.Time) []string { return t.noticed(guide.Reach(to, now)) }})
 	}
 	for _, w := range ws.Announced(c.Services, graph) {
-		add("maintenance/"+w.Name, w.To, func(now time.Time) []router.Occasion { return downtimes(w.Planned(now)) })
+		add(router.AnnounceMaintenance+"/"+w.Name, w.To, func(now time.Time) []router.Occasion { return downtimes(w.Planned(now)) })
 	}
 	if to := guide.RemindedMonthly(); len(to) > 0 {
-		add("monthly_report", to, func(now time.Time) []router.Occasion { return g.months(guide.MonthlyReminders(now)) })
+		add(router.AnnounceMonthlyReport, to, func(now time.Time) []router.Occasion { return g.months(guide.MonthlyReminders(now)) })
 	}
 	return list, nil
 }

@@ -300,11 +300,21 @@ func (e *Edit) AddLink(by string, l Link, comment string) error {
 	if slices.Contains(i.Links, l) {
 		return nil
 	}
-	if len(i.Links) >= linksKept {
+	plain := l
+	plain.Kind = ""
+	if n := slices.Index(i.Links, plain); n >= 0 { // now it is known what it is
+		i.Links = slices.Clone(i.Links)
+		i.Links[n] = l
+	} else if len(i.Links) >= linksKept {
 		return &FieldError{"links", fmt.Sprintf("it has %d already", linksKept)}
+	} else {
+		i.Links = append(i.Links, l)
 	}
-	i.Links = append(i.Links, l)
-	e.Log(by, "link", withComment(l.Name+": "+l.URL, comment), 0)
+	text := l.Name + ": " + l.URL
+	if l.Kind != "" {
+		text = roleName(l.Kind) + ", " + text
+	}
+	e.Log(by, "link", withComment(text, comment), 0)
 	return nil
 }
 

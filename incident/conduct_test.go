@@ -108,7 +108,7 @@ func everything() map[string]func(*Edit) error {
 		},
 		"told":     func(e *Edit) error { return e.ToldRestored("ana", "dora", "") },
 		"confirm":  func(e *Edit) error { return e.Confirm("ana", "Acme", "") },
-		"link":     func(e *Edit) error { return e.AddLink("ana", Link{"logs", "https://logs.example.com"}, "") },
+		"link":     func(e *Edit) error { return e.AddLink("ana", Link{Name: "logs", URL: "https://logs.example.com"}, "") },
 		"escalate": func(e *Edit) error { return e.Escalate("ana", "L3", ReasonComplexity, "") },
 		"accept":   func(e *Edit) error { return e.Accept("ben", "") },
 		"answer":   func(e *Edit) error { return e.Answer("ben", "") },

@@ -75,7 +75,7 @@ func (e *Edit) Suspect(by, text, state, comment string) error {
 	return nil
 }
 
-// Plan adds something that is to be done so that it does not come again.
+// Plan adds something that is to be done.
 func (e *Edit) Plan(a Action, comment string) error {
 	p := e.Process()
 	if len(p.Actions) >= actionsKept {
@@ -92,7 +92,11 @@ func (e *Edit) Plan(a Action, comment string) error {
 	}
 	a.At, a.DoneAt, a.DoneBy, a.Reminded = e.now, time.Time{}, "", time.Time{}
 	p.Actions = append(p.Actions, a)
-	e.Log(a.By, "action", withComment(fmt.Sprintf("action %d for %s until %s: %s", a.ID, a.Owner, a.Due.UTC().Format(time.RFC3339), a.Text), comment), 0)
+	until := ""
+	if !a.Due.IsZero() {
+		until = " until " + a.Due.UTC().Format(time.RFC3339)
+	}
+	e.Log(a.By, "action", withComment(fmt.Sprintf("%s %d for %s%s: %s", a.word(), a.ID, a.Owner, until, a.Text), comment), 0)
 	return nil
 }
 
@@ -107,7 +111,7 @@ func (e *Edit) Complete(by string, id uint64, comment string) error {
 			return nil
 		default:
 			a.DoneAt, a.DoneBy = e.now, by
-			e.Log(by, "action_done", withComment(fmt.Sprintf("action %d is done: %s", id, a.Text), comment), 0)
+			e.Log(by, "action_done", withComment(fmt.Sprintf("%s %d is done: %s", a.word(), id, a.Text), comment), 0)
 			return nil
 		}
 	}

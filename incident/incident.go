@@ -203,7 +203,19 @@ type Observed struct {
 type Link struct {
 	Name string `json:"name"`
 	URL  string `json:"url"`
+	// Kind is one of LinkKinds, empty for any other.
+	Kind string `json:"kind,omitzero"`
 }
+
+// The kinds of links that a process may ask for.
+const (
+	LinkChange     = "change"
+	LinkProblem    = "problem"
+	LinkPostMortem = "post_mortem"
+)
+
+// LinkKinds lists them.
+func LinkKinds() []string { return []string{LinkChange, LinkProblem, LinkPostMortem} }
 
 // IsOpen reports whether people still have to handle i.
 func (i *Incident) IsOpen() bool { return i.State == Open || i.State == Acknowledged }

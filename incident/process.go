@@ -37,7 +37,8 @@ type Process struct {
 	// Confirmed is who confirmed that the service is back.
 	Confirmed *Confirmation `json:"confirmed,omitempty"`
 	Findings  Findings      `json:"findings,omitzero"`
-	// Actions are what is to be done so that it does not come again.
+	// Actions are what is to be done so that it does not come again, and the tasks of those
+	// who work on it now.
 	Actions []Action `json:"actions,omitempty"`
 	// Corrected are times of the outage that a person corrected.
 	Corrected Corrected `json:"corrected,omitzero"`
@@ -198,11 +199,32 @@ type Findings struct {
 	Populations     string `json:"populations,omitzero"`
 	Recommendations string `json:"recommendations,omitzero"`
 	Lessons         string `json:"lessons,omitzero"`
+	// The lessons of each phase; see Review.
+	LessonsDetection     string `json:"lessons_detection,omitzero"`
+	LessonsResponse      string `json:"lessons_response,omitzero"`
+	LessonsDiagnosis     string `json:"lessons_diagnosis,omitzero"`
+	LessonsCommunication string `json:"lessons_communication,omitzero"`
+	LessonsRestoration   string `json:"lessons_restoration,omitzero"`
 	// Recurrence is whether it will come again, and Detection whether it was seen
 	// soon enough.
 	Recurrence    string `json:"recurrence,omitzero"`
 	Detection     string `json:"detection,omitzero"`
 	Communication string `json:"communication,omitzero"`
+}
+
+// PhaseLessons are what was learnt about one phase of an incident.
+type PhaseLessons struct {
+	// Phase is its name, and Field that of the lessons among the findings.
+	Phase, Field string
+	Text         string
+}
+
+// Review are the lessons of each phase, in order; the text is empty where nobody has
+// said what was learnt.
+func (f *Findings) Review() []PhaseLessons {
+	return []PhaseLessons{{"detection", "lessons_detection", f.LessonsDetection}, {"response", "lessons_response", f.LessonsResponse},
+		{"diagnosis", "lessons_diagnosis", f.LessonsDiagnosis}, {"communication", "lessons_communication", f.LessonsCommunication},
+		{"restoration", "lessons_restoration", f.LessonsRestoration}}
 }
 
 // LikelyCause is what may have caused an incident.
@@ -224,13 +246,13 @@ const (
 // CauseStates lists them.
 func CauseStates() []string { return []string{CauseOpen, CauseVerified, CauseRuledOut} }
 
-// Action is something that somebody is to do, by a time.
+// Action is something that somebody is to do, by a time, which only a task may lack.
 type Action struct {
 	ID    uint64    `json:"id"`
 	Text  string    `json:"text"`
 	Owner string    `json:"owner"`
 	Due   time.Time `json:"due"`
-	// Kind is corrective, process or training.
+	// Kind is corrective, process, training or task.
 	Kind   string    `json:"kind"`
 	By     string    `json:"by"`
 	At     time.Time `json:"at"`
@@ -240,8 +262,39 @@ type Action struct {
 	Reminded time.Time `json:"reminded,omitzero"`
 }
 
+// ActionTask is the kind of what is to be done about an incident while it lasts.
+const ActionTask = "task"
+
 // ActionKinds lists the kinds of actions.
-func ActionKinds() []string { return []string{"corrective", "process", "training"} }
+func ActionKinds() []string { return []string{"corrective", "process", "training", ActionTask} }
+
+// IsTask reports whether a is part of the work on the incident. The others are to
+// keep it from coming again.
+func (a *Action) IsTask() bool { return a.Kind == ActionTask }
+
+// word is what people call it.
+func (a *Action) word() string {
+	if a.IsTask() {
+		return "task"
+	}
+	return "action"
+}
+
+// Tasks are the actions that are part of the work on the incident.
+func (p *Process) Tasks() []Action { return p.actions(true) }
+
+// Measures are the actions that are to keep it from coming again.
+func (p *Process) Measures() []Action { return p.actions(false) }
+
+func (p *Process) actions(tasks bool) []Action {
+	var out []Action
+	for _, a := range p.Actions {
+		if a.IsTask() == tasks {
+			out = append(out, a)
+		}
+	}
+	return out
+}
 
 // Corrected are the times of an outage as a person knows them better.
 type Corrected struct {

@@ -38,11 +38,13 @@ const (
 	ByDowntime     = "downtime"
 	BySnooze       = "snooze"
 	ByMerge        = "merge"
+	// ByEnd: it is over, and the target would call people for it.
+	ByEnd = "end"
 )
 
 // Kinds lists them.
 func Kinds() []string {
-	return []string{ByFlapping, ByStorm, BySilence, ByInhibition, ByMaintenance, ByTimeInterval, ByDependency, ByDowntime, BySnooze, ByMerge}
+	return []string{ByFlapping, ByStorm, BySilence, ByInhibition, ByMaintenance, ByTimeInterval, ByDependency, ByDowntime, BySnooze, ByMerge, ByEnd}
 }
 
 // Hidden is why a target is not told now.
@@ -107,10 +109,15 @@ func read(entries []incident.TimelineEntry, receiver string) (n newsOf) {
 func decide(i *incident.Incident, t *told, in *Integration, timing Timing, n newsOf, now time.Time) decision {
 	fresh := t.fresh()
 	if !i.IsOpen() {
-		if n.addressed && t.State == incident.Resolved || n.addressed && fresh {
-			return decision{event: Updated} // what is to be done afterwards
+		afterwards := n.addressed && (fresh || t.State == incident.Resolved) // what is to be done then
+		if afterwards && !in.Pages {
+			return decision{event: Updated}
 		}
-		return ended(i, t, in, timing, now)
+		d := ended(i, t, in, timing, now)
+		if afterwards && d.event == "" && d.again.IsZero() {
+			d.hidden = &Hidden{By: ByEnd, Text: "it is over, and a message would open it there again"}
+		}
+		return d
 	}
 	if !timing.Routed && fresh && t.Remark == "" {
 		return decision{known: true}

@@ -109,25 +109,37 @@ func (g *Guide) nextCall(p *incident.Process) time.Time {
 func (g *Guide) remind(e *incident.Edit) {
 	now := e.Now()
 	for n, a := range e.Incident.Proceedings().Actions {
-		if !a.DoneAt.IsZero() || a.Due.After(now) || !a.Reminded.IsZero() {
+		if !reminds(e.Incident, &a) || a.Due.After(now) {
 			continue
 		}
 		e.Process().Actions[n].Reminded = now
-		text := fmt.Sprintf("action %d of %s is overdue: %s", a.ID, a.Owner, a.Text)
+		word := "action"
+		if a.IsTask() {
+			word = incident.ActionTask
+		}
+		text := fmt.Sprintf("%s %d of %s is overdue: %s", word, a.ID, a.Owner, a.Text)
 		receivers := g.reach(a.Owner, now)
 		for _, r := range receivers {
 			e.CallIn(r, text, "")
 		}
 		e.LogFor(incident.System, "action_overdue", text, receivers)
-		e.Outcome("action", incident.DutyMissed)
+		if !a.IsTask() {
+			e.Outcome("action", incident.DutyMissed)
+		}
 	}
 }
 
+// reminds reports whether the owner of an action is still to be reminded of it. A
+// task is of no use when the incident is over.
+func reminds(i *incident.Incident, a *incident.Action) bool {
+	return a.DoneAt.IsZero() && a.Reminded.IsZero() && !a.Due.IsZero() && (!a.IsTask() || i.IsOpen())
+}
+
 // nextReminder is when the next action is overdue.
-func nextReminder(p *incident.Process) time.Time {
+func nextReminder(i *incident.Incident) time.Time {
 	var next time.Time
-	for _, a := range p.Actions {
-		if a.DoneAt.IsZero() && a.Reminded.IsZero() {
+	for _, a := range i.Proceedings().Actions {
+		if reminds(i, &a) {
 			next = earlier(next, a.Due)
 		}
 	}

@@ -116,6 +116,23 @@ func TestReminders(t *testing.T) {
 	l.counts("action missed", "action missed")
 }
 
+// TestTasksAreReminded: who has a task is reminded of it once, while it lasts.
+func TestTasksAreReminded(t *testing.T) {
+	l := begin(t, newGuide(t, contacts+"\nprofile: none\n", options()), incident.Opening{}, monday)
+	plan := func(text string, due time.Time) func(e *incident.Edit) error {
+		return func(e *incident.Edit) error {
+			return e.Plan(incident.Action{Owner: "management", Text: text, Due: due, Kind: incident.ActionTask, By: "ana"}, "")
+		}
+	}
+	l.at(time.Minute, plan("call the provider", monday.Add(20*time.Minute)))
+	l.at(2*time.Minute, plan("look at the logs", time.Time{}))
+	l.at(3*time.Minute, plan("put the disk back", monday.Add(2*time.Hour)))
+	l.at(time.Hour, resolve)
+	l.until(100 * time.Hour)
+	l.hears("20m task 1 of management is overdue: call the provider → boss")
+	l.counts()
+}
+
 // TestAudience: who gets updates, and who has to sign them.
 func TestAudience(t *testing.T) {
 	g := newGuide(t, contacts+`

@@ -55,6 +55,7 @@ func compile(c Config, o Options) (*Guide, map[string]string) {
 	k.tiers()
 	k.chains()
 	k.customers()
+	k.paths()
 	k.duties()
 	k.gates()
 	k.plans()
@@ -301,7 +302,8 @@ func validName(name string) bool {
 }
 
 func (k *compiler) duty(path string, d Duty, fromProfile bool) duty {
-	out := duty{name: d.Name, text: d.Text, times: d.Times, do: d.Do, match: k.matchers(path+".match", d.Match),
+	k.onPath(path+".path", d.Path)
+	out := duty{name: d.Name, path: d.Path, text: d.Text, times: d.Times, do: d.Do, match: k.matchers(path+".match", d.Match),
 		while: k.conditions(path+".while", d.While), unless: k.conditions(path+".unless", d.Unless)}
 	if len(d.On) == 0 {
 		d.On = []string{"opened"}
@@ -396,10 +398,11 @@ func (k *compiler) gates() {
 		if len(gt.Need) == 0 {
 			k.wrong(path+".need", "the gate needs nothing; write conditions such as [confirmed, cause]")
 		}
-		k.g.gates = append(k.g.gates, gate{match: k.matchers(path+".match", gt.Match), before: gt.Before, need: k.conditions(path+".need", gt.Need)})
+		k.onPath(path+".path", gt.Path)
+		k.g.gates = append(k.g.gates, gate{path: gt.Path, match: k.matchers(path+".match", gt.Match), before: gt.Before, need: k.conditions(path+".need", gt.Need)})
 	}
 	for _, gt := range profiles()[k.c.Profile].Gates {
-		k.g.gates = append(k.g.gates, gate{match: k.matchers("", gt.Match), before: gt.Before, need: k.conditions("", gt.Need)})
+		k.g.gates = append(k.g.gates, gate{path: gt.Path, match: k.matchers("", gt.Match), before: gt.Before, need: k.conditions("", gt.Need)})
 	}
 }
 

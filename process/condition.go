@@ -116,7 +116,15 @@ var facts = map[string]func(v view) bool{
 	"workaround":        func(v view) bool { return v.p.Findings.Workaround != "" && v.p.Findings.WorkaroundRemoved.IsZero() },
 	"fix":               func(v view) bool { return v.p.Findings.Fix != "" },
 	"follow_up":         func(v view) bool { return v.p.Findings.FollowUp != "" },
-	"lessons":           func(v view) bool { return v.p.Findings.Lessons != "" },
+	"lessons": func(v view) bool {
+		return v.p.Findings.Lessons != "" || slices.ContainsFunc(v.p.Findings.Review(), learnt)
+	},
+	"reviewed": func(v view) bool {
+		return !slices.ContainsFunc(v.p.Findings.Review(), func(l incident.PhaseLessons) bool { return !learnt(l) })
+	},
+	"change_ticket":  linked(incident.LinkChange),
+	"problem_ticket": linked(incident.LinkProblem),
+	"post_mortem":    linked(incident.LinkPostMortem),
 	"settled": func(v view) bool {
 		f := &v.p.Findings
 		return f.Workaround == "" || !f.WorkaroundRemoved.IsZero() || f.FollowUp != ""
@@ -132,6 +140,15 @@ var facts = map[string]func(v view) bool{
 	},
 	"business_hours": func(v view) bool { return v.g.calendar.IsBusiness(v.now) },
 	"usage_hours":    func(v view) bool { return v.g.calendar.InUsage(v.now) },
+}
+
+func learnt(l incident.PhaseLessons) bool { return l.Text != "" }
+
+// linked is the fact that there is a link of a kind.
+func linked(kind string) func(v view) bool {
+	return func(v view) bool {
+		return slices.ContainsFunc(v.i.Links, func(l incident.Link) bool { return l.Kind == kind })
+	}
 }
 
 func published(p *incident.Process) bool {

@@ -38,6 +38,17 @@ func TestFacts(t *testing.T) {
 	state := func(s string) *incident.Incident {
 		return change(func(i *incident.Incident, _ *incident.Process) { i.State = s })
 	}
+	linking := func(kind string) *incident.Incident {
+		return change(func(i *incident.Incident, _ *incident.Process) {
+			i.Links = []incident.Link{{Name: "x", URL: "https://example.com", Kind: kind}}
+		})
+	}
+	reviewed := func(response string) *incident.Incident {
+		return change(func(_ *incident.Incident, p *incident.Process) {
+			f := &p.Findings
+			f.LessonsDetection, f.LessonsResponse, f.LessonsDiagnosis, f.LessonsCommunication, f.LessonsRestoration = "x", response, "x", "x", "x"
+		})
+	}
 	tested := map[string]bool{}
 	for _, c := range []struct {
 		fact    string
@@ -66,6 +77,12 @@ func TestFacts(t *testing.T) {
 		{"fix", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Fix = "" })},
 		{"follow_up", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.FollowUp = "" })},
 		{"lessons", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Lessons = "" })},
+		{"lessons", change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Lessons, p.Findings.LessonsDiagnosis = "", "x" }),
+			change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Lessons = "" })},
+		{"reviewed", reviewed("x"), reviewed("")},
+		{"change_ticket", linking(incident.LinkChange), linking(incident.LinkProblem)},
+		{"problem_ticket", linking(incident.LinkProblem), linking(incident.LinkChange)},
+		{"post_mortem", linking(incident.LinkPostMortem), linking("")},
 		{"settled", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.FollowUp = "" })},
 		{"settled", change(func(_ *incident.Incident, p *incident.Process) {
 			p.Findings.FollowUp, p.Findings.WorkaroundRemoved = "", monday

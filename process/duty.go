@@ -19,6 +19,8 @@ type Duty struct {
 	Name string `yaml:"name"`
 	// Disabled takes a duty of the profile away.
 	Disabled bool `yaml:"disabled"`
+	// Path is that of the incidents that it concerns; empty is those that are on none.
+	Path string `yaml:"path"`
 	// Match are matchers on the incident, in Alertmanager's syntax; empty is every one.
 	Match []string `yaml:"match"`
 	// On are the events that it counts from, the latest of them; default opened.
@@ -74,6 +76,7 @@ type Raise struct {
 // duty is a Duty at work.
 type duty struct {
 	name, text    string
+	path          string
 	match         labels.Matchers
 	on            []event
 	after, every  delay
@@ -114,7 +117,7 @@ func (s *state) waits() bool { return s.applies && !s.done && (!s.due.IsZero() |
 func (g *Guide) stand(d *duty, v view) state {
 	s := state{base: d.base(v.i, v.p)}
 	// What is a part of another incident is handled there.
-	if s.base.IsZero() || !v.p.MergedInto.IsZero() || !match.Of(v.i).All(d.match) {
+	if s.base.IsZero() || !v.p.MergedInto.IsZero() || d.of == nil && d.path != g.path(v.i) || !match.Of(v.i).All(d.match) {
 		return s
 	}
 	known := s.base
@@ -215,7 +218,7 @@ func (g *Guide) Review(e *incident.Edit) {
 	var l looks
 	if before := e.Before(); before != nil {
 		l.was = g.view(before, now)
-		l.armed = earlier(g.nextCall(l.was.p), nextReminder(l.was.p))
+		l.armed = earlier(g.nextCall(l.was.p), nextReminder(before))
 	}
 	// What one brings can be what another waited for.
 	fired := false
@@ -428,7 +431,7 @@ func (g *Guide) Due(i *incident.Incident, now time.Time) time.Time {
 		}
 	}
 	next = earlier(next, g.nextCall(v.p))
-	return earlier(next, nextReminder(v.p))
+	return earlier(next, nextReminder(i))
 }
 
 func earlier(a, b time.Time) time.Time {

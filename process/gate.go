@@ -13,6 +13,8 @@ import (
 
 // Gate says what has to be so before something is done with an incident.
 type Gate struct {
+	// Path is that of the incidents that it concerns; empty is those that are on none.
+	Path string `yaml:"path"`
 	// Match are matchers on the incident; empty is every one.
 	Match []string `yaml:"match"`
 	// Before are actions: resolve, close, escalate.
@@ -22,6 +24,7 @@ type Gate struct {
 }
 
 type gate struct {
+	path   string
 	match  labels.Matchers
 	before []string
 	need   []condition
@@ -38,6 +41,10 @@ var needs = map[string]string{
 	"fix":              "say what the permanent fix is",
 	"follow_up":        "link the follow-up",
 	"lessons":          "say what was learnt",
+	"reviewed":         "say what was learnt of each phase: detection, response, diagnosis, communication, restoration",
+	"change_ticket":    "link the change ticket",
+	"problem_ticket":   "link the problem ticket",
+	"post_mortem":      "link the post-mortem",
 	"followed_up":      "tell everybody who was contacted that it is over",
 	"acknowledged":     "acknowledge it",
 	"updated":          "write a status update",
@@ -47,7 +54,7 @@ var needs = map[string]string{
 // Missing implements incident.Guide.
 func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []incident.Requirement {
 	var missing []incident.Requirement
-	v := g.view(i, now)
+	v, path := g.view(i, now), g.path(i)
 	byItself := action == incident.ActionAutoClose
 	if byItself {
 		action = incident.ActionClose
@@ -65,7 +72,7 @@ func (g *Guide) Missing(i *incident.Incident, action string, now time.Time) []in
 	}
 	for n := range g.gates {
 		gate := &g.gates[n]
-		if !slices.Contains(gate.before, action) || !match.Of(i).All(gate.match) {
+		if !slices.Contains(gate.before, action) || gate.path != path || !match.Of(i).All(gate.match) {
 			continue
 		}
 		for _, c := range gate.need {

@@ -50,6 +50,9 @@ func (g *Guide) MonthlyReminders(now time.Time) []MonthlyReminder {
 	return out
 }
 
+// Zone is the time zone of the calendar.
+func (g *Guide) Zone() *time.Location { return g.calendar.Zone() }
+
 // RemindedMonthly are the contacts, rotas and receivers that are reminded.
 func (g *Guide) RemindedMonthly() []string { return g.monthly.Remind }
 

@@ -36,7 +36,9 @@ type Config struct {
 	Tiers []Tier `yaml:"tiers"`
 	// Customers are those that incidents affect.
 	Customers []Customer `yaml:"customers"`
-	Duties    []Duty     `yaml:"duties"`
+	// Paths are ways of their own for some incidents.
+	Paths  []Path `yaml:"paths"`
+	Duties []Duty `yaml:"duties"`
 	// Gates say what has to be done before an incident may be over.
 	Gates []Gate `yaml:"gates"`
 	// Communication says who gets status updates.
@@ -90,6 +92,15 @@ type Customer struct {
 	Instructions string `yaml:"instructions"`
 }
 
+// Path is a way of its own for some incidents, such as vulnerabilities: on it are those
+// duties and gates that name it, and no others. An incident is on the first that it
+// matches.
+type Path struct {
+	Name string `yaml:"name"`
+	// Match are matchers on the incident.
+	Match []string `yaml:"match"`
+}
+
 // Plan says who gets the status updates of some incidents, and who signs them.
 type Plan struct {
 	// Match are matchers on the incident; empty is every one.
@@ -136,6 +147,7 @@ type Guide struct {
 	customers  map[string]Customer
 	services   map[string]Service
 	tiers      []Tier
+	paths      []path
 	duties     []duty
 	gates      []gate
 	plans      []plan

@@ -28,7 +28,7 @@ func TestProfilesCompile(t *testing.T) {
 			head, _, _ := strings.Cut(text, "\nduties:")
 			head = strings.Join(strings.Fields(strings.ReplaceAll(head, "#", "")), " ")
 			base := profiles()[name]
-			strict := Config{Profile: ProfileNone, Duties: base.Duties, Gates: base.Gates, Tiers: []Tier{{Name: "L2"}, {Name: "L3"}},
+			strict := Config{Profile: ProfileNone, Paths: base.Paths, Duties: base.Duties, Gates: base.Gates, Tiers: []Tier{{Name: "L2"}, {Name: "L3"}},
 				Chains: []Chain{{Name: "calling-tree", Call: []string{"ops"}}}}
 			for _, contact := range profileContacts(base) {
 				if !strings.Contains(head, contact) {

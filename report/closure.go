@@ -76,6 +76,11 @@ func Closure(c Case, v View) *Document {
 	b.field("detection", "Was it detected soon enough?", c.finding("detection", f.Detection))
 	b.field("communication", "Communication", c.finding("communication", f.Communication))
 
+	b.section("review", "Review of each phase", "")
+	for _, l := range f.Review() {
+		b.field(l.Field, strings.ToUpper(l.Phase[:1])+l.Phase[1:], c.finding(l.Field, l.Text))
+	}
+
 	b.section("actions", "Corrective actions", "")
 	c.actions(b)
 
@@ -153,7 +158,7 @@ func entryCell(n uint64) Value {
 // actions adds the table of what is to be done so that it does not come again.
 func (c *Case) actions(b *builder) {
 	t := b.table("No action was agreed on.", "id", "#No.", "kind", "Kind", "action", "Action", "owner", "Owner", "due", "Due", "state", "State", "entry", "##")
-	for _, a := range c.Incident.Proceedings().Actions {
+	for _, a := range c.Incident.Proceedings().Measures() {
 		entry := c.saying("action", "action "+decimal(a.ID)+" for ")
 		t.add(Value{Text: decimal(a.ID), Field: "process.actions"}, Value{Text: a.Kind}, Value{Text: a.Text}, Value{Text: a.Owner}, b.time(a.Due, ""), b.stateOf(&a), entryCell(entry))
 	}

@@ -56,6 +56,9 @@ func Handover(c Case, v View) *Document {
 	b.section("duties", "What is due", "")
 	c.duties(b)
 
+	b.section("tasks", "Tasks", "")
+	c.tasks(b)
+
 	b.section("causes", "Open causes", "")
 	t = b.table("No likely cause is open.", "cause", "Likely cause", "by", "By", "at", "When", "entry", "##")
 	for _, k := range f.Causes {
@@ -88,7 +91,7 @@ func Handover(c Case, v View) *Document {
 		t.add(Value{Text: "runbook", Field: "runbook"}, Value{Text: i.Runbook, URL: i.Runbook})
 	}
 	for _, l := range i.Links {
-		t.add(Value{Text: cmp.Or(l.Name, "link"), Field: "links"}, Value{Text: l.URL, URL: l.URL})
+		t.add(Value{Text: cmp.Or(l.Name, "link"), Note: words(l.Kind), Field: "links"}, Value{Text: l.URL, URL: l.URL})
 	}
 
 	b.section("similar", "Similar earlier incidents", "")
@@ -150,6 +153,18 @@ func (c *Case) duties(b *builder) {
 	slices.SortStableFunc(list, func(a, b Duty) int { return a.Due.Compare(b.Due) })
 	for _, d := range list {
 		t.add(b.due(d.Due), Value{Text: words(d.Name), Field: "process.duties"}, Value{Text: d.Text})
+	}
+}
+
+// tasks adds who is to do what while it lasts; what is not done yet first.
+func (c *Case) tasks(b *builder) {
+	t := b.table("No task was given.", "id", "#No.", "task", "Task", "owner", "Who", "due", "Due", "state", "State", "entry", "##")
+	for _, done := range []bool{false, true} {
+		for _, a := range c.Incident.Proceedings().Tasks() {
+			if a.DoneAt.IsZero() != done {
+				t.add(Value{Text: decimal(a.ID), Field: "process.actions"}, Value{Text: a.Text}, Value{Text: a.Owner}, b.time(a.Due, ""), b.stateOf(&a), entryCell(c.saying("action", "task "+decimal(a.ID)+" for ")))
+			}
+		}
 	}
 }
 

@@ -233,7 +233,7 @@ func (b *builder) management(list []review) {
 				longest = r
 			}
 		}
-		for _, a := range r.Proceedings().Actions {
+		for _, a := range r.Proceedings().Measures() {
 			actions[strings.SplitN(b.stateOf(&a).Text, " ", 2)[0]]++
 		}
 	}
@@ -350,8 +350,8 @@ func (r *review) sheet() Row {
 	}
 	restored, _ := i.Restored()
 	ack := cyclesOf(i)
-	done := 0
-	for _, a := range r.Proceedings().Actions {
+	done, measures := 0, r.Proceedings().Measures()
+	for _, a := range measures {
 		if !a.DoneAt.IsZero() {
 			done++
 		}
@@ -359,7 +359,7 @@ func (r *review) sheet() Row {
 	cells := []string{i.Reference, i.Title, i.Service, i.Team, i.Severity, i.Priority, i.Level, i.Category, i.State, fmt.Sprint(i.Drill), at(i.OpenedAt), at(i.WentDown()), at(ack[len(ack)-1].AcknowledgedAt),
 		at(i.ResolvedAt), at(restored), at(i.ClosedAt), seconds(i.TimeToDetect(), true), seconds(i.TimeToAcknowledge()), seconds(i.TimeToResolve()), seconds(i.Outage()), fmt.Sprint(i.Reopens),
 		r.response, r.resolution, strings.Join(r.dutiesKept, ", "), strings.Join(r.dutiesMissed, ", "), strings.Join(r.updatesKept, ", "), strings.Join(r.updatesLate, ", "), fmt.Sprint(r.updates),
-		cmp.Or(f.Cause, NotStated), cmp.Or(f.Recurrence, NotStated), cmp.Or(f.Detection, NotStated), cmp.Or(f.Communication, NotStated), fmt.Sprint(len(r.Proceedings().Actions) - done), fmt.Sprint(done)}
+		cmp.Or(f.Cause, NotStated), cmp.Or(f.Recurrence, NotStated), cmp.Or(f.Detection, NotStated), cmp.Or(f.Communication, NotStated), fmt.Sprint(len(measures) - done), fmt.Sprint(done)}
 	row := Row{}
 	for _, c := range cells {
 		row.Cells = append(row.Cells, Value{Text: c})
@@ -465,7 +465,7 @@ func (b *builder) one(r *review, m *Month) {
 	b.field("detection", "Detected soon enough?", c.finding("detection", f.Detection), lasting(i.TimeToDetect(), "time_to_detect_seconds").noted("to detect"))
 	b.field("lessons", "Lessons", c.finding("lessons", f.Lessons))
 	var actions []Value
-	for _, a := range p.Actions {
+	for _, a := range p.Measures() {
 		state := b.stateOf(&a)
 		due := ""
 		if !a.Due.IsZero() {

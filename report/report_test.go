@@ -132,6 +132,54 @@ func field(t testing.TB, d *report.Document, name string) report.Field {
 	return report.Field{}
 }
 
+// TestReview: the closure report asks for the lessons of each phase, and says where
+// nobody has stated any.
+func TestReview(t *testing.T) {
+	c := shop(t)
+	c.Incident.Process = &incident.Process{Findings: incident.Findings{LessonsDetection: "customers were first", LessonsRestoration: "the copy was old"}}
+	d := report.Closure(c, during)
+	for name, want := range map[string]string{"lessons_detection": "customers were first", "lessons_response": report.NotStated, "lessons_diagnosis": report.NotStated,
+		"lessons_communication": report.NotStated, "lessons_restoration": "the copy was old"} {
+		if f := field(t, d, name); f.Text != want || f.Stated != (want != report.NotStated) {
+			t.Errorf("%s: got %q, stated: %t; want %q", name, f.Text, f.Stated, want)
+		}
+	}
+}
+
+// TestTasks: tasks stand where the work is handed over, and nowhere among what is to
+// keep it from coming again.
+func TestTasks(t *testing.T) {
+	c := shop(t)
+	c.Incident.Process = &incident.Process{Actions: []incident.Action{
+		{ID: 1, Text: "buy a disk", Owner: "ann", Due: night, Kind: "corrective"},
+		{ID: 2, Text: "call the provider", Owner: "ben", Kind: incident.ActionTask, DoneAt: night, DoneBy: "ben"},
+		{ID: 3, Text: "look at the switch", Owner: "cat", Kind: incident.ActionTask}}}
+	rows := func(d *report.Document, section string) (out []string) {
+		for _, s := range d.Sections {
+			if s.Name != section {
+				continue
+			}
+			for _, r := range s.Table.Rows {
+				for _, cell := range r.Cells {
+					if strings.Contains("buy a disk, call the provider, look at the switch", cell.Text) && len(cell.Text) > 3 {
+						out = append(out, cell.Text)
+					}
+				}
+			}
+		}
+		return out
+	}
+	for name, c := range map[string]struct{ got, want []string }{
+		"hand-over":   {rows(report.Handover(c, during), "tasks"), []string{"look at the switch", "call the provider"}},
+		"shift brief": {rows(report.Shift(report.Watch{Open: []*incident.Incident{c.Incident}}, during), "tasks"), []string{"look at the switch"}},
+		"closure":     {rows(report.Closure(c, during), "actions"), []string{"buy a disk"}},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: got %q, want %q", name, c.got, c.want)
+		}
+	}
+}
+
 // TestOrigins: what is written down by the edits of this version is found in the timeline.
 func TestOrigins(t *testing.T) {
 	policy := incident.Policy{Severities: incident.Scale{"critical", "warning"}, Matrix: incident.DefaultMatrix()}

@@ -74,6 +74,16 @@ func Shift(w Watch, v View) *Document {
 		t.add(b.due(d.Duty.Due), ref(d.Incident), Value{Text: words(d.Duty.Name), Field: "process.duties"}, Value{Text: d.Duty.Text})
 	}
 
+	b.section("tasks", "Tasks that are not done", "")
+	t = b.table("None is open.", "reference", "Reference", "task", "Task", "owner", "Who", "due", "Due", "state", "State")
+	for _, i := range open {
+		for _, a := range i.Proceedings().Tasks() {
+			if a.DoneAt.IsZero() {
+				t.add(ref(i), Value{Text: a.Text, Field: "process.actions"}, Value{Text: a.Owner}, b.time(a.Due, ""), b.stateOf(&a))
+			}
+		}
+	}
+
 	b.section("signatures", "Updates that wait for a signature", "")
 	t = b.table("None waits.", "reference", "Reference", "id", "#Update", "by", "By", "at", "Since", "what", "What")
 	for _, i := range open {

@@ -38,6 +38,12 @@ type Occasion struct {
 	Notice incident.Notice
 }
 
+// The kinds of announcements.
+const (
+	AnnounceMaintenance   = "maintenance"
+	AnnounceMonthlyReport = "monthly_report"
+)
+
 const (
 	// jobAnnounce looks what is to be announced; its target is the name.
 	jobAnnounce = "announce"
@@ -66,9 +72,6 @@ func (p *Pipeline) armAnnouncements(ctx context.Context, list []Announcement) er
 	for _, a := range list {
 		key := announceKey(a.Name, "")
 		changes = append(changes, arming(key, incident.Job{Subject: key.String(), Kind: jobAnnounce, Target: a.Name, Due: now, NoLater: true}))
-		for _, result := range []string{"in_time", "late"} {
-			p.metrics.notices.WithLabelValues(a.kind(), result)
-		}
 	}
 	if len(changes) == 0 {
 		return nil

@@ -81,6 +81,10 @@ func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline 
 		Name: "tocsin_notices_total",
 		Help: "Notices of no incident, such as of a planned downtime, by whether they were in time.",
 	}, []string{"kind", "result"})
+	for _, kind := range []string{AnnounceMaintenance, AnnounceMonthlyReport} {
+		p.metrics.notices.WithLabelValues(kind, "in_time")
+		p.metrics.notices.WithLabelValues(kind, "late")
+	}
 	reg.MustRegister(p.metrics.unknownSeverity, p.metrics.reconciled, p.metrics.writtenBack, p.metrics.duties, p.metrics.notices)
 	return p
 }

@@ -162,7 +162,8 @@ func contains(i *incident.Incident, text string) bool {
 		}
 	}
 	f := &i.Proceedings().Findings
-	return slices.ContainsFunc([]string{f.Cause, f.Solution, f.Workaround, f.Fix, f.Lessons, f.Symptoms, f.Systems, f.Recommendations}, has)
+	return slices.ContainsFunc([]string{f.Cause, f.Solution, f.Workaround, f.Fix, f.Lessons, f.LessonsDetection, f.LessonsResponse, f.LessonsDiagnosis, f.LessonsCommunication,
+		f.LessonsRestoration, f.Symptoms, f.Systems, f.Recommendations}, has)
 }
 
 // Lease is a claimed job.

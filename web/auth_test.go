@@ -39,6 +39,7 @@ func operations(incident, other, letter, token string) []operation {
 		{"GET", i + "/alerts", "", web.RoleViewer, 200},
 		{"GET", i + "/timeline", "", web.RoleViewer, 200},
 		{"GET", i + "/report?kind=closure", "", web.RoleViewer, 200},
+		{"GET", i + "/announcement", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/reports/monthly?month=2026-11", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/reports/shift", "", web.RoleViewer, 200},
 		{"GET", i + "/notifications", "", web.RoleViewer, 200},

@@ -184,9 +184,12 @@ func (a *API) link(c *gin.Context) {
 		command
 		Name string `json:"name"`
 		URL  string `json:"url"`
+		Kind string `json:"kind"`
 	}
-	check := func() error { return errors.Join(checkName("name", body.Name), checkLink("url", body.URL)) }
+	check := func() error {
+		return errors.Join(checkName("name", body.Name), checkLink("url", body.URL), checkOneOf("kind", body.Kind, incident.LinkKinds()))
+	}
 	a.run(c, &body, &body.command, check, func(e *incident.Edit) error {
-		return e.AddLink(body.By, incident.Link{Name: body.Name, URL: body.URL}, body.Comment)
+		return e.AddLink(body.By, incident.Link{Name: body.Name, URL: body.URL, Kind: body.Kind}, body.Comment)
 	})
 }

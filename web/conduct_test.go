@@ -72,6 +72,9 @@ func TestProcessOverHTTP(t *testing.T) {
 		t.Errorf("findings: got %+v", i.Findings)
 	}
 	once("actions", `{"by":"ann","text":"more disks","owner":"bob","due":"2026-12-01T00:00:00Z"}`)
+	if i := once("actions", `{"by":"ann","text":"look at the switch","owner":"bob","kind":"task"}`); i.Actions[1].Due != nil || i.Actions[1].Kind != "task" {
+		t.Errorf("a task: got %+v", i.Actions[1])
+	}
 	if i := once("actions/1/done", `{"by":"bob"}`); i.Actions[0].DoneBy != "bob" || i.Actions[0].Kind != "corrective" {
 		t.Errorf("actions: got %+v", i.Actions)
 	}

@@ -28,15 +28,23 @@ type findingsBody struct {
 	Populations     string   `json:"populations"`
 	Recommendations string   `json:"recommendations"`
 	Lessons         string   `json:"lessons"`
-	Recurrence      string   `json:"recurrence"`
-	Detection       string   `json:"detection"`
-	Communication   string   `json:"communication"`
+
+	LessonsDetection     string `json:"lessons_detection"`
+	LessonsResponse      string `json:"lessons_response"`
+	LessonsDiagnosis     string `json:"lessons_diagnosis"`
+	LessonsCommunication string `json:"lessons_communication"`
+	LessonsRestoration   string `json:"lessons_restoration"`
+
+	Recurrence    string `json:"recurrence"`
+	Detection     string `json:"detection"`
+	Communication string `json:"communication"`
 }
 
 func (b *findingsBody) findings() incident.Findings {
 	return incident.Findings{Whys: b.Whys, Cause: b.Cause, Solution: b.Solution, Workaround: b.Workaround, Fix: b.Fix, FollowUp: b.FollowUp, Financial: b.Financial,
 		Reputational: b.Reputational, Operational: b.Operational, Symptoms: b.Symptoms, Systems: b.Systems, Populations: b.Populations,
-		Recommendations: b.Recommendations, Lessons: b.Lessons, Recurrence: b.Recurrence, Detection: b.Detection, Communication: b.Communication}
+		Recommendations: b.Recommendations, Lessons: b.Lessons, LessonsDetection: b.LessonsDetection, LessonsResponse: b.LessonsResponse, LessonsDiagnosis: b.LessonsDiagnosis,
+		LessonsCommunication: b.LessonsCommunication, LessonsRestoration: b.LessonsRestoration, Recurrence: b.Recurrence, Detection: b.Detection, Communication: b.Communication}
 }
 
 func (b *findingsBody) check() error {
@@ -44,7 +52,9 @@ func (b *findingsBody) check() error {
 	said := len(b.Whys) > 0
 	for _, f := range [...]struct{ name, text string }{{"cause", b.Cause}, {"solution", b.Solution}, {"workaround", b.Workaround}, {"fix", b.Fix}, {"financial", b.Financial},
 		{"reputational", b.Reputational}, {"operational", b.Operational}, {"symptoms", b.Symptoms}, {"systems", b.Systems}, {"populations", b.Populations},
-		{"recommendations", b.Recommendations}, {"lessons", b.Lessons}, {"recurrence", b.Recurrence}, {"detection", b.Detection}, {"communication", b.Communication}} {
+		{"recommendations", b.Recommendations}, {"lessons", b.Lessons}, {"recurrence", b.Recurrence}, {"detection", b.Detection}, {"communication", b.Communication},
+		{"lessons_detection", b.LessonsDetection}, {"lessons_response", b.LessonsResponse}, {"lessons_diagnosis", b.LessonsDiagnosis}, {"lessons_communication", b.LessonsCommunication},
+		{"lessons_restoration", b.LessonsRestoration}} {
 		said = said || f.text != ""
 		errs = append(errs, checkText(f.name, f.text, pageLimit))
 	}
@@ -98,7 +108,11 @@ func (a *API) action(c *gin.Context) {
 		if body.Kind == "" {
 			body.Kind = incident.ActionKinds()[0]
 		}
-		return errors.Join(checkSaid("text", body.Text, lineLimit), checkWho("owner", body.Owner), checkTime("due", body.Due),
+		due := checkTime
+		if body.Kind == incident.ActionTask {
+			due = checkTimeIfAny
+		}
+		return errors.Join(checkSaid("text", body.Text, lineLimit), checkWho("owner", body.Owner), due("due", body.Due),
 			oneOf("kind", body.Kind, incident.ActionKinds()))
 	}
 	a.run(c, &body, &body.command, check, func(e *incident.Edit) error {

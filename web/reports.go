@@ -66,8 +66,10 @@ func (q *query) format(table bool) reportFormat {
 }
 
 // zone is the parameter tz, a name of the IANA database; UTC if it is not there.
-func (q *query) zone() *time.Location {
-	v := cmp.Or(q.text("tz"), "UTC")
+func (q *query) zone() *time.Location { return q.zoneOr("UTC") }
+
+func (q *query) zoneOr(otherwise string) *time.Location {
+	v := cmp.Or(q.text("tz"), otherwise)
 	z, err := time.LoadLocation(v)
 	if err != nil || v == "Local" {
 		q.bad("tz", "%q is not a time zone, such as Europe/Zurich", v)

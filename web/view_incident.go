@@ -111,6 +111,7 @@ type DowntimeJSON struct {
 type LinkJSON struct {
 	Name string `json:"name"`
 	URL  string `json:"url"`
+	Kind string `json:"kind,omitzero"`
 }
 
 // ViewIncident returns i as the API shows it.

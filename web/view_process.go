@@ -120,6 +120,12 @@ type FindingsJSON struct {
 	Recurrence        string      `json:"recurrence"`
 	Detection         string      `json:"detection"`
 	Communication     string      `json:"communication"`
+
+	LessonsDetection     string `json:"lessons_detection"`
+	LessonsResponse      string `json:"lessons_response"`
+	LessonsDiagnosis     string `json:"lessons_diagnosis"`
+	LessonsCommunication string `json:"lessons_communication"`
+	LessonsRestoration   string `json:"lessons_restoration"`
 }
 
 // CauseJSON is a likely cause and what became of it.
@@ -212,7 +218,9 @@ func viewFindings(f *incident.Findings) FindingsJSON {
 	return FindingsJSON{Cause: f.Cause, Whys: list(f.Whys), Causes: each(f.Causes, func(c incident.LikelyCause) CauseJSON { return CauseJSON{c.Text, c.State, c.By, stamp(c.At)} }),
 		Solution: f.Solution, Workaround: f.Workaround, WorkaroundRemoved: stamp(f.WorkaroundRemoved), Fix: f.Fix, FollowUp: f.FollowUp, Financial: f.Financial,
 		Reputational: f.Reputational, Operational: f.Operational, Symptoms: f.Symptoms, Systems: f.Systems, Populations: f.Populations,
-		Recommendations: f.Recommendations, Lessons: f.Lessons, Recurrence: f.Recurrence, Detection: f.Detection, Communication: f.Communication}
+		Recommendations: f.Recommendations, Lessons: f.Lessons, Recurrence: f.Recurrence, Detection: f.Detection, Communication: f.Communication,
+		LessonsDetection: f.LessonsDetection, LessonsResponse: f.LessonsResponse, LessonsDiagnosis: f.LessonsDiagnosis, LessonsCommunication: f.LessonsCommunication,
+		LessonsRestoration: f.LessonsRestoration}
 }
 
 // each returns what view makes of each element; it is never nil.

@@ -159,6 +159,7 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/incidents/:id/timeline", a.timeline)
 	viewer.GET("/incidents/:id/duties", a.duties)
 	viewer.GET("/incidents/:id/report", a.incidentReport)
+	viewer.GET("/incidents/:id/announcement", a.announcement)
 	viewer.GET("/reports/monthly", a.monthlyReport)
 	viewer.GET("/reports/shift", a.shiftReport)
 	viewer.GET("/incidents/:id/notifications", a.notifications)

@@ -33,7 +33,8 @@ type incidents struct {
 	limit                                          int
 	all                                            bool
 
-	name    string   // of show and note
+	name    string // of show, announcement and note
+	zone    string
 	names   []string // of the others
 	by      string
 	comment string
@@ -51,8 +52,11 @@ func registerIncident(app *kingpin.Application, s streams) map[string]func(conte
 	list := i.registerList(cmd)
 	show := cmd.Command("show", "Show one incident: what it is, what happened, what fires.")
 	i.takesName(show)
+	spoken := cmd.Command("announcement", "Show what a telephone line may say of an incident: what is public of it, to be read aloud.")
+	i.takesName(spoken)
+	spoken.Flag("tz", "The time zone of the times; default: that of process.calendar.").StringVar(&i.zone)
 	report := i.registerReport(cmd)
-	commands := map[string]func(context.Context) error{list: i.list, show.FullCommand(): i.show, report: i.reportOne}
+	commands := map[string]func(context.Context) error{list: i.list, show.FullCommand(): i.show, spoken.FullCommand(): i.announcement, report: i.reportOne}
 	for _, c := range []struct{ name, command, help string }{
 		{"ack", "acknowledge", "Say that you work on incidents."}, {"unack", "unacknowledge", "Say that nobody works on incidents any more."}, {"resolve", "resolve", "Say that incidents are over."},
 		{"close", "close", "Close resolved incidents."}, {"reopen", "reopen", "Say that incidents are not over after all."},

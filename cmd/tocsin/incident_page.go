@@ -31,6 +31,19 @@ const (
 )
 
 // show runs incident show.
+func (i *incidents) announcement(ctx context.Context) error {
+	q := url.Values{}
+	if i.zone != "" {
+		q.Set("tz", i.zone)
+	}
+	var v web.AnnouncementJSON
+	if err := i.do(ctx, http.MethodGet, path(i.name, "/announcement?"+q.Encode()), nil, &v); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(i.out, visible(v.Text))
+	return err
+}
+
 func (i *incidents) show(ctx context.Context) error {
 	var raw jsontext.Value
 	if err := i.do(ctx, http.MethodGet, path(i.name, ""), nil, &raw); err != nil {

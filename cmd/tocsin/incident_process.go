@@ -84,7 +84,9 @@ func (i *incidents) registerProcess(cmd *kingpin.CmdClause) map[string]func(cont
 	for _, f := range [...][2]string{{"cause", "The root cause."}, {"solution", "What ended it."}, {"workaround", "What helps meanwhile."}, {"fix", "What is permanent."},
 		{"follow_up", "A link to what is left."}, {"financial", "What it cost."}, {"reputational", "What it did to our name."}, {"operational", "What could not be done."},
 		{"symptoms", "What was seen."}, {"systems", "Which systems were affected."}, {"populations", "Who was affected."}, {"recommendations", "What should be done."},
-		{"lessons", "What was learned."}, {"recurrence", "Whether it will come again."}, {"detection", "Whether it was seen soon enough."}, {"communication", "How people were told."}} {
+		{"lessons", "What was learned."}, {"lessons_detection", "What was learned of how it was noticed."}, {"lessons_response", "Of how people came together."},
+		{"lessons_diagnosis", "Of how the cause was found."}, {"lessons_communication", "Of how people were told."}, {"lessons_restoration", "Of how the service came back."},
+		{"recurrence", "Whether it will come again."}, {"detection", "Whether it was seen soon enough."}, {"communication", "How people were told."}} {
 		s.text(f[0], f[1])
 		found = append(found, f[0])
 	}
@@ -98,7 +100,7 @@ func (i *incidents) registerProcess(cmd *kingpin.CmdClause) map[string]func(cont
 	s = say("correct", "correct", "Correct when it went down, or was restored.")
 	s.past("went-down", "went_down", "When it went down").past("restored", "restored", "When it was back").end("went_down", "restored")
 	s = say("link", "link", "Add a link, such as to logs.")
-	s.word("name", "What it leads to.").word("url", "The address.").end()
+	s.word("name", "What it leads to.").word("url", "The address.").choiceOrNone("kind", "What the process may ask for.", incident.LinkKinds()).end()
 	s = say("merge", "merge", "Make an incident a part of another one.")
 	s.text("into", "The reference or id of the other one.").end("into")
 	s = say("child", "children", "Open an incident of its own for one customer.")

@@ -208,6 +208,7 @@ func TestIncidentCommands(t *testing.T) {
 	f.run(&out, 0, "incident", "ack", db, "-m", "on it")
 	f.run(&out, 0, "incident", "note", db, "called", "the", "provider", "--at=2026-11-21T03:05:00Z")
 	f.run(&out, 0, "incident", "show", db)
+	f.run(&out, 0, "incident", "announcement", db, "--tz=Europe/Zurich")
 	f.run(&out, 0, "incident", "resolve", db, f.reference("shop"), "--by=bob")
 	f.run(&out, 0, "incident", "close", strings.ToLower(db))
 	f.run(&out, 0, "incident", "reopen", db, "-m", "no, it is not")

@@ -102,6 +102,7 @@ func TestNotifyCommands(t *testing.T) {
 		t.Errorf("a preview has sent %d messages", sent)
 	}
 	f.run(&out, 0, "notify", "undelivered")
+	f.run(&out, 0, "notify", "notices")
 
 	webhook.Fail(targettest.Failure{Status: http.StatusGone, Body: "moved away"})
 	mails.RefuseData(451)

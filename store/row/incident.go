@@ -84,6 +84,7 @@ const (
 const (
 	pairName        = 1
 	pairValue       = 2
+	pairKind        = 4
 	pairCount       = 3
 	cycleOpened     = 1
 	cycleAcked      = 2
@@ -161,7 +162,8 @@ func appendIncidentLists(b []byte, i *incident.Incident) []byte {
 		pair(incidentRole, role, i.Roles[role], 0)
 	}
 	for _, l := range i.Links {
-		pair(incidentLink, l.Name, l.URL, 0)
+		part = appendString(appendString(appendString(part[:0], pairName, l.Name), pairValue, l.URL), pairKind, l.Kind)
+		b = appendBytes(b, incidentLink, part)
 	}
 	for _, host := range i.Hosts {
 		b = appendBytes(b, incidentHost, host)
@@ -403,7 +405,7 @@ func parseIncidentNumber(i *incident.Incident, f field) bool {
 }
 
 func parsePair(i *incident.Incident, of field) error {
-	var name, value string
+	var name, value, kind string
 	var n int
 	err := fields(of.bytes, func(f field) bool {
 		switch f.num {
@@ -413,6 +415,8 @@ func parsePair(i *incident.Incident, of field) error {
 			value = string(f.bytes)
 		case pairCount:
 			n = int(f.uint)
+		case pairKind:
+			kind = string(f.bytes)
 		}
 		return true
 	})
@@ -427,7 +431,7 @@ func parsePair(i *incident.Incident, of field) error {
 	case incidentRole:
 		i.Roles[name] = value
 	case incidentLink:
-		i.Links = append(i.Links, incident.Link{Name: name, URL: value})
+		i.Links = append(i.Links, incident.Link{Name: name, URL: value, Kind: kind})
 	}
 	return err
 }
