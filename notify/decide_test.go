@@ -23,6 +23,8 @@ func TestDecide(t *testing.T) {
 	pager := Integration{SendResolved: true, Acknowledges: true, Recognises: true}
 	mail := Integration{SendResolved: true}
 	deaf := Integration{}
+	pages := Integration{SendResolved: true, Acknowledges: true, Recognises: true, Pages: true}
+	duty := []incident.TimelineEntry{{Action: "duty", Text: "write the report", For: []string{"team"}}}
 	open := incident.Incident{State: incident.Open, OpenedAt: ago(time.Hour), CycleOpenedAt: ago(time.Hour)}
 	acked := open
 	acked.State, acked.AcknowledgedBy = incident.Acknowledged, "ann"
@@ -74,6 +76,13 @@ func TestDecide(t *testing.T) {
 		"over, and it was hidden":                 {i: over, t: told{Hidden: &Hidden{By: BySilence}}, in: mail, timing: routed},
 		"still, and it may know":                  {i: open, t: told{Tried: true}, in: mail, timing: routed, event: Opened},
 		"closed":                                  {i: closed, t: knows("open", time.Hour), in: mail, timing: routed, event: Resolved},
+		"a duty afterwards, never told":           {i: over, in: mail, timing: routed, news: duty, event: Updated},
+		"a duty afterwards, told of the end":      {i: over, t: knows("resolved", time.Hour), in: mail, timing: routed, news: duty, event: Updated},
+		"a duty afterwards would page":            {i: over, in: pages, timing: routed, news: duty, hidden: true},
+		"a duty afterwards would page again":      {i: closed, t: knows("resolved", time.Hour), in: pages, timing: routed, news: duty, hidden: true},
+		"a duty afterwards, still paged":          {i: byAnn, t: knows("open", time.Hour), in: pages, timing: routed, news: duty, event: Resolved},
+		"a duty afterwards, perhaps paged":        {i: over, t: told{Tried: true}, in: pages, timing: routed, news: duty, event: Resolved},
+		"a duty while it is open pages":           {i: open, t: knows("open", time.Hour), in: pages, timing: routed, news: duty, event: Updated},
 		"again, after an end":                     {i: open, t: knows("resolved", time.Second), in: mail, timing: routed, event: Opened},
 		"flaps, said once":                        {i: flaps, t: knows("open", time.Second), in: mail, timing: routed, news: said("reopened", "flapping"), event: Updated},
 		"flaps on":                                {i: flaps, t: knows("open", time.Hour), in: mail, timing: routed, news: said("joined"), again: now.Add(10 * time.Minute), hidden: true},
