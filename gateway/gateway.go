@@ -128,7 +128,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	for _, result := range []string{"sent", "failed"} {
 		g.pings.WithLabelValues(result)
 	}
-	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, store.NewCollector(st, func() store.Labels {
+	o.Registry.MustRegister(g.pings, g.reloadOK, g.reloadAt, rotaAges{&g.feeds, g.opts.Now}, store.NewCollector(st, func() store.Labels {
 		return store.Labels{Severities: g.Pipeline.Severities(), Teams: g.Pipeline.Teams()}
 	}))
 	if o.Receivers != nil {

@@ -33,7 +33,8 @@ type describedMetric struct {
 // families returns what a gateway exports that was just started.
 func families(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
-	c, err := config.Load([]byte("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]"), "test.yml")
+	c, err := config.Load([]byte("route: {receiver: a}\nreceivers: [{name: a, webhook_configs: [{url: 'http://127.0.0.1:1/'}]}]\n"+
+		"process: {rotas: {dba: {ical: {file: dba.ics}}}}"), "test.yml")
 	if err != nil {
 		t.Fatal(err)
 	}

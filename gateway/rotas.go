@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/process"
@@ -29,6 +31,8 @@ type feeds struct {
 type feed struct {
 	*rota.Feed
 	config rota.Config
+	// began is when it was made: until it was read once, its age counts from then.
+	began time.Time
 	// stop ends its reading; nil if that has not begun.
 	stop context.CancelFunc
 }
@@ -77,7 +81,29 @@ func (g *Gateway) feed(name string, rc rota.Config, c *config.Config) (*feed, er
 	if err != nil {
 		return nil, err
 	}
-	return &feed{Feed: made, config: rc}, nil
+	return &feed{Feed: made, config: rc, began: g.opts.Now()}, nil
+}
+
+var rotaAge = prometheus.NewDesc("tocsin_rota_age_seconds", "How long ago the calendar of a rota was last read.", []string{"rota"}, nil)
+
+// rotaAges exports how old the calendars are, as of when it is asked.
+type rotaAges struct {
+	feeds *feeds
+	now   func() time.Time
+}
+
+func (a rotaAges) Describe(ch chan<- *prometheus.Desc) { ch <- rotaAge }
+
+func (a rotaAges) Collect(ch chan<- prometheus.Metric) {
+	a.feeds.mu.Lock()
+	defer a.feeds.mu.Unlock()
+	for name, f := range a.feeds.list {
+		read := f.State().Good
+		if read.IsZero() {
+			read = f.began
+		}
+		ch <- prometheus.MustNewConstMetric(rotaAge, prometheus.GaugeValue, max(a.now().Sub(read).Seconds(), 0), name)
+	}
 }
 
 // useFeeds ends the feeds that are not wanted any more and begins the others.

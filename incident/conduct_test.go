@@ -373,7 +373,7 @@ func TestLinks(t *testing.T) {
 	s := begin(t, Opening{})
 	add := func(n int) func(*Edit) error {
 		return func(e *Edit) error {
-			return e.AddLink("ana", Link{fmt.Sprint("logs ", n), "https://logs.example.com"}, "")
+			return e.AddLink("ana", Link{Name: fmt.Sprint("logs ", n), URL: "https://logs.example.com"}, "")
 		}
 	}
 	s.says(1, add(0), "link ana: logs 0: https://logs.example.com")
