@@ -105,6 +105,8 @@ var picture = []struct {
 	{"web/live", []string{"store", "incident"}},
 	// The pages for people. They know the API from outside, and its shapes.
 	{"web/console", []string{"web", "web/live", "notify"}},
+	// The page for everybody. Of the store it knows the door only.
+	{"web/status", []string{"incident", "store"}},
 	// What people do where they were notified. It is served beside the API.
 	{"web/answers", []string{"web", "notify", "notify/links", "router", "incident", "alert", "config/secret"}},
 	// Who is signed in, where else they sign in, and what they did.
@@ -113,9 +115,9 @@ var picture = []struct {
 	{"web/audit", []string{"incident"}},
 	{"web", []string{"web/live", "web/session", "web/openid", "web/audit", "report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "report", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.
-	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "config/nearest", "config/secret"}},
+	{"config", []string{"ingest", "ingest/formats", "ingest/imap", "ingest/nsca", "ingest/smtp", "router", "dedupe", "incident", "mute", "notify/receivers", "process", "recorder", "spool", "store", "store/redisurl", "web", "web/answers", "web/status", "config/nearest", "config/secret"}},
 	// All of it put together, on any store.
-	{"gateway", []string{"config", "config/secret", "web", "web/answers", "web/console", "web/live", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "process", "process/calendar", "process/rota", "report", "alert", "recorder", "spool", "store"}},
+	{"gateway", []string{"config", "config/secret", "web", "web/answers", "web/console", "web/live", "web/status", "ingest", "ingest/formats", "ingest/icinga", "ingest/icinga/stream", "remote", "writeback", "router", "dedupe", "incident", "match", "mute/...", "notify", "notify/links", "notify/receivers", "notify/route", "process", "process/calendar", "process/rota", "report", "alert", "recorder", "spool", "store"}},
 	// The same engine on a virtual clock.
 	{"simulate", []string{"gateway", "config", "web", "ingest", "router", "dedupe", "notify", "incident", "alert", "store", "store/embedded"}},
 	// They see Tocsin from outside, over HTTP, so they use nothing of its inside.
@@ -126,7 +128,7 @@ var picture = []struct {
 	// It also has to know what of a notification is nobody's business.
 	{"send", []string{"ingest/nagios"}},
 	// Wiring.
-	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "match", "mute/silences", "notify", "notify/receivers", "notify/route", "recorder", "router", "send", "simulate", "spool", "store/...", "web"}},
+	{"cmd/...", []string{"alert", "bench", "config/...", "dedupe", "demo", "gateway", "incident", "ingest/...", "match", "mute/silences", "notify", "notify/receivers", "notify/route", "recorder", "router", "send", "simulate", "spool", "store/...", "web", "web/status"}},
 }
 
 // libraries says where a library may be imported.
@@ -147,6 +149,7 @@ var libraries = []struct {
 	{"github.com/teambition/rrule-go", []string{"process/rota"}},
 	{"github.com/coreos/go-oidc", []string{"web/openid"}},
 	{"golang.org/x/oauth2", []string{"web/openid"}},
+	{"github.com/gorilla/feeds", []string{"web/status"}},
 	{"github.com/klauspost/compress", []string{"recorder"}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "mute", "notify", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "notify/...", "process/rota", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},

@@ -72,6 +72,7 @@ func (d *decoder) check(cfg *Config) {
 	c.listed("process", process.Problems(c.c.Process, c.c.ProcessOptions()))
 	c.problems("web", c.c.Web.Problems())
 	c.problems("answers", c.c.Answers.Problems())
+	c.status()
 }
 
 // listed records what is wrong with the entries of a list: by the path in it, what

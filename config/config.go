@@ -39,6 +39,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/answers"
+	"github.com/tocsin-gateway/tocsin/web/status"
 )
 
 // sizeLimit is how large a file may be, in bytes.
@@ -70,6 +71,7 @@ type Config struct {
 	Process process.Config `yaml:"process"`
 	Web     web.Config     `yaml:"web"`
 	Answers answers.Config `yaml:"answers"`
+	Status  status.Config  `yaml:"status"`
 	// Alertmanager holds Alertmanager's sections; nil if the file has neither
 	// route nor receivers.
 	Alertmanager *amconfig.Config `yaml:"-"`

@@ -86,11 +86,12 @@ func TestExample(t *testing.T) {
 		t.Errorf("got warnings %v, want none", c.Warnings)
 	}
 	want := Default()
+	c.Status.Components = nil
 	c.Correlate.Rules, c.Classify.Rules, c.Classify.Teams, c.Classify.SeverityWords = nil, nil, nil, nil
 	for section, pair := range map[string][2]any{
 		"classify": {c.Classify, want.Classify}, "correlate": {c.Correlate, want.Correlate},
 		"incidents": {c.Incidents, want.Incidents}, "store": {c.Store, want.Store}, "spool": {c.Spool, want.Spool}, "recorder": {c.Recorder, want.Recorder}, "notify": {c.Notify, want.Notify},
-		"web": {c.Web, want.Web}, "answers": {c.Answers, want.Answers},
+		"web": {c.Web, want.Web}, "answers": {c.Answers, want.Answers}, "status": {c.Status, want.Status},
 		"sources.alertmanager": {c.Sources["alertmanager"], want.Sources["alertmanager"]},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {

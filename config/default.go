@@ -19,6 +19,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/answers"
+	"github.com/tocsin-gateway/tocsin/web/status"
 )
 
 // formatNames are those that a source can have. Each has a built-in source of its
@@ -60,6 +61,7 @@ func Default() *Config {
 		Notify:   receivers.DefaultConfig(),
 		Web:      web.DefaultConfig(),
 		Answers:  answers.DefaultConfig(),
+		Status:   status.DefaultConfig(),
 	}
 }
 

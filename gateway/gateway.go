@@ -39,6 +39,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/web/answers"
 	"github.com/tocsin-gateway/tocsin/web/console"
 	"github.com/tocsin-gateway/tocsin/web/live"
+	"github.com/tocsin-gateway/tocsin/web/status"
 )
 
 // Options are what a Gateway needs.
@@ -85,6 +86,8 @@ type Gateway struct {
 	Links *links.Links
 	// Live keeps pages up to date.
 	Live *live.Live
+	// Status is the page for everybody.
+	Status *status.Page
 
 	console  *console.Console
 	answers  *answers.Handler
@@ -154,6 +157,9 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 		return nil, err
 	}
 	if g.console, err = console.New(console.Options{API: g.API, Board: g.Live, Version: o.Version, Log: o.Log, Now: st.Now}); err != nil {
+		return nil, err
+	}
+	if g.Status, err = status.New(status.Options{Store: st, Planned: g.planned, Log: o.Log, Registerer: o.Registry}); err != nil {
 		return nil, err
 	}
 	g.Links = links.New(st, o.External)
@@ -241,6 +247,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	}
 	g.API.SetConfig(c.Web)
 	g.answers.Set(&c.Answers)
+	g.Status.Set(c.Status)
 	g.ingest.Set(sources)
 	g.config.Store(c)
 	// Only now: it asks the configuration which one it is.
@@ -288,6 +295,7 @@ func (g *Gateway) engine() *gin.Engine {
 	e.RedirectTrailingSlash, e.RedirectFixedPath, e.HandleMethodNotAllowed = false, false, true
 	_ = e.SetTrustedProxies(nil) // cannot fail without proxies
 	e.Use(g.recover)
+	g.registerStatus(e)   // everybody may read it
 	g.answers.Register(e) // they come from elsewhere by their nature, and prove themselves that they may
 	e.Use(g.API.Protect())
 	g.ingest.Register(e)
@@ -345,6 +353,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.Live.Run(ctx) })
 	group.Go(func() error { return g.silences.Run(ctx) })
 	group.Go(func() error { return g.API.Run(ctx) })
+	group.Go(func() error { return g.Status.Run(ctx) })
 	group.Go(func() error { g.reroute(ctx); return nil })
 	group.Go(func() error { g.ping(ctx); return nil })
 	group.Go(func() error { return g.Links.Run(ctx) })

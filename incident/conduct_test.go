@@ -612,6 +612,25 @@ func TestCorrections(t *testing.T) {
 
 // TestUpdates go to everybody at once, unless they wait for a signature: then not a
 // word of them stands where messages would quote it.
+// TestPublicUpdatesStay: what stands on a status page is not pushed out of the list by
+// what only we know.
+func TestPublicUpdatesStay(t *testing.T) {
+	var list []Update
+	for n := range uint64(3 * updatesKept) {
+		list = keepUpdates(append(list, Update{ID: n, Public: n < 2}))
+	}
+	if len(list) != updatesKept || list[0].ID != 0 || list[1].ID != 1 || list[updatesKept-1].ID != 3*updatesKept-1 {
+		t.Errorf("got %+v", list)
+	}
+	for n := range uint64(2 * updatesKept) {
+		list = keepUpdates(append(list, Update{ID: 100 + n, Public: true}))
+	}
+	list = keepUpdates(append(list, Update{ID: 200}))
+	if len(list) != updatesKept || list[0].ID != 101+updatesKept || list[updatesKept-1].ID != 200 {
+		t.Errorf("public ones only, and a new one that is not: got %+v", list)
+	}
+}
+
 func TestUpdates(t *testing.T) {
 	s := begin(t, Opening{}).heard("ops")
 	g := &guide{also: []Called{{Receiver: "page", Why: "status page", Detail: DetailPublic}}}

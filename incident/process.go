@@ -30,7 +30,7 @@ type Process struct {
 	// NextContact is when the customers hear from us again.
 	NextContact time.Time `json:"next_contact,omitzero"`
 	// Updates are the latest status updates, oldest first; those that wait for a
-	// signature are among them.
+	// signature are among them. Public ones are kept longest.
 	Updates []Update `json:"updates,omitempty"`
 	// Contacts are those who were contacted, oldest first.
 	Contacts []Contact `json:"contacts,omitempty"`
@@ -140,7 +140,8 @@ type Update struct {
 	Contact  string `json:"contact,omitzero"`
 	// Restoration is when the service is expected back.
 	Restoration time.Time `json:"restoration,omitzero"`
-	// Public: it may stand on the status page.
+	// Public: what it says in What, Forecast and Restoration may stand on the status
+	// page.
 	Public bool `json:"public,omitzero"`
 	// For are the receivers that it goes to beside those who are told anyway.
 	For []string `json:"for,omitempty"`

@@ -32,7 +32,7 @@ func (e *Edit) Publish(u Update, comment string) error {
 		}
 	}
 	_, u.NeedsSignature = e.audience(&u)
-	p.Updates = keepLast(p.Updates, u, updatesKept)
+	p.Updates = keepUpdates(append(p.Updates, u))
 	e.takesPart(u.By)
 	if u.Waits() {
 		// Not what it says: messages quote the timeline, and it may go nowhere yet.
@@ -41,6 +41,19 @@ func (e *Edit) Publish(u Update, comment string) error {
 	}
 	e.send(u.By, &u, comment)
 	return nil
+}
+
+// keepUpdates drops one if there are too many: the oldest that the public does not
+// know, if that is not the new one, since what stands on a status page stays there.
+func keepUpdates(list []Update) []Update {
+	if len(list) <= updatesKept {
+		return list
+	}
+	drop := slices.IndexFunc(list, func(u Update) bool { return !u.Public })
+	if drop < 0 || drop == len(list)-1 {
+		drop = 0
+	}
+	return slices.Delete(list, drop, drop+1)
 }
 
 // says reports whether an update that was just written says the same: it was sent twice.

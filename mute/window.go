@@ -42,6 +42,16 @@ type Window struct {
 	// Owner is who answers for it, and Comment says what for.
 	Owner   string `yaml:"owner"`
 	Comment string `yaml:"comment"`
+	// Public is what everybody may know of it; without a text that is nothing.
+	Public Notice `yaml:"public"`
+}
+
+// Notice is what a status page says of a window.
+type Notice struct {
+	// Text says what is done, and what of it people will notice.
+	Text string `yaml:"text"`
+	// Components are those of the section status that are under maintenance meanwhile.
+	Components []string `yaml:"components"`
 }
 
 // noticeAtMost bounds NoticeDays.
@@ -86,12 +96,15 @@ type window struct {
 	zone      *time.Location
 	from, to  time.Time // zero is no bound
 	open      *spell
+	public    Notice
+	announced time.Time // zero if nothing says when
 }
 
 // compile reads a window. It is as long as a window has fields.
 func (w *Window) compile(intervals map[string][]timeinterval.TimeInterval) (*window, map[string]string) {
 	problems := map[string]string{}
-	c := &window{config: w, text: "window " + fmt.Sprintf("%q", w.Name), recurs: len(w.TimeIntervals) > 0, zone: time.UTC}
+	c := &window{config: w, text: "window " + fmt.Sprintf("%q", w.Name), recurs: len(w.TimeIntervals) > 0, zone: time.UTC,
+		public: Notice{strings.TrimSpace(w.Public.Text), w.Public.Components}}
 	if w.Owner != "" {
 		c.text += " of " + notify.Line(w.Owner)
 	}
@@ -114,6 +127,9 @@ func (w *Window) compile(intervals map[string][]timeinterval.TimeInterval) (*win
 		}
 	}
 	w.moments(c, problems)
+	if len(w.Public.Components) > 0 && c.public.Text == "" {
+		problems["public.text"] = "the window names components of the status page, and no text for it; add text:"
+	}
 	for _, name := range w.TimeIntervals {
 		c.intervals = append(c.intervals, intervals[name]...)
 	}
@@ -138,7 +154,7 @@ func (w *Window) moments(c *window, problems map[string]string) {
 	}
 	moment := []string{"2006-01-02 15:04", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339}
 	c.from, c.to = read("from", w.From, moment...), read("to", w.To, moment...)
-	announced := read("announced_on", w.AnnouncedOn, time.DateOnly)
+	c.announced = read("announced_on", w.AnnouncedOn, time.DateOnly)
 	switch {
 	case c.recurs:
 	case w.From == "" && w.To == "":
@@ -157,15 +173,15 @@ func (w *Window) moments(c *window, problems map[string]string) {
 	case w.NoticeDays > 0 && w.AnnouncedOn == "" && len(w.Announce) > 0: // it is announced from here
 	case w.NoticeDays > 0 && w.AnnouncedOn == "":
 		problems["announced_on"] = fmt.Sprintf("the window needs %d days' notice, and nothing says when it was announced; add announced_on:, such as 2026-11-01, or announce:, those who are to be told", w.NoticeDays)
-	case w.NoticeDays > 0 && !announced.IsZero():
-		w.notice(c, announced, problems)
+	case w.NoticeDays > 0 && !c.announced.IsZero():
+		w.notice(c, problems)
 	}
 }
 
 // notice checks that the window was announced in time. One that recurs opens when
 // the notice is over.
-func (w *Window) notice(c *window, announced time.Time, problems map[string]string) {
-	earliest := announced.AddDate(0, 0, w.NoticeDays)
+func (w *Window) notice(c *window, problems map[string]string) {
+	earliest := c.announced.AddDate(0, 0, w.NoticeDays)
 	switch {
 	case !c.from.IsZero() && c.from.Before(earliest):
 		problems["announced_on"] = fmt.Sprintf("the window needs %d days' notice and begins sooner after %s; begin it on %s or later", w.NoticeDays, w.AnnouncedOn, earliest.Format(time.DateOnly))

@@ -57,6 +57,7 @@ func TestWindowProblems(t *testing.T) {
 		"no announcement":      {func(w *Window) { w.AnnouncedOn = "" }, "announced_on", "add announced_on:"},
 		"no date":              {func(w *Window) { w.AnnouncedOn = "soon" }, "announced_on", "2026-11-21"},
 		"less than no notice":  {func(w *Window) { w.NoticeDays = -1 }, "notice_days", "between 0"},
+		"public, but no text":  {func(w *Window) { w.Public = Notice{" ", []string{"Shop"}} }, "public.text", "add text:"},
 		"an unknown interval":  {func(w *Window) { w.TimeIntervals = []string{"sundays", "sunday"} }, "time_intervals[1]", "time_intervals"},
 		"recurs, begins early": {func(w *Window) { w.TimeIntervals, w.AnnouncedOn = []string{"sundays"}, "2026-11-20" }, "announced_on", "2026-12-04"},
 	} {

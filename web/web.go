@@ -144,7 +144,7 @@ func New(o Options) (*API, error) {
 // It switches off the engine's redirects: senders lose an alert to one.
 func (a *API) Register(engine *gin.Engine) {
 	engine.RedirectTrailingSlash, engine.RedirectFixedPath, engine.HandleMethodNotAllowed = false, false, true
-	engine.NoRoute(a.Protect(), func(c *gin.Context) { a.fail(c, refuse(http.StatusNotFound, "there is nothing at this address")) })
+	engine.NoRoute(a.NotFound)
 	engine.NoMethod(a.Protect(), func(c *gin.Context) {
 		a.fail(c, refuse(http.StatusMethodNotAllowed, "this address does not take %s", c.Request.Method))
 	})
@@ -213,6 +213,13 @@ func (a *API) Register(engine *gin.Engine) {
 	admin.POST("/tokens", a.createToken)
 	admin.DELETE("/tokens/:id", a.deleteToken)
 	admin.POST("/store/backup", a.backup)
+}
+
+// NotFound says that there is nothing at an address, to those who may know.
+func (a *API) NotFound(c *gin.Context) {
+	if a.Protect()(c); !c.IsAborted() {
+		a.fail(c, refuse(http.StatusNotFound, "there is nothing at this address"))
+	}
 }
 
 func openAPI(c *gin.Context) { c.Data(http.StatusOK, "application/yaml", OpenAPI) }

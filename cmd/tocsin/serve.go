@@ -109,6 +109,11 @@ func (v *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer checks.close()
+	pages, err := listenPublic(c.Status)
+	if err != nil {
+		return err
+	}
+	defer pages.close()
 	settings, err := v.store.settings(c.Store)
 	if err != nil {
 		return err
@@ -155,8 +160,9 @@ func (v *server) run(ctx context.Context) (err error) {
 	}
 	mail.receive(c, g, log, registry)
 	checks.receive(c.NSCA, g, log)
-	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail, checks)
-	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, checks, log)
+	pages.show(g.Status, log)
+	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail, checks, pages)
+	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, checks, pages, log)
 }
 
 // backer is a store that can write a copy of itself while it works. Redis is
@@ -218,7 +224,7 @@ func (v *server) mayListen(addr net.Addr, protected bool) error {
 		"or create a token with `tocsin token create --role admin`, or configure web.users or web.oidc, or listen on 127.0.0.1, or, if the network itself is safe, --web.allow-unauthenticated", addr)
 }
 
-func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, checks *passive, log *slog.Logger) error {
+func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, mail *mailbox, checks *passive, pages *public, log *slog.Logger) error {
 	server := &http.Server{Handler: g.Engine, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -235,6 +241,7 @@ func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, 
 	group.Go(func() error { return v.reloads(ctx, g) })
 	group.Go(mail.serve)
 	group.Go(checks.serve)
+	group.Go(pages.serve)
 	for _, p := range mail.pollers {
 		group.Go(func() error { return p.Run(ctx) })
 	}
@@ -245,7 +252,7 @@ func (v *server) serve(ctx context.Context, l net.Listener, g *gateway.Gateway, 
 		g.Drain()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 		defer cancel()
-		err := server.Shutdown(drain)
+		err := errors.Join(server.Shutdown(drain), pages.drain(drain))
 		stopWork()
 		return err
 	})
