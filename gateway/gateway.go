@@ -114,6 +114,7 @@ type Gateway struct {
 	reloading sync.Mutex
 	reloadOK  prometheus.Gauge
 	reloadAt  prometheus.Gauge
+	loads     loads
 }
 
 // New puts a Gateway together and makes its configuration current.
@@ -145,7 +146,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.muter.silences = g.silences
 	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter, Process: g.guide.Load,
 		Store: st, Pipeline: g.Pipeline, Live: g.Live, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
-		HasSource: g.hasSource, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits, External: o.External, Registerer: o.Registry}
+		HasSource: g.hasSource, Sources: g.sources, Configuration: g.configuration, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits, External: o.External, Registerer: o.Registry}
 	if g.notifier != nil {
 		api.Notifications = g.notifier
 	}
@@ -258,6 +259,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 	g.restartStreams(c)
 	g.reloadOK.Set(1)
 	g.reloadAt.Set(float64(g.opts.Now().Unix()))
+	g.loads.good(g.opts.Now())
 	for _, w := range c.Warnings {
 		g.log.WarnContext(ctx, "configuration", "warning", w.String())
 	}
@@ -282,6 +284,7 @@ func (g *Gateway) Reload(ctx context.Context) error {
 	}
 	if err != nil {
 		g.reloadOK.Set(0)
+		g.loads.bad(g.opts.Now(), err)
 		g.log.ErrorContext(ctx, "configuration not reloaded, the one before stays", "err", err)
 		return err
 	}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,10 +30,15 @@ type metrics struct {
 	duration     *prometheus.HistogramVec
 	lastReceived *prometheus.GaugeVec
 	deadLetters  *prometheus.CounterVec
+
+	mu sync.Mutex
+	// rates are those of each source; they outlive a reload.
+	rates map[string]*rate
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
+		rates: map[string]*rate{},
 		received: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_alerts_received_total",
 			Help: "Alerts in the requests that were understood, rejected ones included. Equals the sum of tocsin_alerts_total.",
@@ -71,6 +77,7 @@ type series struct {
 	lastReceived prometheus.Gauge
 	deadLetters  prometheus.Counter
 	durations    map[int]prometheus.Observer
+	rate         *rate
 }
 
 func (m *metrics) series(source string) *series {
@@ -79,6 +86,7 @@ func (m *metrics) series(source string) *series {
 		lastReceived: m.lastReceived.WithLabelValues(source),
 		deadLetters:  m.deadLetters.WithLabelValues(source),
 		durations:    map[int]prometheus.Observer{},
+		rate:         m.rate(source),
 	}
 	for _, v := range alert.Verdicts() {
 		s.verdicts = append(s.verdicts, m.alerts.WithLabelValues(source, v.String()))
@@ -106,6 +114,7 @@ func (s *series) tally() *tally {
 func (t *tally) receive(n int) {
 	t.received += n
 	t.series.received.Add(float64(n))
+	t.series.rate.add(time.Now(), n)
 }
 
 // add remembers what became of alerts, and how many were rejected.

@@ -243,6 +243,21 @@ func (ws *Windows) Muted(now time.Time, l match.Labels) (h notify.Hidden, hidden
 	return h, hidden
 }
 
+// Until says of each window, in the order of the configuration, until when it is open;
+// zero if it is not.
+func (ws *Windows) Until(now time.Time) []time.Time {
+	if ws == nil {
+		return nil
+	}
+	out := make([]time.Time, len(ws.all))
+	for n, w := range ws.all {
+		if until, open := w.open.at(now); open {
+			out[n] = until
+		}
+	}
+	return out
+}
+
 // open reports whether any window is open.
 func (ws *Windows) open(now time.Time) bool {
 	return ws != nil && slices.ContainsFunc(ws.all, func(w *window) bool { _, open := w.open.at(now); return open })

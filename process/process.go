@@ -179,6 +179,15 @@ func (g *Guide) Names() []string {
 	return names
 }
 
+// OnCall are those on call at a time, by the names of the rotas.
+func (g *Guide) OnCall(t time.Time) map[string][]string {
+	out := map[string][]string{}
+	for name, r := range g.rotas {
+		out[name] = r.At(t)
+	}
+	return out
+}
+
 // reach are the receivers of a contact or a rota; empty if nobody is there.
 func (g *Guide) reach(name string, now time.Time) []string {
 	if r, ok := g.rotas[name]; ok {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/prometheus/alertmanager/matcher/parse"
 	"github.com/prometheus/alertmanager/pkg/labels"
@@ -132,6 +133,11 @@ type Decision struct {
 // reports whether the severity is more than the default: the sender's word was
 // understood, or a rule set one. Trace may be nil.
 func (k *Classifier) Classify(a *alert.Alert, trace func(Decision)) (c incident.Classification, known bool) {
+	return k.classify(a, trace, nil)
+}
+
+// classify is Classify; hits, if not nil, counts for each rule the alerts that it matched.
+func (k *Classifier) classify(a *alert.Alert, trace func(Decision), hits []*atomic.Uint64) (c incident.Classification, known bool) {
 	word := a.Labels.Get("severity")
 	severity, known := k.severity(word)
 	if trace != nil {
@@ -156,6 +162,9 @@ func (k *Classifier) Classify(a *alert.Alert, trace func(Decision)) (c incident.
 			continue
 		}
 		known = r.apply(a, groups, &c, k) || known
+		if hits != nil {
+			hits[i].Add(1)
+		}
 		if trace != nil {
 			trace(Decision{Stage: "classify", Rule: r.Name, Text: "matched"})
 		}

@@ -31,6 +31,7 @@ type Pipeline struct {
 	overruled time.Time
 	scratches sync.Pool
 	metrics   metrics
+	hits      hits
 	letters   atomic.Int64 // about how many dead letters there are
 	// held, if set, says whether expiry has to wait.
 	held    func() bool
@@ -158,6 +159,7 @@ func (p *Pipeline) use(ctx context.Context, r *rules) {
 		p.overruled = time.Time{}
 		p.log.InfoContext(ctx, "the configuration of this gateway decides again", "generation", r.current.id)
 	}
+	p.hits.count(r)
 	p.rules.Store(r)
 }
 
@@ -384,7 +386,11 @@ func (q *request) place(n int) (dedupe.Place, dedupe.Event) {
 	a, class := &q.alerts[n], &q.classes[n]
 	c := &q.rules.current
 	var known bool
-	*class, known = q.rules.classify(a, q.tracer(n))
+	var hits []*atomic.Uint64
+	if q.trace == nil { // what is only explained does not count
+		hits = q.rules.classified
+	}
+	*class, known = q.rules.classifyCounted(a, q.tracer(n), hits)
 	if !known {
 		if q.unknown == nil {
 			q.unknown = make([]bool, len(q.alerts))
@@ -403,6 +409,9 @@ func (q *request) place(n int) (dedupe.Place, dedupe.Event) {
 	}
 	ev := dedupe.Event{Alert: a, Fingerprint: fp, Generation: c.id, Class: class, KnownOnly: class.SuppressedBy != ""}
 	place := c.correlator.Key(&q.h, a, class, fp)
+	if counter := q.rules.correlated[place.Rule()]; counter != nil && q.trace == nil && class.SuppressedBy == "" {
+		counter.Add(1)
+	}
 	ev.Content = q.h.Content(id, a)
 	return place, ev
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
@@ -60,6 +61,10 @@ type rules struct {
 	policy     incident.Policy
 	policies   map[string]*dedupe.Policy
 	heartbeats []*heartbeat
+	// classified counts the alerts that each rule of the classifier matched, correlated
+	// those that each rule placed; nil before use.
+	classified []*atomic.Uint64
+	correlated map[string]*atomic.Uint64
 }
 
 // placer finds the place of an alert under one generation.
@@ -157,7 +162,12 @@ func (r *rules) overruled() bool { return r.own != r.current.id }
 // classify says how bad an alert is and whose. What its place derives from is as
 // the current generation says, all else as the settings do.
 func (r *rules) classify(a *alert.Alert, trace func(Decision)) (c incident.Classification, known bool) {
-	c, known = r.classifier.Classify(a, trace)
+	return r.classifyCounted(a, trace, nil)
+}
+
+// classifyCounted is classify, which counts the rules that matched if hits is not nil.
+func (r *rules) classifyCounted(a *alert.Alert, trace func(Decision), hits []*atomic.Uint64) (c incident.Classification, known bool) {
+	c, known = r.classifier.classify(a, trace, hits)
 	if r.overruled() {
 		current, _ := r.current.classifier.Classify(a, nil)
 		c.Service, c.Labels, c.SuppressedBy = current.Service, current.Labels, current.SuppressedBy

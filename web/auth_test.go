@@ -48,6 +48,9 @@ func operations(incident, other, letter, token string) []operation {
 		{"GET", "/api/v1/stats?by=severity", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/board?q=disk&offset=0", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/stream?incident=" + incident, "", web.RoleViewer, 200},
+		{"GET", "/api/v1/sources", "", web.RoleViewer, 200},
+		{"GET", "/api/v1/jobs", "", web.RoleViewer, 200},
+		{"GET", "/api/v1/config", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/undelivered", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/notices", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters", "", web.RoleViewer, 200},
@@ -208,7 +211,9 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 	for _, op := range ops {
 		unknown.send(op.method, op.path, op.body).problem(503)
 	}
-	s2, ops2 := populated(t, func(o *web.Options) { o.Retry, o.Explain, o.Backup, o.Recordings = nil, nil, nil, nil })
+	s2, ops2 := populated(t, func(o *web.Options) {
+		o.Retry, o.Explain, o.Backup, o.Recordings, o.Configuration = nil, nil, nil, nil, nil
+	})
 	s2.checker, s2.handler = s.checker, s.checker.Handler(t, s2.engine)
 	for _, op := range ops2 {
 		if documented(s, op, 501) {
@@ -227,7 +232,7 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 
 // readsStore reports whether an operation needs the store.
 func readsStore(op operation) bool {
-	return op.path != "/api/v1/choices" && op.path != "/api/v1/version" && op.path != "/api/v1/openapi.yaml"
+	return op.path != "/api/v1/choices" && op.path != "/api/v1/config" && op.path != "/api/v1/version" && op.path != "/api/v1/openapi.yaml"
 }
 
 // documented reports whether openapi.yaml has a status for an operation. A

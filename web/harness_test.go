@@ -17,6 +17,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config"
@@ -114,6 +115,13 @@ func (b *brokenStore) PutDocument(ctx context.Context, d incident.Document) (uin
 	return b.Store.PutDocument(ctx, d)
 }
 
+func (b *brokenStore) Jobs(ctx context.Context) ([]store.JobCount, error) {
+	if err := b.broken(); err != nil {
+		return nil, err
+	}
+	return b.Store.Jobs(ctx)
+}
+
 // server is an API over a store in memory; every answer is checked against
 // openapi.yaml.
 type server struct {
@@ -131,6 +139,8 @@ type server struct {
 	token         string
 	// cookies are those of a browser, as Cookie has them.
 	cookies string
+	// sources are what ingest counted.
+	sources []web.Source
 	// changes counts what change has done.
 	changes int
 }
@@ -158,6 +168,7 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 		t.Fatal(err)
 	}
 	settings.Guide = guide
+	settings.Heartbeats = []router.Heartbeat{{Name: "watchdog", Source: "alertmanager", Matchers: []string{`alertname="Watchdog"`}, Every: model.Duration(5 * time.Minute)}}
 	if err := s.pipeline.Set(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}
@@ -165,6 +176,8 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 		Backup:        func(_ context.Context, w io.Writer) error { return s.backup(w) },
 		Notifications: &notifications{s: s},
 		Recordings:    &recordings{s: s, all: []web.Recording{recording("first", `{"n":1}`)}},
+		Sources:       func() []web.Source { return s.sources },
+		Configuration: func() web.ConfigJSON { return web.ConfigJSON{Hash: "abc", LoadedAt: morning, TriedAt: morning} },
 		HasSource:     func(name string) bool { return name == "alertmanager" || name == "prometheus" }}
 	for _, c := range change {
 		c(&o)

@@ -80,6 +80,10 @@ type Options struct {
 	AlertmanagerConfig func() string
 	// Live keeps pages up to date; nil means that nothing does.
 	Live *live.Live
+	// Sources says what each source has sent to this gateway; nil means that there are none.
+	Sources func() []Source
+	// Configuration is what is in force, without secrets.
+	Configuration func() ConfigJSON
 	// Reports is what reports have to know beside the store.
 	Reports ReportFacts
 	Log     *slog.Logger
@@ -168,6 +172,9 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/stats", a.stats)
 	viewer.GET("/board", a.board)
 	viewer.GET("/stream", a.stream)
+	viewer.GET("/sources", a.sources)
+	viewer.GET("/jobs", a.jobs)
+	viewer.GET("/config", a.configuration)
 	viewer.GET("/undelivered", a.undelivered)
 	viewer.GET("/notices", a.notices)
 	viewer.GET("/deadletters", a.letters)
