@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/match"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/web"
 )
@@ -49,7 +50,38 @@ func (g *Gateway) Explain(ctx context.Context, r ingest.Request) (web.Explanatio
 	if len(explained) == 0 && len(rejected) > 0 {
 		return web.NewExplanation(explained, rejected), fmt.Errorf("%w: %s", ErrNothing, rejected[0].Reason)
 	}
-	return web.NewExplanation(explained, rejected), nil
+	out = web.NewExplanation(explained, rejected)
+	for n := range explained {
+		if explained[n].Incident != nil {
+			if err := g.explainTold(ctx, &explained[n], &out.Alerts[n]); err != nil {
+				return web.Explanation{}, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// explainTold says who would be told of the incident of an alert, and what would hide it.
+func (g *Gateway) explainTold(ctx context.Context, e *router.Explained, v *web.ExplainedJSON) error {
+	now := g.opts.Now()
+	if t := g.told.Load(); t != nil {
+		for _, r := range t.tree.Match(match.Of(e.Incident)) {
+			v.Routes = append(v.Routes, web.ExplainedRouteJSON{Receiver: r.Receiver, Path: r.Path})
+			if muted := t.muted[r]; muted != nil {
+				if h, hidden := muted(now); hidden {
+					v.Routes[len(v.Routes)-1].Hidden = &h
+				}
+			}
+		}
+	}
+	if _, err := g.silences.View(ctx); err != nil {
+		return err
+	}
+	h, hidden, err := g.muter.all.Load().WouldHide(ctx, e.Incident, e.Alert, e.Class.Severity, now)
+	if hidden {
+		v.Hidden = &h
+	}
+	return err
 }
 
 // notUnderstood says what is wrong with a body in the words of the API.

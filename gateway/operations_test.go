@@ -98,6 +98,51 @@ func TestConfigurationInForce(t *testing.T) {
 	}
 }
 
+// TestExplainSaysWhoIsTold: the routes of the incident, what hides the alert, and
+// nothing of it is stored.
+func TestExplainSaysWhoIsTold(t *testing.T) {
+	f := newFixture(t)
+	text := ruled + `
+route: {receiver: ops, routes: [{receiver: nights, matchers: ['team="storage"'], mute_time_intervals: [always]}]}
+receivers: [{name: ops}, {name: nights}]
+time_intervals: [{name: always, time_intervals: [{times: [{start_time: "00:00", end_time: "24:00"}]}]}]
+services: [{name: shop, depends_on: [net]}, {name: net}]
+`
+	f.next.Store(&text)
+	if err := f.gateway.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	explain := func(labels string) web.ExplainedJSON {
+		t.Helper()
+		code, body := f.do("POST", "/api/v1/explain?source=prom", `{"version":"4","alerts":[{"status":"firing","startsAt":"2026-11-21T03:00:00Z","labels":`+labels+`}]}`)
+		var v web.Explanation
+		if err := json.Unmarshal([]byte(body), &v); err != nil || code != 200 || len(v.Alerts) != 1 {
+			t.Fatalf("got %d %v %s", code, err, body)
+		}
+		return v.Alerts[0]
+	}
+	disk := explain(`{"alertname":"DiskSlow","service":"db"}`)
+	if len(disk.Routes) != 1 || disk.Routes[0].Receiver != "nights" || disk.Routes[0].Hidden == nil || len(disk.Routes[0].Path) != 1 {
+		t.Errorf("got %+v", disk.Routes)
+	}
+	if disk.Hidden == nil || !strings.Contains(disk.Hidden.Text, "move") {
+		t.Errorf("in maintenance: got %+v", disk.Hidden)
+	}
+	if code, body := f.send(`{"version":"4","alerts":[{"status":"firing","startsAt":"2026-11-21T03:00:00Z","labels":{"alertname":"Down","service":"net"}}]}`, "hunter2-hunter2"); code != 200 {
+		t.Fatalf("got %d %s", code, body)
+	}
+	shop := explain(`{"alertname":"Slow","service":"shop"}`)
+	if shop.Hidden == nil || shop.Hidden.By != "dependency" || len(shop.Routes) != 1 || shop.Routes[0].Receiver != "ops" || shop.Routes[0].Hidden != nil {
+		t.Errorf("below one that is down: got %+v, %+v", shop.Hidden, shop.Routes)
+	}
+	if plain := explain(`{"alertname":"Slow","service":"mail"}`); plain.Hidden != nil {
+		t.Errorf("got %+v", plain.Hidden)
+	}
+	if _, body := f.do("GET", "/api/v1/incidents", ""); strings.Count(body, `"reference"`) != 1 {
+		t.Errorf("something was stored: %s", body)
+	}
+}
+
 // send posts to the source prom.
 func (f *fixture) send(body, token string) (int, string) {
 	r := httptest.NewRequest("POST", "http://localhost/ingest/prom", strings.NewReader(body))

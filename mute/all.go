@@ -81,24 +81,45 @@ func (a *All) Muted(ctx context.Context, i *incident.Incident, now time.Time) (n
 	if h, hidden, err := a.byPeople(ctx, i, now); hidden || err != nil {
 		return h, hidden, err
 	}
-	ask := asking{All: a, i: i, now: now, windows: a.Windows.open(now), inhibits: i.Alerts.Firing > 0 && a.Inhibition.mayTarget(i.Labels)}
-	upstream := a.Services.Upstream(i.Service)
-	if i.Drill {
-		upstream = nil
-	}
-	if ask.inhibits || len(upstream) > 0 && i.IsOpen() {
-		var err error
-		if ask.board, err = a.board(ctx, now); err != nil {
-			return notify.Hidden{}, false, err
-		}
-	}
-	if h, held, err := ask.held(ctx, upstream); held || err != nil {
+	ask := asking{All: a, i: i, now: now}
+	if h, held, err := ask.begin(ctx); held || err != nil {
 		return h, held, err
 	}
 	if !ask.anything() {
 		return notify.Hidden{}, false, nil
 	}
 	return ask.alerts(ctx)
+}
+
+// WouldHide says what would hide one alert of an incident that need not be in the store.
+// It writes nothing.
+func (a *All) WouldHide(ctx context.Context, i *incident.Incident, of *alert.Alert, severity string, now time.Time) (notify.Hidden, bool, error) {
+	if h, hidden, err := a.byPeople(ctx, i, now); hidden || err != nil {
+		return h, hidden, err
+	}
+	ask := asking{All: a, i: i, now: now, look: true}
+	if h, held, err := ask.begin(ctx); held || err != nil {
+		return h, held, err
+	}
+	h, hidden := ask.alert(&store.Record{Entry: incident.Entry{Firing: of.Status == alert.Firing, Severity: severity}, Content: of})
+	return h, hidden, nil
+}
+
+// begin finds out what can hide anything now, and whether an incident upstream holds
+// this one.
+func (a *asking) begin(ctx context.Context) (notify.Hidden, bool, error) {
+	a.windows, a.inhibits = a.Windows.open(a.now), a.i.Alerts.Firing > 0 && a.Inhibition.mayTarget(a.i.Labels)
+	upstream := a.Services.Upstream(a.i.Service)
+	if a.i.Drill {
+		upstream = nil
+	}
+	if a.inhibits || len(upstream) > 0 && a.i.IsOpen() {
+		var err error
+		if a.board, err = a.All.board(ctx, a.now); err != nil {
+			return notify.Hidden{}, false, err
+		}
+	}
+	return a.held(ctx, upstream)
 }
 
 // board is what is known of the open incidents, nil if that takes too long to
@@ -140,6 +161,8 @@ type asking struct {
 	board *board
 	// windows: one is open; inhibits: a rule may have an alert of i on its target side.
 	windows, inhibits bool
+	// look: nothing is to be written.
+	look bool
 }
 
 // held says which incident upstream holds the incident, and links the two.
@@ -153,8 +176,10 @@ func (a *asking) held(ctx context.Context, upstream []string) (notify.Hidden, bo
 				continue
 			}
 			text := by.reference + " of service " + service + " is open"
-			if err := a.link(ctx, by, text); err != nil {
-				return notify.Hidden{}, false, err
+			if !a.look {
+				if err := a.link(ctx, by, text); err != nil {
+					return notify.Hidden{}, false, err
+				}
 			}
 			return notify.Hidden{By: notify.ByDependency, Text: text}, true, nil
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/router"
 )
 
@@ -30,6 +31,18 @@ type ExplainedJSON struct {
 	// Incident is as it would be after all alerts of the payload; null if there is none.
 	Incident  *IncidentJSON     `json:"incident"`
 	Decisions []router.Decision `json:"decisions"`
+	// Routes say who would be told of the incident.
+	Routes []ExplainedRouteJSON `json:"routes"`
+	// Hidden is what would hide the alert from everybody; null if nothing would.
+	Hidden *notify.Hidden `json:"hidden"`
+}
+
+// ExplainedRouteJSON is a route that an incident takes. Path are its matchers from the
+// root on; Hidden is the time interval that hides what takes it, null if none does.
+type ExplainedRouteJSON struct {
+	Receiver string         `json:"receiver"`
+	Path     []string       `json:"path"`
+	Hidden   *notify.Hidden `json:"hidden"`
 }
 
 // ClassificationJSON is what the rules say about an alert; empty texts are left

@@ -44,6 +44,9 @@ type StatsJSON struct {
 	Total         StatsGroupJSON   `json:"total"`
 	Groups        []StatsGroupJSON `json:"groups"`
 	GroupsLeftOut int              `json:"groups_left_out"`
+	// Interval is day, week or month if there is a Series.
+	Interval string            `json:"interval"`
+	Series   []StatsBucketJSON `json:"series"`
 }
 
 // StatsGroupJSON is one row of the answer.
@@ -84,11 +87,12 @@ func (a *API) stats(c *gin.Context) {
 		q.bad("format", "%q is none of json, csv", format)
 	}
 	want, zone := a.statsQuery(q)
+	buckets := q.buckets(want, format)
 	if err := q.done(); err != nil {
 		a.fail(c, err)
 		return
 	}
-	found, err := a.sumUp(c.Request.Context(), want)
+	found, err := a.sumUp(c.Request.Context(), want, buckets)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -129,17 +133,20 @@ func (a *API) statsQuery(q *query) (want stats.Query, zone string) {
 
 // sumUp reads incidents and adds up. One answer at a time: it costs a core for as
 // long as it takes.
-func (a *API) sumUp(ctx context.Context, want stats.Query) (StatsJSON, error) {
+func (a *API) sumUp(ctx context.Context, want stats.Query, buckets stats.Buckets) (StatsJSON, error) {
 	select {
 	case a.summing <- struct{}{}:
 		defer func() { <-a.summing }()
 	case <-ctx.Done():
 		return StatsJSON{}, ctx.Err()
 	}
-	sum := stats.New(want)
+	sum, series := stats.New(want), newSeries(want, buckets)
 	search, complete, oldest := store.Query{To: want.To, Limit: statsPage, Lean: true}, true, time.Time{}
 	for scanned := 0; ; {
 		page, next, err := a.store.Incidents(ctx, search)
+		if err == nil {
+			err = ctx.Err() // a store on this machine does not look
+		}
 		if err != nil {
 			return StatsJSON{}, err
 		}
@@ -149,6 +156,7 @@ func (a *API) sumUp(ctx context.Context, want stats.Query) (StatsJSON, error) {
 				break
 			}
 			sum.Add(i)
+			series.add(i)
 			scanned, oldest = scanned+1, i.OpenedAt
 		}
 		if next == "" {
@@ -165,6 +173,7 @@ func (a *API) sumUp(ctx context.Context, want stats.Query) (StatsJSON, error) {
 	for _, g := range r.Groups {
 		v.Groups = append(v.Groups, viewGroup(r.By, g))
 	}
+	v.Interval, v.Series = buckets.Interval, series.view(r)
 	return v, nil
 }
 

@@ -148,10 +148,40 @@ func TestStatsOfATime(t *testing.T) {
 	}
 }
 
+// TestStatsSeries: the intervals add up to the whole, those without anything are there,
+// and each group is in the interval in which it was observed.
+func TestStatsSeries(t *testing.T) {
+	s, _ := played(t)
+	s.clock.add(48 * time.Hour)
+	s.accept(s.firing("Late", "mail"))
+	s.clock.add(time.Hour)
+	v := s.stats("by=service&interval=day&from=2026-11-20T00:00:00Z")
+	if len(v.Series) != 4 || v.Interval != "day" || v.Series[0].Name != "2026-11-20" || v.Series[3].Name != "2026-11-23" || v.Series[3].To != s.clock.now() {
+		t.Fatalf("got %+v", v.Series)
+	}
+	opened, resolved, grouped := 0, 0, 0
+	for _, b := range v.Series {
+		opened, resolved = opened+b.Total.Opened, resolved+b.Total.TimeToResolve.Count
+		for _, g := range b.Groups {
+			grouped += g.Opened
+		}
+	}
+	if opened != v.Total.Opened || resolved != v.Total.TimeToResolve.Count || grouped != opened || opened == 0 || resolved == 0 {
+		t.Errorf("the series has %d opened, %d by group, %d resolved; the whole %+v", opened, grouped, resolved, v.Total)
+	}
+	if g := v.Series[3].Groups; len(g) != 1 || g[0].By["service"] != "mail" || g[0].Opened != 1 || len(v.Series[0].Groups) != 0 || v.Series[2].Total.Opened != 0 {
+		t.Errorf("got %+v", v.Series)
+	}
+	if v := s.stats("by=service"); len(v.Series) != 0 || v.Interval != "" {
+		t.Errorf("got %+v", v)
+	}
+}
+
 func TestStatsMistakes(t *testing.T) {
 	s := newServer(t)
 	for query, mention := range map[string]string{"by=colour": `"by"`, "by=team,day,week,month": `"by"`, "timezone=Mars": `"timezone"`, "timezone=../etc/passwd": `"timezone"`, "timezone=Local": `"timezone"`,
-		"from=yesterday": `"from"`, "from=2026-11-21T00:00:00Z&to=2026-11-20T00:00:00Z": `"from"`, "format=xml": `"format"`} {
+		"from=yesterday": `"from"`, "from=2026-11-21T00:00:00Z&to=2026-11-20T00:00:00Z": `"from"`, "format=xml": `"format"`,
+		"interval=hour": `"interval"`, "interval=day&format=csv": "by=day", "interval=day&by=week": `"interval"`, "interval=day&from=2020-01-01T00:00:00Z": "shorter time"} {
 		s.send("GET", "/api/v1/stats?"+query, "").problem(400, mention)
 	}
 }

@@ -60,6 +60,8 @@ type Query struct {
 	From, To time.Time
 	// By are what the answer is split by, each one of Splits.
 	By []string
+	// AllGroups: a result has all groups, not only the thousand largest.
+	AllGroups bool
 	// Zone is where days, weeks and months begin; nil is UTC.
 	Zone *time.Location
 }
@@ -203,7 +205,7 @@ func (s *Sum) Result() Result {
 	for _, g := range s.groups {
 		r.Groups = append(r.Groups, g.result())
 	}
-	if left := len(r.Groups) - groupLimit; left > 0 {
+	if left := len(r.Groups) - groupLimit; left > 0 && !s.query.AllGroups {
 		slices.SortFunc(r.Groups, func(a, b Group) int {
 			return cmp.Or(cmp.Compare(b.Opened, a.Opened), slices.Compare(a.Values, b.Values))
 		})
