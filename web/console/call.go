@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -30,15 +31,21 @@ type problem struct{ web.Problem }
 
 func (p *problem) Error() string { return p.Detail }
 
+// payload is a body that is sent as it is.
+type payload []byte
+
 // call asks the API for something in the name of the person whose request c is. A
-// body is sent as JSON; version is what If-Match asks for, 0 for nothing.
+// body is sent as JSON, unless it is a payload; version is what If-Match asks for, 0 for nothing.
 // An answer of 400 and above is a *problem.
 func (k *Console) call(c *gin.Context, method, path string, body any, version uint64) (*answer, error) {
 	var text io.Reader = http.NoBody
 	if body != nil {
-		data, err := json.Marshal(body, json.Deterministic(true))
-		if err != nil {
-			return nil, fmt.Errorf("console: %w", err)
+		data, plain := body.(payload)
+		if !plain {
+			var err error
+			if data, err = json.Marshal(body, json.Deterministic(true)); err != nil {
+				return nil, fmt.Errorf("console: %w", err)
+			}
 		}
 		text = bytes.NewReader(data)
 	}
@@ -66,10 +73,13 @@ func (k *Console) call(c *gin.Context, method, path string, body any, version ui
 		return a, nil
 	}
 	p := &problem{}
-	if err := json.Unmarshal(a.body.Bytes(), &p.Problem); err != nil || p.Detail == "" {
+	if json.Unmarshal(a.body.Bytes(), &p.Problem) != nil {
+		_ = json.Unmarshal(a.body.Bytes(), &p.Detail) // Alertmanager's API says it in a text
+	}
+	if p.Detail == "" {
 		p.Detail = http.StatusText(a.status)
 	}
-	p.Status = a.status
+	p.Status, p.Title = a.status, cmp.Or(p.Title, http.StatusText(a.status))
 	return a, p
 }
 
@@ -90,4 +100,13 @@ func optional[T any](v T, err error) (T, error) {
 		return none, nil
 	}
 	return v, err
+}
+
+// post sends a body to the API and reads its answer into v, unless that is nil.
+func post(k *Console, c *gin.Context, path string, body, v any) error {
+	a, err := k.call(c, http.MethodPost, path, body, 0)
+	if err == nil && v != nil {
+		err = json.Unmarshal(a.body.Bytes(), v)
+	}
+	return err
 }

@@ -84,4 +84,8 @@ func (k *Console) Register(engine *gin.Engine) {
 	viewer.POST("/do/:command", k.commandForMany)
 	viewer.GET("/report", k.reportForm)
 	viewer.POST("/report", k.report)
+	viewer.GET("/analysis", k.analysis)
+	viewer.GET("/explain", k.explain)
+	viewer.POST("/explain", k.explain)
+	k.registerOperations(viewer)
 }

@@ -192,6 +192,8 @@ func (k *Console) readPages() (map[string]*template.Template, error) {
 		"list":    func(of ...any) []any { return of },
 		"links":   alertLinks,
 		"cut":     cut,
+		"hits":    hitsOf,
+		"rules":   func(id string, list []web.RuleJSON) ruleTable { return ruleTable{id, list} },
 	})
 	shared, err := shared.ParseFS(embedded, "templates/shared/*.html")
 	if err != nil {

@@ -1,0 +1,73 @@
+package console
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// chart is a row of bars. Its figures stand in a table beside it; the drawing holds no
+// text, so that it may be stretched to any width.
+type chart struct {
+	// Title is what it shows. Most is its largest value, in words; empty if there is none.
+	Title, Most string
+	// First and Last name the ends of the axis.
+	First, Last string
+	// Width is that of the drawing, whose height is 100.
+	Width int
+	Bars  []bar
+}
+
+// bar is one of them. Without a value there is none.
+type bar struct {
+	X, Y, Height, Width int
+	// Title says what it stands for.
+	Title string
+}
+
+// barPitch and barWidth are how far bars are apart, and how wide one is.
+const barPitch, barWidth = 10, 8
+
+// newChart draws values, of which those below 0 are not known. The highest bar has the
+// value most; write says a value in words.
+func newChart(title string, names []string, values []float64, most float64, write func(float64) string) chart {
+	c := chart{Title: title, Width: max(1, len(values)) * barPitch}
+	if len(names) > 0 {
+		c.First, c.Last = names[0], names[len(names)-1]
+	}
+	for n, v := range values {
+		if v < 0 || v == 0 && most == 0 {
+			continue
+		}
+		b := bar{X: n*barPitch + (barPitch-barWidth)/2, Width: barWidth, Title: names[n] + ": " + write(v)}
+		if most > 0 && v > 0 {
+			b.Height = max(1, int(v/most*100)) // what is there is seen
+		}
+		b.Y = 100 - b.Height
+		c.Bars = append(c.Bars, b)
+	}
+	if most > 0 {
+		c.Most = write(most)
+	}
+	return c
+}
+
+// highest is the largest of values, 0 of none.
+func highest(values []float64) float64 {
+	most := 0.0
+	for _, v := range values {
+		most = max(most, v)
+	}
+	return most
+}
+
+// Summary says in words what the drawing shows.
+func (c chart) Summary() string {
+	if c.Most == "" {
+		return c.Title + ": nothing from " + c.First + " to " + c.Last
+	}
+	return fmt.Sprintf("%s, from %s to %s, at most %s. The table has the figures.", c.Title, c.First, c.Last, c.Most)
+}
+
+func count(v float64) string { return strconv.Itoa(int(v)) }
+
+func duration(v float64) string { return seconds(v) }
