@@ -74,8 +74,9 @@ func (g *Gateway) configuration() web.ConfigJSON {
 	for _, r := range c.Correlate.Rules {
 		v.Correlate = append(v.Correlate, web.RuleJSON{Name: r.Name, If: r.Matchers, Then: together(r), Hits: correlated[r.Name]})
 	}
-	for _, name := range []string{dedupe.DefaultRule, dedupe.HostRule, dedupe.GroupRule} {
-		v.Correlate = append(v.Correlate, web.RuleJSON{Name: name, Then: []string{"built in"}, Hits: correlated[name]})
+	for _, built := range [][2]string{{dedupe.DefaultRule, "built in, for what no rule matches: by alertname, service, cluster and environment"},
+		{dedupe.HostRule, "built in, for senders that think in hosts: by host"}, {dedupe.GroupRule, "built in, for senders that gather alerts by names of their own"}} {
+		v.Correlate = append(v.Correlate, web.RuleJSON{Name: built[0], Then: []string{built[1]}, Hits: correlated[built[0]]})
 	}
 	if t := g.told.Load(); t != nil {
 		t.tree.Walk(func(r *route.Route) {

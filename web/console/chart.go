@@ -8,7 +8,7 @@ import (
 // chart is a row of bars. Its figures stand in a table beside it; the drawing holds no
 // text, so that it may be stretched to any width.
 type chart struct {
-	// Title is what it shows. Most is its largest value, in words; empty if there is none.
+	// Title is what it shows. Most is the largest value, in words; empty if there is none.
 	Title, Most string
 	// First and Last name the ends of the axis.
 	First, Last string
@@ -27,25 +27,25 @@ type bar struct {
 // barPitch and barWidth are how far bars are apart, and how wide one is.
 const barPitch, barWidth = 10, 8
 
-// newChart draws values, of which those below 0 are not known. The highest bar has the
-// value most; write says a value in words.
-func newChart(title string, names []string, values []float64, most float64, write func(float64) string) chart {
+// newChart draws values, of which those below 0 are not known. A bar of
+// the full height has the value top; write says a value in words.
+func newChart(title string, names []string, values []float64, top float64, write func(float64) string) chart {
 	c := chart{Title: title, Width: max(1, len(values)) * barPitch}
 	if len(names) > 0 {
 		c.First, c.Last = names[0], names[len(names)-1]
 	}
 	for n, v := range values {
-		if v < 0 || v == 0 && most == 0 {
+		if v < 0 || v == 0 && top == 0 {
 			continue
 		}
 		b := bar{X: n*barPitch + (barPitch-barWidth)/2, Width: barWidth, Title: names[n] + ": " + write(v)}
-		if most > 0 && v > 0 {
-			b.Height = max(1, int(v/most*100)) // what is there is seen
+		if top > 0 && v > 0 {
+			b.Height = max(1, int(v/top*100)) // what is there is seen
 		}
 		b.Y = 100 - b.Height
 		c.Bars = append(c.Bars, b)
 	}
-	if most > 0 {
+	if most := highest(values); most > 0 {
 		c.Most = write(most)
 	}
 	return c

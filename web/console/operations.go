@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -131,6 +132,7 @@ func (k *Console) sources(c *gin.Context) {
 	}
 	// What nobody sends and nobody set up is of no interest.
 	found.Sources = slices.DeleteFunc(found.Sources, func(s web.SourceJSON) bool { return s.Format == "" && s.Received == 0 && s.DeadLetters == 0 })
+	slices.SortStableFunc(found.Sources, func(a, b web.SourceJSON) int { return cmp.Compare(min(b.Received, 1), min(a.Received, 1)) }) // those that send first
 	k.operate(c, http.StatusOK, "sources", "Sources", found)
 }
 

@@ -178,22 +178,32 @@ func words(name string) string {
 	return strings.ToUpper(name[:min(1, len(name))]) + name[min(1, len(name)):]
 }
 
+// plural writes a number of things.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // readPages parses the templates: each page with what pages share, the layout among it.
 func (k *Console) readPages() (map[string]*template.Template, error) {
 	shared := template.New("layout.html").Funcs(template.FuncMap{
-		"asset":   func(name string) string { return k.files[name].url },
-		"weburl":  notify.WebURL,
-		"words":   words,
-		"seconds": seconds,
-		"path":    url.PathEscape,
-		"query":   url.QueryEscape,
-		"join":    strings.Join,
-		"href":    href,
-		"list":    func(of ...any) []any { return of },
-		"links":   alertLinks,
-		"cut":     cut,
-		"hits":    hitsOf,
-		"rules":   func(id string, list []web.RuleJSON) ruleTable { return ruleTable{id, list} },
+		"asset":    func(name string) string { return k.files[name].url },
+		"weburl":   notify.WebURL,
+		"words":    words,
+		"seconds":  seconds,
+		"path":     url.PathEscape,
+		"query":    url.QueryEscape,
+		"join":     strings.Join,
+		"href":     href,
+		"list":     func(of ...any) []any { return of },
+		"links":    alertLinks,
+		"cut":      cut,
+		"hits":     hitsOf,
+		"rules":    func(id string, list []web.RuleJSON) ruleTable { return ruleTable{id, list} },
+		"plural":   plural,
+		"plural64": func(n uint64, thing string) string { return plural(int(n), thing) },
 	})
 	shared, err := shared.ParseFS(embedded, "templates/shared/*.html")
 	if err != nil {

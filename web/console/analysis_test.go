@@ -1,0 +1,88 @@
+package console_test
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAnalysis: the figures are those of the API, each chart has a table, and there is a
+// file of both.
+func TestAnalysis(t *testing.T) {
+	d := newDesk(t, "correlate: {rules: [{name: each, by: [alertname, host]}]}")
+	d.has(d.page("/analysis", 200), "Nothing was observed", "Outage</bdi>")
+	first := d.fires("alertname", "Disk", "host", "a", "service", hostile, "severity", "critical")
+	d.fires("alertname", "Disk", "host", "b", "service", "shop", "severity", "warning")
+	d.api("POST", "/api/v1/incidents/"+first+"/acknowledge", `{"by":"ann"}`)
+	d.api("POST", "/api/v1/incidents/"+first+"/resolve", `{"by":"ann"}`)
+	page := d.page("/analysis?by=service&every=day", 200)
+	d.lacks(page, hostile)
+	row := d.rowOf(page, "<bdi>"+hostileShown+"</bdi>")
+	d.has(row, `<td class="n">1</td>`, "1 time)")
+	today := time.Now().UTC().Format(time.DateOnly)
+	d.has(d.rowOf(page, `<th scope="row">`+today), `<td class="n">2</td>`)
+	d.has(page, "<title>"+today+": 2</title>", "CSV by day and service", "Never acknowledged", "Response objectives")
+	if n := strings.Count(page, `<th scope="row">2`); n != 30 {
+		t.Errorf("the table has %d days, want 30", n)
+	}
+	for _, link := range regexp.MustCompile(`href="(/api/v1/[^"]*csv[^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if w := d.send("GET", strings.ReplaceAll(link[1], "&amp;", "&"), "", ""); w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
+			t.Errorf("%s: got %d %s", link[1], w.Code, w.Header().Get("Content-Type"))
+		}
+	}
+}
+
+func TestAnalysisMistakes(t *testing.T) {
+	d := newDesk(t, "")
+	for query, want := range map[string]string{
+		"from=" + url.QueryEscape(hostile): "from is not a day", "to=2026-13-01": "to is not a day", "from=2026-11-02&to=2026-11-01": "from is after to",
+		"by=colour": "by is none of", "from=2020-01-01&to=2026-01-01&every=day": "more than 400", "every=hour": "interval",
+	} {
+		page := d.page("/analysis?"+query, http.StatusBadRequest)
+		d.has(page, `role="alert"`, want)
+		d.lacks(page, hostile)
+	}
+}
+
+// TestExplainPage: each decision can be read, nothing of it is stored, and what a
+// payload says is text.
+func TestExplainPage(t *testing.T) {
+	d := newDesk(t, operated)
+	d.has(d.page("/explain", 200), `<option value="prom">`)
+	long := strings.Repeat("w", 10_000)
+	w := d.submit("/explain", url.Values{"source": {"alertmanager"}, "payload": {`{"version":"4","alerts":[` + "\r\n" +
+		`{"status":"firing","startsAt":"2026-11-21T03:00:00Z","labels":{"alertname":"DiskFull","service":"db","long":"` + long + `"},"annotations":{"summary":"` + hostile + `"}},` +
+		`{"status":"odd","labels":{"alertname":"x"}}]}`}})
+	page := w.Body.String()
+	if w.Code != http.StatusOK {
+		t.Fatalf("got %d %s", w.Code, page)
+	}
+	d.has(page, "1 alert, 1 not understood", "DiskFull</bdi>: opened", hostileShown, "rule <bdi>disks</bdi>", "The incident would be", "<bdi>ops</bdi>, by the route for everything else",
+		"hidden by maintenance", "&#34;decisions&#34;", long)
+	d.lacks(page, hostile)
+	d.has(d.page("/", 200), "No incident is open")
+
+	id := d.misfit("{nonsense " + hostile)
+	picked := d.page("/explain?letter="+id, 200)
+	d.has(picked, "{nonsense "+hostileShown, `<option value="alertmanager" selected>`)
+	d.lacks(picked, hostile)
+	if w := d.submit("/explain", url.Values{"source": {"alertmanager"}, "letter": {id}}); w.Code != http.StatusBadRequest {
+		t.Errorf("a letter that nobody understands: got %d", w.Code)
+	} else {
+		d.has(w.Body.String(), `role="alert"`, "not JSON")
+	}
+	for query, status := range map[string]int{"letter=none": 404, "recording=none": 404} {
+		d.page("/explain?"+query, status)
+	}
+	for name, form := range map[string]url.Values{"source": {"payload": {"{}"}}, "no source": {"source": {hostile}, "payload": {"{}"}}} {
+		w := d.submit("/explain", form)
+		if w.Code != http.StatusBadRequest {
+			t.Errorf("%s: got %d", name, w.Code)
+		}
+		d.has(w.Body.String(), `role="alert"`, "source")
+		d.lacks(w.Body.String(), hostile)
+	}
+}
