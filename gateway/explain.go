@@ -95,5 +95,9 @@ func notUnderstood(err error) error {
 
 // explain serves POST /api/v1/explain.
 func (g *Gateway) explain(ctx context.Context, source string, body []byte) (web.Explanation, error) {
-	return g.Explain(ctx, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()})
+	out, err := g.Explain(ctx, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()})
+	if errors.Is(err, ErrNothing) { // what is rejected says it
+		err = nil
+	}
+	return out, err
 }

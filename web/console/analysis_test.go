@@ -65,6 +65,12 @@ func TestExplainPage(t *testing.T) {
 	d.lacks(page, hostile)
 	d.has(d.page("/", 200), "No incident is open")
 
+	w = d.submit("/explain", url.Values{"source": {"alertmanager"}, "payload": {`{"version":"4","alerts":[{"status":"odd","labels":{"alertname":"x"}}]}`}})
+	if w.Code != http.StatusOK {
+		t.Errorf("nothing in it is understood: got %d", w.Code)
+	}
+	d.has(w.Body.String(), "0 alerts, 1 not understood", "neither firing nor resolved")
+
 	id := d.misfit("{nonsense " + hostile)
 	picked := d.page("/explain?letter="+id, 200)
 	d.has(picked, "{nonsense "+hostileShown, `<option value="alertmanager" selected>`)
