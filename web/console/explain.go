@@ -65,7 +65,7 @@ func (k *Console) explain(c *gin.Context) {
 			status = d.Problem.Status
 		}
 	}
-	if err := k.choices(c, &d); err != nil {
+	if err := k.samples(c, &d); err != nil {
 		k.fail(c, err)
 		return
 	}
@@ -128,8 +128,8 @@ func (k *Console) explainBody(c *gin.Context, d *explainData, body payload) erro
 	return nil
 }
 
-// choices fills in what there is to choose from.
-func (k *Console) choices(c *gin.Context, d *explainData) error {
+// samples fills in what there is to choose from.
+func (k *Console) samples(c *gin.Context, d *explainData) error {
 	found, err := get[web.SourcesJSON](k, c, "/api/v1/sources")
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (k *Console) choices(c *gin.Context, d *explainData) error {
 		return err
 	}
 	d.Letters = letters.Letters
-	if _, role := web.IdentityOf(c); role.Covers(web.RoleAdmin) {
+	if web.IdentityOf(c).Role.Covers(web.RoleAdmin) {
 		// Without a flight recorder there are none.
 		page, err := optional(get[web.RecordingsJSON](k, c, "/api/v1/recordings?limit=20"))
 		if err != nil {

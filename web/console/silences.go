@@ -153,7 +153,7 @@ func (k *Console) showSilence(c *gin.Context, status int, f silenceForm) {
 // putSilence answers POST /operations/silences/new: a preview, or the silence itself.
 func (k *Console) putSilence(c *gin.Context) {
 	f := silenceForm{Matchers: c.PostForm("matchers"), For: c.PostForm("for"), By: c.PostForm("by"), Comment: c.PostForm("comment"), Wrong: map[string]string{}}
-	if name, _ := web.IdentityOf(c); name != "" {
+	if name := web.IdentityOf(c).Name; name != "" {
 		f.By = name
 	}
 	ms, wrong := readMatchers(f.Matchers)
