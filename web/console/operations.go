@@ -234,8 +234,8 @@ func (k *Console) showReceivers(c *gin.Context, status int, d receiversData) {
 	k.operate(c, status, "receivers", "Receivers and jobs", d)
 }
 
-// said is what a form says to the API.
-type said struct {
+// order is what a form says to the API.
+type order struct {
 	By     string `json:"by,omitzero"`
 	Target string `json:"target,omitzero"`
 }
@@ -243,7 +243,7 @@ type said struct {
 // testReceiver answers POST /operations/receivers.
 func (k *Console) testReceiver(c *gin.Context) {
 	d := receiversData{Tested: c.PostForm("receiver"), By: c.PostForm("by")}
-	err := post(k, c, "/api/v1/receivers/"+url.PathEscape(d.Tested)+"/test", said{By: d.By}, &d.Results)
+	err := post(k, c, "/api/v1/receivers/"+url.PathEscape(d.Tested)+"/test", order{By: d.By}, &d.Results)
 	var ok bool
 	if d.Problem, ok = k.asProblem(c, err); !ok {
 		return
@@ -258,7 +258,7 @@ func (k *Console) testReceiver(c *gin.Context) {
 // retryUndelivered answers POST /operations/undelivered.
 func (k *Console) retryUndelivered(c *gin.Context) {
 	by := c.PostForm("by")
-	err := post(k, c, "/api/v1/incidents/"+url.PathEscape(c.PostForm("incident"))+"/notifications/retry", said{by, c.PostForm("target")}, nil)
+	err := post(k, c, "/api/v1/incidents/"+url.PathEscape(c.PostForm("incident"))+"/notifications/retry", order{by, c.PostForm("target")}, nil)
 	p, ok := k.asProblem(c, err)
 	switch {
 	case !ok:
