@@ -157,7 +157,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	if g.API, err = web.New(api); err != nil {
 		return nil, err
 	}
-	if g.console, err = console.New(console.Options{API: g.API, Board: g.Live, Version: o.Version, Log: o.Log, Now: st.Now}); err != nil {
+	if g.console, err = console.New(console.Options{API: g.API, Board: g.Live, Severities: g.Pipeline.Severities, Version: o.Version, Log: o.Log, Now: st.Now}); err != nil {
 		return nil, err
 	}
 	if g.Status, err = status.New(status.Options{Store: st, Planned: g.planned, Log: o.Log, Registerer: o.Registry}); err != nil {

@@ -36,6 +36,19 @@ type boardData struct {
 	Since time.Time
 	Host  string
 	Wall  bool
+	// severities are all that there are, the worst first.
+	severities []string
+}
+
+// Sums says how many incidents there are of each severity, the worst first.
+func (d boardData) Sums() []string {
+	var sums []string
+	for _, s := range d.severities {
+		if n := d.Severities[s]; n > 0 {
+			sums = append(sums, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	return sums
 }
 
 // boardFilter is what the address of the board says.
@@ -118,7 +131,7 @@ func (k *Console) board(c *gin.Context) {
 		k.fail(c, err)
 		return
 	}
-	d := boardData{Page: page, Filter: filter, Since: sinceOf(c), Host: c.Request.Host}
+	d := boardData{Page: page, Filter: filter, Since: sinceOf(c), Host: c.Request.Host, severities: k.options.Severities()}
 	v := &view{Title: "Open incidents", Section: "board", Data: d}
 	if c.Query("part") == "rows" {
 		k.renderPart(c, http.StatusOK, "board", "rows", v)
@@ -144,7 +157,7 @@ func (k *Console) wall(c *gin.Context) {
 		k.fail(c, err)
 		return
 	}
-	v := &view{Title: "Wall", Section: "wall", Data: boardData{Page: page, Filter: filter, Wall: true}}
+	v := &view{Title: "Wall", Section: "wall", Data: boardData{Page: page, Filter: filter, Wall: true, severities: k.options.Severities()}}
 	if c.Query("part") == "rows" {
 		k.renderPart(c, http.StatusOK, "wall", "rows", v)
 		return
@@ -167,8 +180,14 @@ func (k *Console) boardChoices(ctx context.Context) (boardChoices, error) {
 	for _, r := range all.Rows {
 		severities[r.Severity], priorities[r.Priority], services[r.Service], teams[r.Team] = true, true, true, true
 	}
-	k.choices, k.choicesOf = boardChoices{known(severities), known(priorities), known(services), known(teams)}, all.Version
+	k.choices, k.choicesOf = boardChoices{k.inOrder(severities), known(priorities), known(services), known(teams)}, all.Version
 	return k.choices, nil
+}
+
+// inOrder are severities, the worst first.
+func (k *Console) inOrder(set map[string]bool) []string {
+	all := slices.Clone(k.options.Severities())
+	return slices.DeleteFunc(all, func(s string) bool { return !set[s] })
 }
 
 // known are the values that are not empty, in their order.

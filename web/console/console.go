@@ -26,6 +26,8 @@ type Options struct {
 	API *web.API
 	// Board knows the open incidents.
 	Board Board
+	// Severities are all that there are, the worst first.
+	Severities func() []string
 	// Version is what the pages say of Tocsin.
 	Version string
 	Log     *slog.Logger
@@ -52,8 +54,8 @@ type Console struct {
 
 // New returns a Console. It reads and starts nothing.
 func New(o Options) (*Console, error) {
-	if o.API == nil || o.Board == nil || o.Log == nil {
-		return nil, errors.New("console: an API, a board and a logger are needed")
+	if o.API == nil || o.Board == nil || o.Severities == nil || o.Log == nil {
+		return nil, errors.New("console: an API, a board, severities and a logger are needed")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -63,8 +65,13 @@ func New(o Options) (*Console, error) {
 	if k.files, err = readAssets(); err != nil {
 		return nil, err
 	}
-	k.pages, err = k.readPages()
-	return k, err
+	if k.pages, err = k.readPages(); err != nil {
+		return nil, err
+	}
+	o.API.SetPage(func(c *gin.Context, status int, title string, body template.HTML) {
+		k.render(c, status, "signin", &view{Title: title, Data: body})
+	})
+	return k, nil
 }
 
 // Register adds the pages to the engine, which answers the API too.

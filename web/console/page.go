@@ -172,9 +172,9 @@ func href(path, query string) string {
 	return path + "?" + query
 }
 
-// words writes a name such as technical_lead for people.
+// words writes a name such as technical_lead or update-due for people.
 func words(name string) string {
-	name = strings.ReplaceAll(name, "_", " ")
+	name = strings.NewReplacer("_", " ", "-", " ").Replace(name)
 	return strings.ToUpper(name[:min(1, len(name))]) + name[min(1, len(name)):]
 }
 
