@@ -1,9 +1,11 @@
 package console_test
 
 import (
+	"html"
 	"maps"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -272,6 +274,28 @@ func TestZone(t *testing.T) {
 	at := "/incidents/" + reference + "/do/note"
 	d.submit(at, d.form(page, at, "by", "ann", "text", "x", "at", "2026-01-02T03:04"))
 	d.has(d.page("/incidents/"+reference, 200), `datetime="2026-01-01T18:04:00Z"`)
+}
+
+// TestLinks: what stands in addresses arrives as it was, also zones and names with odd characters.
+func TestLinks(t *testing.T) {
+	d := newDesk(t, people)
+	reference := d.fires("alertname", "Disk")
+	d.does(reference, "contacted", "who", "Mr Li / Acme & Sons", "channel", "phone", "by", "ann")
+	d.header.Set("Cookie", "tocsin_zone=Asia/Tokyo")
+	page := d.page("/incidents/"+reference, 200)
+	link := func(text string) string {
+		t.Helper()
+		m := regexp.MustCompile(`<a href="([^"]+)">` + text).FindStringSubmatch(page)
+		if m == nil {
+			t.Fatalf("no link %q on\n%s", text, page)
+		}
+		return html.UnescapeString(m[1])
+	}
+	for _, kind := range []string{"disruption", "hand-over", "closure"} {
+		d.has(d.page(link(kind), 200), "Asia/Tokyo")
+	}
+	d.has(d.page(link("they know"), 200), `<option value="Mr Li / Acme &amp; Sons" selected>`)
+	d.has(d.page(link("not needed"), 200), `<option value="look" selected>`)
 }
 
 // TestViewers see no forms, and cannot send any.

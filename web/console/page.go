@@ -194,7 +194,6 @@ func (k *Console) readPages() (map[string]*template.Template, error) {
 		"words":    words,
 		"seconds":  seconds,
 		"path":     url.PathEscape,
-		"query":    url.QueryEscape,
 		"join":     strings.Join,
 		"href":     href,
 		"list":     func(of ...any) []any { return of },
