@@ -4,6 +4,7 @@ let etag = "";
 async function pieces(url) {
   const r = await fetch(url, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store", credentials: "same-origin" });
   if (r.status === 304) return null;
+  if (r.status === 401) location.reload(); // the session has ended
   if (!r.ok) throw new Error(r.status);
   etag = r.headers.get("ETag") || "";
   return new DOMParser().parseFromString(await r.text(), "text/html");
@@ -61,6 +62,7 @@ function followIncident(said) {
     if (asking || document.hidden) { again = true; return; }
     asking = true;
     again = false;
+    const began = performance.now();
     try {
       const fresh = await pieces(address.pathname + "?part=live");
       const changed = fresh && renew(fresh);
@@ -73,8 +75,11 @@ function followIncident(said) {
       said.dataset.lost = "yes";
       said.textContent = "Tocsin does not answer; what stands here may be old.";
     }
-    asking = false;
-    if (again) setTimeout(look, 300);
+    // In a storm pages that are large are asked for less often.
+    setTimeout(() => {
+      asking = false;
+      if (again) look();
+    }, Math.max(300, 5 * (performance.now() - began)));
   }
   function listen() {
     stream = new EventSource("/api/v1/stream?incident=" + address.pathname.split("/").pop());
