@@ -47,7 +47,7 @@ func TestPagesAllowNothingInline(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)<script(>| [^>]*>[^<])|<style|\sstyle=|\son[a-z]+=`)
 	for _, path := range []string{"/", "/wall", "/incidents/" + reference, "/incidents/none", "/incidents/" + reference + "/do/update", "/report",
 		"/analysis", "/explain", "/operations", "/operations/sources", "/operations/deadletters", "/operations/deadletters/none", "/operations/receivers",
-		"/operations/silences", "/operations/silences/new", "/operations/config"} {
+		"/operations/silences", "/operations/silences/new", "/operations/config", "/operations/audit"} {
 		w := d.send("GET", path, "", "")
 		policy := w.Header().Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "form-action 'self'", "base-uri 'none'"} {

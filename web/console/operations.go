@@ -31,6 +31,7 @@ func (k *Console) registerOperations(viewer *gin.RouterGroup) {
 	pages.POST("/silences/new", k.putSilence)
 	pages.POST("/silences/expire", k.expireSilence)
 	pages.GET("/config", k.config)
+	pages.GET("/audit", k.auditLog)
 }
 
 // done are the words for what was just done, by what stands in the query: a page says
@@ -277,6 +278,16 @@ func (k *Console) config(c *gin.Context) {
 		return
 	}
 	k.operate(c, http.StatusOK, "config", "Configuration", found)
+}
+
+// auditLog answers GET /operations/audit.
+func (k *Console) auditLog(c *gin.Context) {
+	page, err := get[web.AuditJSON](k, c, "/api/v1/audit?cursor="+url.QueryEscape(c.Query("cursor")))
+	if err != nil {
+		k.fail(c, err)
+		return
+	}
+	k.operate(c, http.StatusOK, "audit", "Audit log", page)
 }
 
 // ruleTable is a list of rules under a heading with an id.
