@@ -36,9 +36,11 @@ func operatedSite(t *testing.T) *site {
 func TestOperationsPages(t *testing.T) {
 	s := operatedSite(t)
 	for name, path := range map[string]string{"operations": "/operations", "sources": "/operations/sources", "deadletters": "/operations/deadletters", "receivers": "/operations/receivers",
-		"silences": "/operations/silences", "silence": "/operations/silences/new", "configuration": "/operations/config", "analysis": "/analysis?by=service"} {
+		"silences": "/operations/silences", "silence": "/operations/silences/new", "configuration": "/operations/config", "audit": "/operations/audit", "analysis": "/analysis?by=service"} {
 		s.looked(name, path)
 	}
+	s.looked("silence-preview", "/operations/silences/new", chromedp.SendKeys(chromedp.CSS("#matchers"), `alertname=~".+"`), chromedp.Click(chromedp.CSS("button[value=preview]")),
+		chromedp.WaitReady(chromedp.CSS("#preview")))
 	w := open(t, s, desk)
 	w.visit("/operations/deadletters")
 	letter := eval[string](w, `document.querySelector("main tbody a").getAttribute("href")`)
@@ -58,7 +60,6 @@ func TestSilenceWithoutScript(t *testing.T) {
 	if text := w.text(); !strings.Contains(text, "1 incident, 1 as a whole; 1 alert.") {
 		t.Errorf("the preview is\n%s", text)
 	}
-	w.accessible("preview")
 	w.run(chromedp.Click(chromedp.CSS("button[value=create]")), chromedp.WaitReady(chromedp.CSS(".said")))
 	if text := w.text(); !strings.Contains(text, "The silence is made") || !strings.Contains(text, `alertname="Slow"`) {
 		t.Errorf("the page is\n%s", text)
