@@ -156,7 +156,7 @@ func onBoth(b *testing.B, run func(b *testing.B, clock *clock, st store.Store, s
 	})
 	b.Run("Redis", func(b *testing.B) {
 		server, clock := redistest.Single(b, "appendonly yes", "appendfsync everysec"), &clock{now: epoch}
-		st, err := redis.Open(context.Background(), server.URL(), redis.Options{Now: clock.read})
+		st, err := redis.Open(context.Background(), server.URL(), redis.Options{Now: clock.read, Timeout: time.Minute})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -79,8 +79,9 @@ type Store interface {
 	Done(ctx context.Context, l Lease) error
 	// Retry gives a claimed job back with a new due time, unless it was armed again meanwhile.
 	Retry(ctx context.Context, l Lease, due time.Time, cause string) error
-	// Armed says when the jobs of a kind and without a target of incidents are due, zero
-	// where none waits: there is none, or somebody is at it.
+	// Armed says when the jobs of a kind and without a target of incidents are due that
+	// were armed by changes of theirs, zero where none waits: there is none, or somebody is
+	// at it.
 	Armed(ctx context.Context, kind string, ids []incident.ID) ([]time.Time, error)
 	// Jobs counts the jobs by kind and state (waiting, due), and says how late the latest is.
 	Jobs(ctx context.Context) ([]JobCount, error)

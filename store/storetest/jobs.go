@@ -389,18 +389,26 @@ func armedJobs(f *fixture) {
 			}
 		}
 	}
+	arm := func(n int, jobs ...incident.Job) {
+		f.Helper()
+		f.update(incident.Change{ID: f.id(), Incident: ids[n], Step: func(incident.State) (incident.Next, error) {
+			return incident.Next{Jobs: jobs}, nil
+		}})
+	}
 	want("none is armed", nil)
 	other := duty(3, now)
 	other.Kind = incident.JobClose
 	aimed := duty(3, now)
 	aimed.Target = "t"
-	f.arm(duty(0, now.Add(time.Minute)), duty(39, now.Add(time.Hour)), other, aimed)
+	arm(0, duty(0, now.Add(time.Minute)))
+	arm(3, other, aimed)
+	arm(39, duty(39, now.Add(time.Hour)))
 	want("two are armed", map[int]time.Time{0: now.Add(time.Minute), 39: now.Add(time.Hour)})
 	f.clock.add(time.Minute)
 	leases, err := f.Claim(f.ctx(), 10, time.Minute)
 	f.must(err)
 	want("somebody is at one", map[int]time.Time{39: now.Add(time.Hour)})
-	f.arm(duty(0, now.Add(2*time.Hour)))
+	arm(0, duty(0, now.Add(2*time.Hour)))
 	want("it is armed meanwhile", map[int]time.Time{0: now.Add(2 * time.Hour), 39: now.Add(time.Hour)})
 	for _, l := range leases {
 		f.must(f.Done(f.ctx(), l))
