@@ -77,7 +77,9 @@ func TestFacts(t *testing.T) {
 		{"fix", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Fix = "" })},
 		{"follow_up", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.FollowUp = "" })},
 		{"lessons", asked(), change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Lessons = "" })},
-		{"lessons", change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Lessons, p.Findings.LessonsDiagnosis = "", "x" }),
+		{"lessons", change(func(_ *incident.Incident, p *incident.Process) {
+			p.Findings.Lessons, p.Findings.LessonsDiagnosis = "", "x"
+		}),
 			change(func(_ *incident.Incident, p *incident.Process) { p.Findings.Lessons = "" })},
 		{"reviewed", reviewed("x"), reviewed("")},
 		{"change_ticket", linking(incident.LinkChange), linking(incident.LinkProblem)},
