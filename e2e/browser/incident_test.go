@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -99,12 +100,23 @@ func TestManyAlertsPage(t *testing.T) {
 }
 
 // said waits for the page that comes after a form was sent, which has an address and
-// says what was done.
+// says what was done. The page before may have said something too.
 func (w *window) said(search, text string) {
 	w.t.Helper()
-	w.run(chromedp.WaitVisible(chromedp.CSS("p.said")))
-	if got := eval[[]string](w, `[location.search, document.querySelector("p.said").textContent]`); got[0] != search || !strings.Contains(got[1], text) {
-		w.t.Fatalf("got %q; want %q, %q\n%s", got, search, text, w.text())
+	within, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got, err := chromedp.Run(within, chromedp.Evaluate[[]string](`[location.search, document.querySelector("p.said")?.textContent ?? ""]`))
+		if err == nil && got[0] == search && strings.Contains(got[1], text) {
+			return
+		}
+		select {
+		case <-tick.C: // a page that goes away is an error too
+		case <-within.Done():
+			w.t.Fatalf("got %q, %v; want %q, %q\n%s", got, err, search, text, w.text())
+		}
 	}
 }
 
