@@ -278,6 +278,20 @@ func (w *window) visit(path string) {
 	w.run(chromedp.Navigate(w.url+path), chromedp.WaitReady(chromedp.CSS("main")))
 }
 
+// visitUntil opens a page again and again until it says something.
+func (w *window) visitUntil(path, text string) {
+	w.t.Helper()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for w.visit(path); !strings.Contains(w.text(), text); w.visit(path) {
+		select {
+		case <-tick.C:
+		case <-w.ctx.Done():
+			w.t.Fatalf("%s never said %q", path, text)
+		}
+	}
+}
+
 // eval is the value of an expression in the page.
 func eval[T any](w *window, expression string) T {
 	w.t.Helper()

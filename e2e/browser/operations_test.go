@@ -23,7 +23,7 @@ func operatedSite(t *testing.T) *site {
 	s := newSite(t, operated)
 	script := `<script>document.title="taken"</script><img src=x onerror="document.title='taken'">`
 	refs := s.fire(labels{"alertname": "DiskFull", "severity": "critical", "host": "db-1", "service": "shop"}, labels{"alertname": "Slow", "severity": "warning", "service": script},
-		labels{"alertname": "Long", "service": strings.Repeat("x", 4000)}, labels{"alertname": "مرحبا", "service": "‮right to left"})
+		labels{"alertname": "Long", "service": strings.Repeat("x", 4000)}, labels{"alertname": "مرحبا", "service": "\u202eright to left"})
 	s.api("POST", "/api/v1/incidents/"+refs[0]+"/acknowledge", map[string]any{"by": "ann"})
 	s.api("POST", "/api/v1/incidents/"+refs[0]+"/resolve", map[string]any{"by": "ann"})
 	s.api("POST", "/ingest/alertmanager", map[string]any{"version": "4", "alerts": []any{map[string]any{"status": script, "labels": labels{"alertname": strings.Repeat("long", 1000)}}}})

@@ -60,9 +60,9 @@ maintenance:
 	reference := s.fire(labels{"alertname": "SecretName", "severity": "critical", "service": "shop", "host": "db-1"})[0]
 	s.api("POST", "/api/v1/incidents/"+reference+"/update", map[string]any{"by": "ann", "phase": "mitigating", "what": "Orders fail since 03:00. We are restoring the shop.", "forecast": "about 30 minutes", "public": true})
 	w := open(t, s, desk)
-	w.run(chromedp.Navigate(w.url + "/status"))
+	w.visitUntil("/status", "Orders fail since 03:00.") // it is some seconds old at most
 	s.looked("status", "/status")
-	if text := w.text(); !strings.Contains(text, "Orders fail since 03:00.") || strings.Contains(text, "SecretName") || strings.Contains(text, "db-1") {
-		t.Errorf("the page does not tell what is public, or more than that:\n%s", text)
+	if text := w.text(); strings.Contains(text, "SecretName") || strings.Contains(text, "db-1") {
+		t.Errorf("the page tells what is nobody's business:\n%s", text)
 	}
 }
