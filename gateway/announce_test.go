@@ -53,7 +53,7 @@ func TestPlannedDowntimeIsAnnounced(t *testing.T) {
 			if said := d.heard(); len(said) != 1 || !strings.Contains(said[0], " notice Planned downtime: disks, Sat 2000-01-08 02:00 UTC") {
 				t.Fatalf("%s: got %q, want one notice", target, said)
 			}
-			m := d.got[0]
+			m := d.messages()[0]
 			if begins := time.Date(2000, 1, 8, 2, 0, 0, 0, time.UTC); begins.Sub(m.SentAt) < week {
 				t.Errorf("%s was told %s ahead", target, begins.Sub(m.SentAt))
 			}
@@ -85,7 +85,7 @@ func TestLateWindow(t *testing.T) {
 		if said := d.heard(); len(said) != 1 {
 			t.Fatalf("got %q, want one notice", said)
 		}
-		if text, want := d.got[0].Plain(), "this notice is shorter than the 7 days that were promised"; !strings.Contains(text, want) {
+		if text, want := d.messages()[0].Plain(), "this notice is shorter than the 7 days that were promised"; !strings.Contains(text, want) {
 			t.Errorf("got\n%swithout %q", text, want)
 		}
 		if got := o.do("GET", "/api/v1/notices", ""); !strings.Contains(got, `"short":true`) || strings.Count(got, `"sent":1`) != 2 {
@@ -104,7 +104,7 @@ func TestNoticeIsTriedAgain(t *testing.T) {
 		clients.fail(func(context.Context, *notify.Message) error { return errors.New("away") })
 		time.Sleep(time.Hour + 10*time.Minute)
 		synctest.Wait()
-		if said := dba.heard(); len(said) != 1 || !strings.Contains(dba.got[0].Plain(), "webhook of receiver clients is unreachable") {
+		if said := dba.heard(); len(said) != 1 || !strings.Contains(dba.messages()[0].Plain(), "webhook of receiver clients is unreachable") {
 			t.Errorf("the fallback receiver: got %q, want one notice that says why", said)
 		}
 		clients.fail(nil)
@@ -131,7 +131,7 @@ func TestMonthlyReminder(t *testing.T) {
 			t.Helper()
 			synctest.Wait()
 			var titles []string
-			for _, m := range d.got {
+			for _, m := range d.messages() {
 				titles = append(titles, m.SentAt.Format("01-02 15:04 ")+m.Incident.Title)
 			}
 			if !slices.Equal(titles, want) {
@@ -142,7 +142,7 @@ func TestMonthlyReminder(t *testing.T) {
 		heard()
 		time.Sleep(2 * time.Minute)
 		heard("01-01 01:00 Monthly report of 1999-12 is due")
-		if text := d.got[0].Plain(); !strings.Contains(text, "tocsin report monthly --month=1999-12\nhttps://tocsin.example.com/api/v1/reports/monthly?month=1999-12&format=html\n") {
+		if text := d.messages()[0].Plain(); !strings.Contains(text, "tocsin report monthly --month=1999-12\nhttps://tocsin.example.com/api/v1/reports/monthly?month=1999-12&format=html\n") {
 			t.Errorf("got\n%s", text)
 		}
 		second := o.begin(text)

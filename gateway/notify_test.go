@@ -66,6 +66,13 @@ func (d *desk) heard() []string {
 	return said
 }
 
+// messages are those that it was told so far.
+func (d *desk) messages() []*notify.Message {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.got)
+}
+
 // office is a gateway on a virtual clock whose receivers are desks, one for each
 // webhook of the configuration.
 type office struct {
