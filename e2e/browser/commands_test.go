@@ -103,7 +103,7 @@ func (w *window) write(name, value string, instead bool) {
 		w.run(chromedp.SetValue(chromedp.CSS(at), value))
 	default:
 		if instead {
-			w.run(chromedp.SetValue(chromedp.CSS(at), ""))
+			w.run(chromedp.Clear(chromedp.CSS(at)))
 		}
 		w.run(chromedp.SendKeys(chromedp.CSS(at), value))
 	}
