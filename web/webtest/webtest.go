@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,7 +41,8 @@ var document = sync.OnceValues(func() (*openapi3.T, error) {
 // Checker checks pairs of requests and answers. It may be used by several
 // goroutines.
 type Checker struct {
-	doc *openapi3.T
+	doc     *openapi3.T
+	schemas *schemas
 
 	mu   sync.Mutex
 	seen map[string]bool
@@ -52,7 +54,11 @@ func New() (*Checker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Checker{doc: doc, seen: map[string]bool{}}, nil
+	s, err := compiledSchemas()
+	if err != nil {
+		return nil, err
+	}
+	return &Checker{doc: doc, schemas: s, seen: map[string]bool{}}, nil
 }
 
 // Handler returns a handler that does what h does and reports to t whatever is
@@ -154,10 +160,17 @@ func (c *Checker) Check(r *http.Request, sent []byte, status int, header http.He
 	}
 	answer := &openapi3filter.ResponseValidationInput{RequestValidationInput: input, Status: status, Header: header, Options: input.Options}
 	answer.SetBodyBytes(body)
-	if err := openapi3filter.ValidateResponse(r.Context(), answer); err != nil {
+	documented := route.Operation.Responses.Status(status)
+	media, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	bySchema := documented != nil && r.Method != http.MethodHead && isJSON(documented.Value.Content, media)
+	answer.Options.ExcludeResponseBody = bySchema
+	err := openapi3filter.ValidateResponse(r.Context(), answer)
+	if err == nil && bySchema {
+		err = c.schemas.check(place(documented.Ref, route.Path, strings.ToLower(r.Method), "responses", strconv.Itoa(status)), media, body)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: the answer: %w; it is %.2000s", pair, err, body)
 	}
-	documented := route.Operation.Responses.Status(status)
 	if len(body) > 0 && r.Method != http.MethodHead && len(documented.Value.Content) == 0 {
 		return fmt.Errorf("%s: the answer has an undocumented body: %.2000s", pair, body)
 	}
@@ -188,6 +201,12 @@ func (c *Checker) request(input *openapi3filter.RequestValidationInput, r *http.
 	default:
 		if media, _, err := mime.ParseMediaType(input.Request.Header.Get("Content-Type")); err != nil || described.Value.Content[media] == nil {
 			input.Request.Header.Set("Content-Type", "application/json")
+		}
+		media, _, _ := mime.ParseMediaType(input.Request.Header.Get("Content-Type"))
+		if input.Options.ExcludeRequestBody = isJSON(described.Value.Content, media); input.Options.ExcludeRequestBody {
+			if err := c.schemas.check(place(described.Ref, input.Route.Path, strings.ToLower(r.Method), "requestBody"), media, sent); err != nil {
+				return err
+			}
 		}
 	}
 	return openapi3filter.ValidateRequest(r.Context(), input)
