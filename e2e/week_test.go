@@ -456,7 +456,8 @@ func (w *week) wantValue(expr string, want float64) {
 }
 
 // expressions asks Prometheus for everything that dashboards show and rules say.
-// Panels and recording rules have an answer; no alert fires.
+// Panels and recording rules have an answer; no alert fires but the one about duties
+// that were missed, as some are in this week.
 func (w *week) expressions() {
 	names, err := filepath.Glob("../deploy/grafana/*.json")
 	if err != nil || len(names) == 0 {
@@ -502,7 +503,7 @@ func (w *week) expressions() {
 	for _, g := range file.Groups {
 		for _, r := range g.Rules {
 			asked++
-			w.answers(r.Alert+r.Record, r.Expr, r.Alert == "")
+			w.answers(r.Alert+r.Record, r.Expr, r.Alert == "" || r.Alert == "TocsinDutyMissed")
 			if r.Record != "" {
 				w.answers(r.Record, r.Record, true)
 			}
