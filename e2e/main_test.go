@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -117,16 +118,30 @@ func endWith(t *testing.T, name string, p *process) {
 	})
 }
 
+// given are the ports that freeAddr has handed out.
+var given sync.Map
+
 // freeAddr is an address that nobody listens on at the moment, for programs
-// that cannot tell which port they got.
+// that cannot tell which port they got. Its port is below those that the system
+// gives to connections and listeners by itself, so that none of them takes it first.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000))
+		if _, taken := given.LoadOrStore(addr, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return addr
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 // eventually calls check until it returns nil, and fails the test with its last
