@@ -15,7 +15,7 @@ var cloudwatch = parser{
 	parse:     parseCloudwatch,
 }
 
-var cloudwatchSubject = regexp.MustCompile(`^(ALARM|OK|INSUFFICIENT_DATA): "(.{1,500})" in (.{1,100})$`)
+var cloudwatchSubject = regexp.MustCompile(`^(ALARM|OK|INSUFFICIENT_DATA): "(.+)" in (.+)$`)
 
 func parseCloudwatch(m *mail) []alert.Alert {
 	s := cloudwatchSubject.FindStringSubmatch(m.subject)

@@ -15,7 +15,7 @@ var cron = parser{
 	parse:     parseCron,
 }
 
-var cronSubject = regexp.MustCompile(`^Cron <([^@<>]{1,100})@([^<>]{1,253})> (.*)$`)
+var cronSubject = regexp.MustCompile(`^Cron <([^@<>]+)@([^<>]+)> (.*)$`)
 
 func parseCron(m *mail) []alert.Alert {
 	s := cronSubject.FindStringSubmatch(m.subject)

@@ -21,7 +21,7 @@ var elastalert = parser{
 
 var (
 	elastalertHost  = regexp.MustCompile(`(?i)^(?:host|hostname|host\.name|beat\.hostname|agent\.hostname)[: ]\s*([A-Za-z0-9][A-Za-z0-9._-]{0,252})$`)
-	elastalertInner = regexp.MustCompile(`^\s+"(?:name|hostname)": "([^"]{1,253})",?$`)
+	elastalertInner = regexp.MustCompile(`^\s+"(?:name|hostname)": "([^"]+)",?$`)
 )
 
 func parseElastalert(m *mail) []alert.Alert {

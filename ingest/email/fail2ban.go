@@ -16,7 +16,7 @@ var fail2ban = parser{
 	parse:     parseFail2ban,
 }
 
-var fail2banSubject = regexp.MustCompile(`^\[Fail2Ban\] ([^:]{1,200}): (started|stopped|banned|unbanned)(?: (\S{1,100}))? (?:on|from) (\S{1,253})$`)
+var fail2banSubject = regexp.MustCompile(`^\[Fail2Ban\] ([^:]+): (started|stopped|banned|unbanned)(?: (\S+))? (?:on|from) (\S+)$`)
 
 func parseFail2ban(m *mail) []alert.Alert {
 	s := fail2banSubject.FindStringSubmatch(m.subject)

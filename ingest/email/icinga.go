@@ -19,7 +19,7 @@ var icinga = parser{
 }
 
 var (
-	icingaSubject = regexp.MustCompile(`^\[([A-Z]+)\] (Host )?(.{1,1000}) is ([A-Z]+)!$`)
+	icingaSubject = regexp.MustCompile(`^\[([A-Z]+)\] (Host )?(.+) is ([A-Z]+)!$`)
 	icingaTitle   = regexp.MustCompile(`^\*{5} (Host|Service) Monitoring on `)
 	icingaComment = regexp.MustCompile(`^Comment by (.*):$`)
 )

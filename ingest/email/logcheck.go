@@ -15,7 +15,7 @@ var logcheck = parser{
 	parse:     parseLogcheck,
 }
 
-var logcheckSubject = regexp.MustCompile(`^(\S{1,253}) \d{4}-\d\d-\d\d \d\d:\d\d(?: [+-]\d{4})? ((?:System|Security) Events|Attack Alerts|Security Alerts)$`)
+var logcheckSubject = regexp.MustCompile(`^(\S+) \d{4}-\d\d-\d\d \d\d:\d\d(?: [+-]\d{4})? ((?:System|Security) Events|Attack Alerts|Security Alerts)$`)
 
 func parseLogcheck(m *mail) []alert.Alert {
 	s := logcheckSubject.FindStringSubmatch(m.subject)

@@ -14,7 +14,7 @@ var logwatch = parser{
 	parse:     parseLogwatch,
 }
 
-var logwatchSubject = regexp.MustCompile(`^Logwatch for (\S{1,253}) \(.{1,50}\)$`)
+var logwatchSubject = regexp.MustCompile(`^Logwatch for (\S+) \(.{1,50}\)$`)
 
 func parseLogwatch(m *mail) []alert.Alert {
 	host := logwatchSubject.FindStringSubmatch(m.subject)[1]

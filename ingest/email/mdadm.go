@@ -15,7 +15,7 @@ var mdadm = parser{
 	parse:     parseMdadm,
 }
 
-var mdadmSubject = regexp.MustCompile(`^([A-Za-z]{1,30}\d{0,3}) event on (/[^\s:]{1,200}):(\S{1,253})$`)
+var mdadmSubject = regexp.MustCompile(`^([A-Za-z]{1,30}\d{0,3}) event on (/[^\s:]+):(\S+)$`)
 
 // mdadmNews are the events that are no problems.
 var mdadmNews = words("newarray movespare rebuildstarted rebuildfinished")

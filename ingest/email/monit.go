@@ -19,7 +19,7 @@ var monit = parser{
 
 var (
 	monitMailer = regexp.MustCompile(`^Monit \d`)
-	monitFirst  = regexp.MustCompile(`^(.{1,100}) Service (.{1,500})$`)
+	monitFirst  = regexp.MustCompile(`^(.+) Service (.+)$`)
 )
 
 // monitKinds are the kinds of events by what their names begin with, as the format

@@ -20,7 +20,7 @@ var nagios = parser{
 	parse: parseNagios,
 }
 
-var nagiosSubject = regexp.MustCompile(`^\*\* (?:([A-Z]+) )?(Host|Service) Alert: (.{1,1000}) is ([A-Z]+) \*\*$`)
+var nagiosSubject = regexp.MustCompile(`^\*\* (?:([A-Z]+) )?(Host|Service) Alert: (.+) is ([A-Z]+) \*\*$`)
 
 // event is what a type of notification means.
 type event struct {

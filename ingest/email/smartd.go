@@ -17,8 +17,8 @@ var smartd = parser{
 }
 
 var (
-	smartdSubject = regexp.MustCompile(`^SMART error \(([A-Za-z]{1,50})\) detected on host: (\S{1,253})$`)
-	smartdDevice  = regexp.MustCompile(`(?i)\bdevice: (/[^\s,]{1,200})`)
+	smartdSubject = regexp.MustCompile(`^SMART error \(([A-Za-z]{1,50})\) detected on host: (\S+)$`)
+	smartdDevice  = regexp.MustCompile(`(?i)\bdevice: (/[^\s,]+)`)
 )
 
 func parseSmartd(m *mail) []alert.Alert {

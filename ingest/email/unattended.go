@@ -14,7 +14,7 @@ var unattendedUpgrades = parser{
 	parse:     parseUpgrades,
 }
 
-var upgradesSubject = regexp.MustCompile(`^(?:\[[a-z ]{1,40}\] ?)*unattended-upgrades result for (\S{1,253}): (SUCCESS|FAILURE)$`)
+var upgradesSubject = regexp.MustCompile(`^(?:\[[a-z ]{1,40}\] ?)*unattended-upgrades result for (\S+): (SUCCESS|FAILURE)$`)
 
 func parseUpgrades(m *mail) []alert.Alert {
 	s := upgradesSubject.FindStringSubmatch(m.subject)

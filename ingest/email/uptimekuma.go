@@ -16,7 +16,7 @@ var uptimeKuma = parser{
 	parse: parseUptimeKuma,
 }
 
-var kumaText = regexp.MustCompile(`^\[(.{1,500})\] \[(?:🔴|✅) (Down|Up)\] ?(.*)$`)
+var kumaText = regexp.MustCompile(`^\[(.+)\] \[(?:🔴|✅) (Down|Up)\] ?(.*)$`)
 
 // kumaTest: somebody pressed the button Test.
 func (m *mail) kumaTest() bool { return m.firstLine() == "Uptime Kuma Testing" }

@@ -19,10 +19,10 @@ var zabbix = parser{
 }
 
 var (
-	zabbixSubject = regexp.MustCompile(`^(Problem|Resolved|Updated problem)(?: in [\dywdhms ]{1,40})?: (.{1,1000})$`)
+	zabbixSubject = regexp.MustCompile(`^(Problem|Resolved|Updated problem)(?: in [\dywdhms ]{1,40})?: (.+)$`)
 	// zabbixReply: the mails about one problem are in a thread, whose first number is the problem's.
 	zabbixReply    = regexp.MustCompile(`^<(\d{1,20})\.[0-9a-f]{32}\.`)
-	zabbixUpdate   = regexp.MustCompile(`^(.{1,200}) \(([^()]{1,100})\) ((?:un)?acknowledged|commented|closed|changed severity|suppressed|unsuppressed)\b.* problem at `)
+	zabbixUpdate   = regexp.MustCompile(`^(.+) \(([^()]+)\) ((?:un)?acknowledged|commented|closed|changed severity|suppressed|unsuppressed)\b.* problem at `)
 	zabbixSeverity = regexp.MustCompile(`changed severity from (.{1,50}) to (.{1,50}?)(?: and .*)? problem at `)
 )
 
