@@ -45,7 +45,7 @@ func TestProcessDocumentLists(t *testing.T) {
 	}
 	for _, profile := range process.Profiles() {
 		text, _ := process.ProfileText(profile)
-		var c struct{ Duties []struct{ Name, Text string } }
+		var c struct{ Duties []profileDuty }
 		if err := yaml.Unmarshal([]byte(text), &c); err != nil {
 			t.Fatal(err)
 		}
@@ -55,11 +55,36 @@ func TestProcessDocumentLists(t *testing.T) {
 			t.Errorf("the profile %s is not described", profile)
 		}
 		for _, d := range c.Duties {
-			if !strings.Contains(section, "| `"+d.Name+"` | ") || !strings.Contains(section, d.Text) {
-				t.Errorf("the duty %s of %s is not described, or with another text", d.Name, profile)
+			if !strings.Contains(section, d.row()+"\n") {
+				t.Errorf("the duty %s of %s is not described, or otherwise; its line is\n%s", d.Name, profile, d.row())
 			}
 		}
 	}
+}
+
+// profileDuty is what the document says of a duty.
+type profileDuty struct {
+	Name, After, Every, Text, Path string
+	On                             []string
+	Times                          int
+}
+
+// row is its line in the table.
+func (d profileDuty) row() string {
+	due := d.After + " after " + strings.Join(d.On, " or ")
+	if d.After == "0s" {
+		due = "at " + strings.Join(d.On, " or ")
+	}
+	if d.Every != "" {
+		due += ", then every " + strings.TrimPrefix(d.Every, "1 ")
+	}
+	if d.Times > 0 {
+		due += fmt.Sprintf(", %d times", d.Times)
+	}
+	if d.Path != "" {
+		due += "; on the path `" + d.Path + "`"
+	}
+	return "| `" + d.Name + "` | " + due + " | " + d.Text + " |"
 }
 
 // TestRequirementsAreShown: each requirement has a line that says what shows it: a
