@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -17,6 +18,8 @@ import (
 	"github.com/prometheus/alertmanager/matcher/compat"
 	commoncfg "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/tocsin-gateway/tocsin/config/nearest"
 )
 
 // alertmanagerSections are those that Alertmanager's loader reads.
@@ -252,8 +255,66 @@ func (d *decoder) alertmanagerMistakes(root *yaml.Node, err error) {
 		if at.line == 0 {
 			at = d.mentioned(root, text)
 		}
+		if found := unknownField.FindStringSubmatch(text); found != nil {
+			text = "unknown key " + quote(found[1])
+			if at, names := alertmanagerKey(root, reflect.TypeFor[amconfig.Config](), at.line, found[1]); at.line > 0 {
+				d.wrong(at, "", "Alertmanager: "+hidden.Replace(text), nearest.Suggest(found[1], names))
+				continue
+			}
+		}
 		d.wrong(at, "", "Alertmanager: "+hidden.Replace(yamlQuoted.ReplaceAllString(text, "…")), "")
 	}
+}
+
+// unknownField is how the loader says it: with a type of its program, which tells people nothing.
+var unknownField = regexp.MustCompile(`^field (\S+) not found in type \S+$`)
+
+// alertmanagerKey finds a key that the type t of a part of the file does not have, and those
+// that it has.
+func alertmanagerKey(n *yaml.Node, t reflect.Type, line int, name string) (place, []string) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
+		for _, element := range n.Content {
+			if at, names := alertmanagerKey(element, t.Elem(), line, name); at.line > 0 {
+				return at, names
+			}
+		}
+	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
+		fields := yamlFields(t)
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			if inner, known := fields[key.Value]; known {
+				if at, names := alertmanagerKey(n.Content[i+1], inner, line, name); at.line > 0 {
+					return at, names
+				}
+			} else if key.Line == line && key.Value == name {
+				names := slices.Sorted(maps.Keys(fields))
+				if t == reflect.TypeFor[amconfig.Receiver]() {
+					names = append(names, ownBlocks...)
+				}
+				return placeOf(key), names
+			}
+		}
+	}
+	return place{}, nil
+}
+
+// yamlFields are the keys of a struct, with the types of their values.
+func yamlFields(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		switch name, options, _ := strings.Cut(f.Tag.Get("yaml"), ","); {
+		case options == "inline":
+			maps.Copy(fields, yamlFields(f.Type))
+		case name != "" && name != "-":
+			fields[name] = f.Type
+		}
+	}
+	return fields
 }
 
 // firstColumn returns the column of the first node in a line, 1 if none begins there.

@@ -78,7 +78,7 @@ func TestAlertmanagerLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := 1 + strings.Count(text[:strings.Index(text, "nonsense")], "\n")
 			got := mistakesOf(t, text, "t.yml")
-			if len(got) != 1 || got[0].Line != want || !strings.Contains(got[0].Message, "field nonsense not found") {
+			if len(got) != 1 || got[0].Line != want || !strings.Contains(got[0].Message, `unknown key "nonsense"`) {
 				t.Errorf("got %v, want one in line %d, of:\n%s", got, want, text)
 			}
 		})

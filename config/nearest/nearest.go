@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Suggest names the known word nearest to a wrong one, or lists those there are
+// Suggest names the known word nearest to a wrong one, or that which begins with it, or lists those there are
 // if none is near and they are few; else it says nothing.
 func Suggest(word string, known []string) string {
 	const enough = 500 // to look at
@@ -16,6 +16,14 @@ func Suggest(word string, known []string) string {
 	for _, candidate := range known {
 		if d := editDistance(strings.ToLower(word), strings.ToLower(candidate), distance); d < distance {
 			best, distance = candidate, d
+		}
+	}
+	if best == "" {
+		longer := func(candidate string) bool {
+			return strings.HasPrefix(candidate, strings.TrimSuffix(strings.ToLower(word), "s")+"_")
+		}
+		if n := slices.IndexFunc(known, longer); n >= 0 && !slices.ContainsFunc(known[n+1:], longer) {
+			best = known[n]
 		}
 	}
 	const few = 18
