@@ -30,7 +30,7 @@ const (
 	similarShown = 5
 )
 
-// show runs incident show.
+// announcement runs incident announcement.
 func (i *incidents) announcement(ctx context.Context) error {
 	q := url.Values{}
 	if i.zone != "" {
@@ -44,6 +44,7 @@ func (i *incidents) announcement(ctx context.Context) error {
 	return err
 }
 
+// show runs incident show.
 func (i *incidents) show(ctx context.Context) error {
 	var raw jsontext.Value
 	if err := i.do(ctx, http.MethodGet, path(i.name, ""), nil, &raw); err != nil {
@@ -72,8 +73,12 @@ func (i *incidents) show(ctx context.Context) error {
 	if err := i.do(ctx, http.MethodGet, path(v.ID, "/similar?limit="+strconv.Itoa(similarShown)), nil, &like); err != nil {
 		return err
 	}
+	var duties web.DutiesJSON
+	if err := i.do(ctx, http.MethodGet, path(v.ID, "/duties"), nil, &duties); err != nil {
+		return err
+	}
 	i.readParent(ctx, &v)
-	i.page(v, timeline.Timeline, firing)
+	i.page(v, duties, timeline.Timeline, firing)
 	i.writeSimilar(like)
 	return nil
 }
@@ -105,7 +110,7 @@ func (i *incidents) firing(ctx context.Context, v web.IncidentJSON) ([]web.Alert
 }
 
 // page writes an incident for people.
-func (i *incidents) page(v web.IncidentJSON, timeline []web.TimelineJSON, firing []web.AlertJSON) {
+func (i *incidents) page(v web.IncidentJSON, duties web.DutiesJSON, timeline []web.TimelineJSON, firing []web.AlertJSON) {
 	w := i.out
 	fmt.Fprintf(w, "%s  %s\n", visible(v.Reference), cut(visible(v.Title), max(i.width-columns(visible(v.Reference))-2, 20)))
 	status := strings.Join([]string{v.State, v.Severity, v.Priority, v.Phase}, " · ")
@@ -130,6 +135,9 @@ func (i *incidents) page(v web.IncidentJSON, timeline []web.TimelineJSON, firing
 		}
 	}
 	i.writeUpdate(w, v)
+	i.writeDuties(w, duties)
+	i.writeActions(w, v)
+	writeFindings(w, v, i.width)
 	writeTimeline(w, v, timeline, i.width)
 	i.writeFiring(w, v, firing)
 }
@@ -154,6 +162,10 @@ func (i *incidents) facts(v web.IncidentJSON) [][2]string {
 	for _, name := range slices.Sorted(maps.Keys(v.Labels)) {
 		labels = append(labels, fmt.Sprintf("%s=%q", name, v.Labels[name]))
 	}
+	var links []string
+	for _, l := range v.Links {
+		links = append(links, strings.TrimSpace(l.Name+" "+l.URL))
+	}
 	return [][2]string{
 		{"Service", v.Service}, {"Team", v.Team}, {"Category", v.Category}, {"Reporter", v.Reporter},
 		{"Started", moment(i.date, v.StartedAt)}, {"Opened", moment(i.date, v.OpenedAt)},
@@ -163,7 +175,7 @@ func (i *incidents) facts(v web.IncidentJSON) [][2]string {
 		{"Customers", strings.Join(v.Customers, ", ")}, {"Customer", v.Customer}, {"Next contact", ahead(i.date, v.NextContact)},
 		{"Snoozed", i.snoozed(v)}, {"Merged", merged(v)}, {"Part of", part(v)},
 		{"Alerts", counts}, {"Flapping", flapping}, {"Hosts", strings.Join(v.Hosts, ", ")}, {"Labels", strings.Join(labels, " ")},
-		{"Runbook", v.Runbook}, {"Rule", v.Rule}, {"Id", v.ID},
+		{"Runbook", v.Runbook}, {"Links", strings.Join(links, ", ")}, {"Rule", v.Rule}, {"Id", v.ID},
 	}
 }
 

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/process"
 )
 
 // TestProcessCommands walks two incidents through everything that people make of one.
@@ -66,6 +69,26 @@ func TestProcessCommands(t *testing.T) {
 	do("followed-up", db, "Mr Li")
 	do("show", db)
 	f.golden("process.golden", &out)
+}
+
+// TestShowTellsWhatIsDue: who looks at an incident sees what is overdue, what comes next, what
+// the end waits for and what is still to be done.
+func TestShowTellsWhatIsDue(t *testing.T) {
+	f := newFixture(t, "")
+	guide, err := process.New(process.Config{Profile: "itil-basic"}, process.Options{Severities: config.Default().Classify.Severities})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.guide = guide
+	f.accept(map[string]string{"alertname": "DiskFull", "service": "db", "severity": "critical", "instance": "db1:9100"})
+	db := f.reference("db")
+	f.run(nil, 0, "incident", "action", db, "order a disk", "--kind=task", "--owner=ben", "--due=2026-11-21T03:20:00Z")
+	f.run(nil, 0, "incident", "action", db, "call ben", "--kind=task", "--owner=ann")
+	f.run(nil, 0, "incident", "action-done", db, "2")
+	f.now = f.now.Add(25 * time.Minute)
+	var out bytes.Buffer
+	f.run(&out, 0, "incident", "show", db)
+	f.golden("due.golden", &out)
 }
 
 // TestProcessMistakes are said before anything is sent, or in the gateway's words.

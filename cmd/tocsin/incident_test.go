@@ -23,6 +23,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/web"
@@ -35,6 +36,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 type fixture struct {
 	t        *testing.T
 	now      time.Time
+	guide    *process.Guide // nil: no process
 	store    *embedded.Store
 	pipeline *router.Pipeline
 	worker   *notify.Worker
@@ -63,7 +65,8 @@ func newFixture(t *testing.T, adminToken string) *fixture {
 	if err := f.pipeline.Set(t.Context(), config.Default().Settings()); err != nil {
 		t.Fatal(err)
 	}
-	api, err := web.New(web.Options{Pipeline: f.pipeline, Store: st, Notifications: f.worker, Log: log, AdminToken: adminToken, Now: func() time.Time { return f.now }})
+	api, err := web.New(web.Options{Pipeline: f.pipeline, Store: st, Notifications: f.worker, Log: log, AdminToken: adminToken, Now: func() time.Time { return f.now },
+		Process: func() *process.Guide { return f.guide }})
 	if err != nil {
 		t.Fatal(err)
 	}
