@@ -19,6 +19,7 @@ var metricWord = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 func (c *checker) classify() {
 	const path = "classify"
+	c.categories(path + ".categories")
 	r := c.c.Classify
 	c.severities(path, r)
 	c.distinct(path+".categories", "category", r.Categories)
@@ -29,6 +30,20 @@ func (c *checker) classify() {
 		c.classifyRule(indexPath(path+".rules", i), rule)
 	}
 	c.names(path+".rules", "rule", names)
+}
+
+// categories sees that the incidents of the process' paths can have their categories.
+func (c *checker) categories(path string) {
+	r := &c.c.Classify
+	for _, name := range c.c.Process.Categories() {
+		switch {
+		case slices.Contains(r.Categories, name):
+		case !c.given(path):
+			r.Categories = append(r.Categories, name)
+		default:
+			c.warn(path, "a path of the process is for the category "+quote(name)+", which is not among them", "add it, or nothing can take that path by its category")
+		}
+	}
 }
 
 func (c *checker) severities(path string, r router.Config) {

@@ -87,6 +87,7 @@ func TestExample(t *testing.T) {
 	}
 	want := Default()
 	c.Status.Components = nil
+	want.Classify.Categories = append(want.Classify.Categories, "vulnerability") // which the example has a path for
 	c.Correlate.Rules, c.Classify.Rules, c.Classify.Teams, c.Classify.SeverityWords = nil, nil, nil, nil
 	for section, pair := range map[string][2]any{
 		"classify": {c.Classify, want.Classify}, "correlate": {c.Correlate, want.Correlate},
@@ -459,6 +460,7 @@ func TestWarnings(t *testing.T) {
 		"templated team":   {"classify: {rules: [{name: a, set: {team: '${label:t}'}}]}", "have no metrics of their own"},
 		"password in URL":  {"store: {url: 'redis://u:p@h'}", "the URL holds a password"},
 		"only for Redis":   {"store: {timeout: 1s}", "this is for Redis, and the file names none"},
+		"path of nothing":  {"classify: {categories: [vulnerability]}\nprocess: {profile: vshn-like}", `for the category "service request", which is not among them`},
 		"any certificate":  {"store: {url: 'rediss://h', tls: {insecure_skip_verify: true}}", "whoever answers in the place of Redis is believed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -467,6 +469,20 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("got %v, want one in line 1 with %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestCategoriesOfPaths: what the paths of the process are for can be said of an incident.
+func TestCategoriesOfPaths(t *testing.T) {
+	usual := Default().Classify.Categories
+	for text, more := range map[string][]string{
+		"":                              nil,
+		"process: {profile: vshn-like}": {"vulnerability", "service request"},
+		"process: {paths: [{name: p, match: ['category=\"security\"', 'team!=\"x\"']}, {name: q, match: ['category=\"move\"', 'category=~\"any.*\"']}]}": {"move"},
+	} {
+		if got, want := mustLoad(t, text).Classify.Categories, slices.Concat(usual, more); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/prometheus/alertmanager/matcher/parse"
 	"github.com/prometheus/alertmanager/pkg/labels"
 
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -13,6 +14,25 @@ import (
 type path struct {
 	name  string
 	match labels.Matchers
+}
+
+// Categories are those that the paths of the configuration and of its profile are for.
+func (c Config) Categories() []string {
+	var out []string
+	for _, p := range slices.Concat(c.Paths, profiles()[cmp.Or(c.Profile, ProfileLight)].Paths) {
+		for _, text := range p.Match {
+			ms, err := parse.Matchers(text)
+			if err != nil {
+				continue // which the compiler says
+			}
+			for _, m := range ms {
+				if m.Name == "category" && m.Type == labels.MatchEqual && m.Value != "" && !slices.Contains(out, m.Value) {
+					out = append(out, m.Value)
+				}
+			}
+		}
+	}
+	return out
 }
 
 // paths compiles those of the configuration, and of the profile those that are not
