@@ -439,8 +439,11 @@ func (e *Edit) Resolve(by, comment string) error {
 	}
 	e.tell(byWhom(by))
 	text := "resolved"
-	if i.Alerts.Firing > 0 {
-		text = fmt.Sprintf("resolved while %d still fire", i.Alerts.Firing)
+	if n := i.Alerts.Firing; n > 0 {
+		text = fmt.Sprintf("resolved while %d alerts still fire", n)
+		if n == 1 {
+			text = "resolved while 1 alert still fires"
+		}
 		e.armReminder()
 	}
 	e.Log(by, "resolved", withComment(text, comment), 0)

@@ -346,7 +346,7 @@ func TestStillFiring(t *testing.T) {
 		return nil
 	})
 	s.must(2, resolve)
-	if last := s.timeline[len(s.timeline)-1]; last.Text != "resolved while 1 still fire" || s.jobs[JobStillFiring] != at(62) {
+	if last := s.timeline[len(s.timeline)-1]; last.Text != "resolved while 1 alert still fires" || s.jobs[JobStillFiring] != at(62) {
 		t.Errorf("got %q, jobs %v", last.Text, s.jobs)
 	}
 	remind := func(e *Edit) error { e.Remind(); return nil }

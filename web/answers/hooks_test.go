@@ -44,7 +44,7 @@ func TestPagerDuty(t *testing.T) {
 			"Ann Example (pagerduty webhook) acknowledgement_removed: acknowledgement taken back"},
 		{"ran out", []func(*incident.Edit) error{acknowledgedBy("ben")}, of("incident.unacknowledged", user, strings.Replace(user, "user_", "service_", 1)), "unacknowledged: ", "open",
 			"PagerDuty (pagerduty webhook) acknowledgement_removed: acknowledgement taken back: the acknowledgement ran out there"},
-		{"resolved by a person", nil, of("incident.resolved"), "resolved: ", "resolved Ann Example", "Ann Example (pagerduty webhook) resolved: resolved while 1 still fire"},
+		{"resolved by a person", nil, of("incident.resolved"), "resolved: ", "resolved Ann Example", "Ann Example (pagerduty webhook) resolved: resolved while 1 alert still fires"},
 		{"resolved by us", nil, of("incident.resolved", user, integration), "ignored: this is what Tocsin said itself", "open", ""},
 		{"resolved by a timer", nil, of("incident.resolved", user, strings.Replace(user, "user_", "service_", 1)), "ignored: incident.resolved", "open", ""},
 		{"acknowledged after the end", []func(*incident.Edit) error{resolvedBy("ben")}, of("incident.acknowledged"), "unchanged: cannot acknowledge an incident that is resolved", "resolved ben", ""},
@@ -166,7 +166,7 @@ func TestSlack(t *testing.T) {
 	}
 	s.slack(payload(t, "slack-acknowledge", i, "tocsin_acknowledge", "someone_elses_button", key(i), "x")).want(200)
 	s.slack(payload(t, "slack-acknowledge", i, `"block_actions"`, `"view_submission"`)).want(200)
-	if got := s.said(i); len(got) != 3 || got[1] != "ann (slack button) acknowledged: acknowledged" || got[2] != "ann (slack button) resolved: resolved while 1 still fire" {
+	if got := s.said(i); len(got) != 3 || got[1] != "ann (slack button) acknowledged: acknowledged" || got[2] != "ann (slack button) resolved: resolved while 1 alert still fires" {
 		t.Errorf("timeline: got %q", got)
 	}
 	s.counted("slack", "acknowledged", 1)
@@ -277,7 +277,7 @@ func TestOpsgenie(t *testing.T) {
 	send("resolved: ", was, action("Close"))
 	send("unknown: not an incident of Tocsin", key(i), "something-else")
 	want := []string{"ann@example.com (opsgenie webhook) acknowledged: acknowledged", "ann@example.com (opsgenie webhook) note: restarting",
-		"ann@example.com (opsgenie webhook) acknowledgement_removed: acknowledgement taken back", "ann@example.com (opsgenie webhook) resolved: resolved while 1 still fire"}
+		"ann@example.com (opsgenie webhook) acknowledgement_removed: acknowledgement taken back", "ann@example.com (opsgenie webhook) resolved: resolved while 1 alert still fires"}
 	if got := s.said(i); !slices.Equal(got[1:], want) {
 		t.Errorf("timeline: got %q, want %q", got[1:], want)
 	}
@@ -346,7 +346,7 @@ func TestJira(t *testing.T) {
 	send("unchanged: this came before", "jira-done")
 	const who = "Ann Example (jira webhook) "
 	want := []string{who + "note: the log partition is full", who + "note: see @Ben\nnow", who + "note: half an emoji \uFFFD", who + "acknowledged: acknowledged", "ben () acknowledgement_removed: acknowledgement taken back",
-		who + "acknowledged: acknowledged", "ben () acknowledgement_removed: acknowledgement taken back", who + "resolved: resolved while 1 still fire: in Jira: Done"}
+		who + "acknowledged: acknowledged", "ben () acknowledgement_removed: acknowledgement taken back", who + "resolved: resolved while 1 alert still fires: in Jira: Done"}
 	if got := s.said(i); !slices.Equal(got[1:], want) {
 		t.Errorf("timeline: got %q, want %q", got[1:], want)
 	}

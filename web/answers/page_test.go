@@ -47,7 +47,7 @@ func TestALinkAsksAndThenActs(t *testing.T) {
 	s.send("POST", res, "name=Ben").want(200, "It is over already: resolved by via link of dba/slack[0]")
 	s.send("POST", ack, "name=Ben").want(200, "It is over already")
 	want := []string{"Ann (signed link) acknowledged: acknowledged: by the link sent to dba/slack[0]",
-		"via link of dba/slack[0] (signed link) resolved: resolved while 1 still fire: by the link sent to dba/slack[0]"}
+		"via link of dba/slack[0] (signed link) resolved: resolved while 1 alert still fires: by the link sent to dba/slack[0]"}
 	if got := s.said(i); len(got) != 3 || got[1] != want[0] || got[2] != want[1] {
 		t.Errorf("timeline: got %q, want it to end with %q", got, want)
 	}

@@ -185,9 +185,9 @@ func TestARoundTripComesToRest(t *testing.T) {
 			[]string{"ben () acknowledged: acknowledged"}, "acknowledged ben", "acknowledged"},
 		{"acknowledged and taken back there", func(l *loop) { l.pagers.person("acknowledged"); l.settle(); l.pagers.person("triggered") }, []string{"opened", "acknowledged", "unacknowledged"},
 			[]string{ann + "acknowledged: acknowledged", ann + "acknowledgement_removed: acknowledgement taken back"}, "open", "triggered"},
-		{"resolved there", func(l *loop) { l.pagers.person("resolved") }, []string{"opened", "resolved"}, []string{ann + "resolved: resolved while 1 still fire"}, "resolved Ann Example", "resolved"},
+		{"resolved there", func(l *loop) { l.pagers.person("resolved") }, []string{"opened", "resolved"}, []string{ann + "resolved: resolved while 1 alert still fires"}, "resolved Ann Example", "resolved"},
 		{"acknowledged there, resolved here", func(l *loop) { l.pagers.person("acknowledged"); l.settle(); l.act(l.i, resolvedBy("ben")) }, []string{"opened", "acknowledged", "resolved"},
-			[]string{ann + "acknowledged: acknowledged", "ben () resolved: resolved while 1 still fire"}, "resolved Ann Exampleben", "resolved"},
+			[]string{ann + "acknowledged: acknowledged", "ben () resolved: resolved while 1 alert still fires"}, "resolved Ann Exampleben", "resolved"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			l := newLoop(t)
