@@ -84,6 +84,9 @@ func Closure(c Case, v View) *Document {
 	b.section("actions", "Corrective actions", "")
 	c.actions(b)
 
+	b.section("tasks", "Tasks", "")
+	c.tasks(b)
+
 	b.section("durations", "Durations", "Each is that of the current cycle, from opening or reopening to resolution.")
 	c.durations(b)
 
