@@ -87,6 +87,9 @@ func (a *API) Require(role Role) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		c.Set(identityKey, Identity{Role: RoleAdmin, How: audit.None})
 		err := a.guard(c.Request)
+		if err != nil {
+			a.tried(c)
+		}
 		if err == nil && role != RoleViewer && !safeMethod(c.Request.Method) {
 			defer a.recorded(c)()
 		}

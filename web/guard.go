@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/tocsin-gateway/tocsin/web/audit"
 )
 
 // Protect returns the middleware that keeps other web pages out; it belongs before
@@ -20,8 +22,20 @@ import (
 func (a *API) Protect() gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := a.guard(c.Request); err != nil {
+			a.tried(c)
 			a.fail(c, err)
 		}
+	}
+}
+
+// tried leaves a record if another web page had the browser of somebody who is signed in
+// send what would change something.
+func (a *API) tried(c *gin.Context) {
+	if safeMethod(c.Request.Method) || c.FullPath() == "" || !a.Authenticated() || a.origins.Check(c.Request) == nil {
+		return
+	}
+	if who, err := a.bySession(c); err == nil {
+		a.leave(c, audit.Record{Action: audit.OtherPage, Who: who.Name, How: who.How, Status: http.StatusForbidden})
 	}
 }
 

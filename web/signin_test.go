@@ -468,3 +468,73 @@ func TestStrangersDoNotPushOutRecords(t *testing.T) {
 		t.Errorf("got %d log lines, want 100", got)
 	}
 }
+
+// TestRefusedAreBounded: what somebody tries who may not is stored now and then only, so
+// that it does not push out what people did, and of each person by themselves.
+func TestRefusedAreBounded(t *testing.T) {
+	s := people(t, "viewer")
+	id := s.accept(s.firing("DiskFull", "db"))
+	viewer := s.cookies
+	s.cookies = ""
+	other := s.enter("name", "responder ann", "password", password).want(303).cookie("tocsin")
+	s.cookies = viewer
+	before := len(s.documents("audit"))
+	for range 100 {
+		s.send("POST", "/api/v1/incidents/"+id+"/acknowledge", "{}").want(403)
+	}
+	if got := len(s.documents("audit")) - before; got != 20 {
+		t.Errorf("got %d records of 100 refused commands at once, want 20", got)
+	}
+	if got := strings.Count(s.log.String(), "/acknowledge"); got != 100 {
+		t.Errorf("got %d log lines, want 100", got)
+	}
+	s.cookies = other
+	s.send("GET", "/api/v1/tokens", "").want(403)    // looking is no attempt
+	s.send("POST", "/api/v1/tokens", "{}").want(403) // the same of another person
+	s.send("POST", "/api/v1/incidents/"+id+"/acknowledge", "{}").want(200)
+	if got := len(s.documents("audit")) - before; got != 22 {
+		t.Errorf("got %d records, want 22: those of another person too", got)
+	}
+	s.cookies = viewer
+	s.clock.add(10 * time.Second)
+	for range 10 {
+		s.send("POST", "/api/v1/incidents/"+id+"/acknowledge", "{}").want(403)
+	}
+	if got := len(s.documents("audit")) - before; got != 23 {
+		t.Errorf("got %d records, want 23: one more after 10 s", got)
+	}
+}
+
+// TestOtherPagesAreAudited: what another web page has the browser of somebody send who is
+// signed in leaves a record, which does not say that they did it.
+func TestOtherPagesAreAudited(t *testing.T) {
+	s := people(t, "admin")
+	id := s.accept(s.firing("DiskFull", "db"))
+	before := len(s.documents("audit"))
+	evil := []string{"Sec-Fetch-Site", "same-site", "Origin", "https://evil.example"}
+	s.send("POST", "/api/v1/incidents/"+id+"/resolve", "{}", evil...).problem(403, "another web page")
+	s.send("POST", "/signout", "", evil...).problem(403, "another web page")
+	s.send("GET", "/api/v1/incidents/"+id, "", evil...).want(200)
+	s.send("POST", "/nowhere", "", evil...).want(403)
+	session := s.cookies
+	for _, nobody := range []string{"", "tocsin=" + strings.Repeat("A", 43)} {
+		s.cookies = nobody
+		s.send("POST", "/api/v1/incidents/"+id+"/resolve", "{}", evil...).problem(403, "another web page")
+	}
+	s.cookies = session
+	var got []string
+	for _, r := range decode[web.AuditJSON](s.send("GET", "/api/v1/audit", "").want(200)).Records {
+		got = append(got, fmt.Sprintf("%s|%s|%s|%s %s|%s|%d", r.Who, r.How, r.Action, r.Method, r.Route, r.Subject, r.Status))
+	}
+	want := []string{"admin ann|session/local|other page|POST /signout||403",
+		"admin ann|session/local|other page|POST /api/v1/incidents/:id/resolve|" + id + "|403"}
+	if got = got[:len(got)-before]; strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for range 50 {
+		s.send("POST", "/signout", "", evil...).want(403)
+	}
+	if got := len(s.documents("audit")) - before; got != 20 {
+		t.Errorf("got %d records of 52, want 20", got)
+	}
+}

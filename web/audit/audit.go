@@ -43,6 +43,15 @@ const (
 	strangersEvery  = 10 * time.Second
 )
 
+// Somebody who is known and may not do something can try it without end, or another
+// web page in their name. Of each person so much is stored, and of no more than so
+// many people at a time. All is logged and counted.
+const (
+	refusedAtOnce = 20
+	refusedEvery  = 10 * time.Second
+	refusedKept   = 1000
+)
+
 // How somebody proved who they are. Those with "session" signed in before.
 const (
 	None         = "none"
@@ -52,10 +61,12 @@ const (
 	OIDCSession  = "session/oidc"
 )
 
-// The actions that are no command of the API.
+// The actions that are no command of the API. OtherPage is a command, or more of these,
+// that another web page had the person's browser send; it was refused.
 const (
-	SignIn  = "sign in"
-	SignOut = "sign out"
+	SignIn    = "sign in"
+	SignOut   = "sign out"
+	OtherPage = "other page"
 )
 
 // Record says that somebody did something.
@@ -68,7 +79,7 @@ type Record struct {
 	How string `json:"how"`
 	// Client is the address that it came from.
 	Client string `json:"client"`
-	// Action is "command", "sign in" or "sign out".
+	// Action is one of those above.
 	Action string `json:"action"`
 	Method string `json:"method"`
 	// Route is the path with names in place of what varies.
@@ -104,14 +115,16 @@ type Log struct {
 
 	mu   sync.Mutex
 	last int64 // the time in the latest id
+	// refused is what is left to each person who tried what they may not.
+	refused map[string]*rate.Limiter
 }
 
 // New returns the Log of a store; registerer may be nil.
 func New(st Store, now func() time.Time, log *slog.Logger, registerer prometheus.Registerer) *Log {
-	l := &Log{store: st, log: log.With("component", "audit"), now: now, kept: Kept, strangers: rate.NewLimiter(rate.Every(strangersEvery), strangersAtOnce),
+	l := &Log{store: st, log: log.With("component", "audit"), now: now, kept: Kept, refused: map[string]*rate.Limiter{}, strangers: rate.NewLimiter(rate.Every(strangersEvery), strangersAtOnce),
 		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_audit_records_total",
 			Help: "What people did, by action, how they proved who they are, and result."}, []string{"action", "how", "result"})}
-	for _, action := range []string{Command, SignIn, SignOut} {
+	for _, action := range []string{Command, SignIn, SignOut, OtherPage} {
 		for _, how := range []string{None, Token, LocalSession, TokenSession, OIDCSession} {
 			for _, status := range []int{200, 403, 500} {
 				l.records.WithLabelValues(action, how, result(status))
@@ -152,8 +165,11 @@ func (l *Log) Add(ctx context.Context, r Record) {
 	}
 	l.log.Log(ctx, level, r.Action, "who", r.Who, "how", r.How, "client", r.Client, "method", r.Method, "route", r.Route, "subject", r.Subject,
 		"status", r.Status, "request", r.Request)
-	if r.Status == 503 || r.Stranger && !l.strangers.AllowN(l.now(), 1) {
-		return // the store is away: nothing was done, and nothing can be stored
+	switch {
+	case r.Status == 503: // the store is away: nothing was done, and nothing can be stored
+		return
+	case r.Stranger && !l.strangers.AllowN(l.now(), 1), !r.Stranger && r.Status == 403 && !l.mayBeRefused(r.Who):
+		return
 	}
 	r.At = l.store.Now().UTC()
 	r.ID = l.id(r.At)
@@ -165,6 +181,38 @@ func (l *Log) Add(ctx context.Context, r Record) {
 	}
 	if err != nil {
 		l.log.ErrorContext(ctx, "an audit record cannot be stored", "request", r.Request, "err", err)
+	}
+}
+
+// mayBeRefused reports whether there is room for another record that somebody was refused.
+func (l *Log) mayBeRefused(who string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	left := l.refused[who]
+	if left == nil {
+		if len(l.refused) >= refusedKept {
+			l.forgetRefused(now)
+		}
+		left = rate.NewLimiter(rate.Every(refusedEvery), refusedAtOnce)
+		l.refused[who] = left
+	}
+	return left.AllowN(now, 1)
+}
+
+// forgetRefused makes room: those who have all left again are as if they were new. If
+// that is none, somebody is given it. It is called with mu held.
+func (l *Log) forgetRefused(now time.Time) {
+	for who, left := range l.refused {
+		if left.TokensAt(now) >= refusedAtOnce {
+			delete(l.refused, who)
+		}
+	}
+	for who := range l.refused {
+		if len(l.refused) < refusedKept {
+			return
+		}
+		delete(l.refused, who)
 	}
 }
 

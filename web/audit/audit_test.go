@@ -95,3 +95,37 @@ func TestCounter(t *testing.T) {
 		t.Errorf("got %d records, want none of what the store that is away refused", len(st.all))
 	}
 }
+
+// TestRefusedPeopleAreForgotten: however many people are refused, memory is bounded, and
+// those who still have to wait are the last to be forgotten.
+func TestRefusedPeopleAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, st := newLog()
+		refuse := func(who string) bool {
+			before := len(st.all)
+			l.Add(t.Context(), Record{Action: Command, How: Token, Who: who, Status: 403})
+			return len(st.all) > before
+		}
+		for range refusedKept - 1 {
+			refuse(NewRequest())
+		}
+		time.Sleep(refusedEvery)
+		for n := range refusedAtOnce + 1 {
+			if got := refuse("loud"); got != (n < refusedAtOnce) {
+				t.Errorf("record %d: stored %v", n, got)
+			}
+		}
+		for range 100 {
+			refuse(NewRequest())
+		}
+		if refuse("loud") {
+			t.Error("forgotten while others had all left")
+		}
+		for range 3 * refusedKept {
+			refuse(NewRequest())
+		}
+		if got := len(l.refused); got > refusedKept {
+			t.Errorf("%d people are remembered, want at most %d", got, refusedKept)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
@@ -43,7 +44,7 @@ func (k *Console) commandForm(c *gin.Context) {
 		k.fail(c, err)
 		return
 	}
-	if !k.responder(c) {
+	if !k.responder(c, "") {
 		return
 	}
 	d := k.commandPage(c, cmd, about, c.Request.URL.Query())
@@ -122,7 +123,7 @@ func said(c *gin.Context) string {
 // command answers POST /incidents/{id}/do/{command}.
 func (k *Console) command(c *gin.Context) {
 	values, err := readForm(c)
-	if err == nil && !k.responder(c) {
+	if err == nil && !k.responder(c, attemptOf(c, c.Param("id"))) {
 		return
 	}
 	var cmd *command
@@ -152,6 +153,22 @@ func (k *Console) command(c *gin.Context) {
 	}
 	keepName(c, body)
 	c.Redirect(http.StatusSeeOther, afterwards(&about.Incident, cmd, values))
+}
+
+// attemptOf is the address of the API for the command that the console's address names;
+// empty if there is none.
+func attemptOf(c *gin.Context, incident string) string {
+	cmd := commandNamed(c.Param("command"))
+	if cmd == nil {
+		return ""
+	}
+	path := map[string]string{}
+	for _, f := range cmd.Fields {
+		if f.InPath {
+			path[f.Name] = "-"
+		}
+	}
+	return incidentPath(cmp.Or(incident, "-")) + "/" + cmd.apiPath(path)
 }
 
 // apiPath is what stands after the incident in the address of the API.

@@ -157,10 +157,15 @@ func formZone(c *gin.Context, values url.Values) *time.Location {
 	return zoneOf(c)
 }
 
-// responder reports whether who asks may change something; if not, it answers so.
-func (k *Console) responder(c *gin.Context) bool {
+// responder reports whether who asks may change something; if not, it answers so. The
+// attempt is the address of the API that the form would have become a request to, empty
+// for what only shows a form: the API refuses it too, and writes down who tried what.
+func (k *Console) responder(c *gin.Context, attempt string) bool {
 	if web.IdentityOf(c).Role.Covers(web.RoleResponder) {
 		return true
+	}
+	if attempt != "" {
+		_, _ = k.call(c, http.MethodPost, attempt, nil, 0) // whatever it says, this is refused
 	}
 	k.fail(c, &problem{web.Problem{Status: http.StatusForbidden, Title: "You may look only", Detail: "To do this you need the role responder; you have the role viewer."}})
 	return false

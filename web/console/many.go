@@ -46,7 +46,7 @@ type manyRow struct {
 // selected. What has to be known first, or thought about, is asked for.
 func (k *Console) commandForMany(c *gin.Context) {
 	values, err := readForm(c)
-	if err == nil && !k.responder(c) {
+	if err == nil && !k.responder(c, attemptOf(c, values.Get(selectedField))) {
 		return
 	}
 	var d *manyData

@@ -53,7 +53,7 @@ type reportData struct {
 // reportForm answers GET /report. With part=duplicates it is what may be the same
 // alone, for the script.
 func (k *Console) reportForm(c *gin.Context) {
-	if !k.responder(c) {
+	if !k.responder(c, "") {
 		return
 	}
 	values := c.Request.URL.Query()
@@ -96,7 +96,7 @@ func (k *Console) newReport(c *gin.Context, values url.Values) (*form, *facts, e
 // report answers POST /report.
 func (k *Console) report(c *gin.Context) {
 	values, err := readForm(c)
-	if err == nil && !k.responder(c) {
+	if err == nil && !k.responder(c, "/api/v1/incidents") {
 		return
 	}
 	d := &reportData{}

@@ -3,10 +3,12 @@ package console_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"golang.org/x/crypto/bcrypt"
 )
 
@@ -28,8 +30,7 @@ func TestSignedIn(t *testing.T) {
 	if a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/?state=open" {
 		t.Fatalf("got %d to %q: %s", a.Code, a.Header().Get("Location"), a.Body)
 	}
-	cookie, _, _ := strings.Cut(a.Header().Get("Set-Cookie"), ";")
-	d.header.Set("Cookie", cookie)
+	d.header.Set("Cookie", cookieOf(a))
 	a = d.send(http.MethodGet, "/", "", "")
 	for _, want := range []string{"ann", `action="/signout"`} {
 		if !strings.Contains(a.Body.String(), want) {
@@ -44,5 +45,75 @@ func TestSignedIn(t *testing.T) {
 	d.send(http.MethodPost, "/signout", "", "")
 	if a = d.send(http.MethodGet, "/", "", ""); a.Code != http.StatusSeeOther {
 		t.Errorf("signed out: got %d", a.Code)
+	}
+}
+
+// cookieOf is the first cookie that an answer sets.
+func cookieOf(a *httptest.ResponseRecorder) string {
+	cookie, _, _ := strings.Cut(a.Header().Get("Set-Cookie"), ";")
+	return cookie
+}
+
+// enter signs somebody in with a password, and is them from then on.
+func (d *desk) enter(name, password string) {
+	d.t.Helper()
+	a := d.send(http.MethodPost, "/signin", "application/x-www-form-urlencoded", url.Values{"name": {name}, "password": {password}}.Encode())
+	if a.Code != http.StatusSeeOther {
+		d.t.Fatalf("%s: got %d %s", name, a.Code, a.Body)
+	}
+	d.header.Set("Cookie", cookieOf(a))
+}
+
+// TestRefusedCommandsAreAudited: what a viewer tries to do with a form made by hand is
+// refused, and leaves a record like that of a request to the API.
+func TestRefusedCommandsAreAudited(t *testing.T) {
+	const password = "a good long password"
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, fmt.Sprintf("{sources: {alertmanager: {auth: {bearer_token: the token of a sender}}}, web: {users: [{name: vic, password_hash: %[1]s, role: viewer}, {name: bea, password_hash: %[1]s, role: admin}]}}", hash))
+	d.header.Set("Authorization", "Bearer the token of a sender")
+	reference := d.fires("alertname", "DiskFull")
+	d.header.Del("Authorization")
+	d.enter("vic", password)
+	var want []string
+	refused := func(path, route string, form url.Values) {
+		t.Helper()
+		if a := d.submit(path, form); a.Code != http.StatusForbidden || !strings.Contains(a.Body.String(), "You may look only") {
+			t.Errorf("%s: got %d %s", path, a.Code, a.Body)
+		}
+		want = append([]string{"vic|session/local|command|POST " + route + "|403"}, want...)
+	}
+	at := "/incidents/" + reference + "/do/"
+	refused(at+"note", "/api/v1/incidents/:id/note|"+reference, url.Values{"text": {"a secret text"}})
+	refused(at+"acknowledge", "/api/v1/incidents/:id/acknowledge|"+reference, nil)
+	refused(at+"duty-done", "/api/v1/incidents/:id/duties/:duty/done|"+reference, nil)
+	refused("/incidents/INC-unknown/do/close", "/api/v1/incidents/:id/close|INC-unknown", nil)
+	refused("/do/resolve", "/api/v1/incidents/:id/resolve|"+reference, url.Values{"incident": {reference, "another"}})
+	refused("/do/resolve", "/api/v1/incidents/:id/resolve|-", nil)
+	refused("/report", "/api/v1/incidents|", url.Values{"description": {"it smokes"}})
+	d.page("/incidents/"+reference, http.StatusOK)
+	d.page(at+"note", http.StatusForbidden) // looking is no attempt
+	d.submit(at+"nothing", nil)             // nor is what no form does
+
+	d.enter("bea", password)
+	var page struct {
+		Records []struct {
+			Who, How, Action, Method, Route, Subject string
+			Status                                   int
+		}
+	}
+	if err := json.Unmarshal([]byte(d.api("GET", "/api/v1/audit", "")), &page, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range page.Records {
+		if r.Action == "command" {
+			got = append(got, fmt.Sprintf("%s|%s|%s|%s %s|%s|%d", r.Who, r.How, r.Action, r.Method, r.Route, r.Subject, r.Status))
+		}
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
