@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -23,8 +24,9 @@ import (
 // never changed.
 type people struct {
 	users map[string]User
-	// dummy is a hash that costs as much as the dearest, for names that nobody has.
-	dummy []byte
+	// dummy is the dearest hash, for names that nobody has, and dearest its cost.
+	dummy   []byte
+	dearest int
 	// provider is where others sign in, nil if there is none; its grant changes with
 	// whatever the configuration says of it.
 	provider *openid.Client
@@ -38,13 +40,12 @@ type people struct {
 // role or password, is signed out.
 func (a *API) SetConfig(c Config) {
 	p := &people{users: map[string]User{}}
-	most := 0
 	for _, u := range c.Users {
 		p.users[u.Name] = u
 		p.admins = p.admins || u.Role == RoleAdmin
 		hash := []byte(u.PasswordHash.Reveal())
-		if cost, err := bcrypt.Cost(hash); err == nil && cost > most {
-			most, p.dummy = cost, hash
+		if cost, err := bcrypt.Cost(hash); err == nil && cost > p.dearest {
+			p.dearest, p.dummy = cost, hash
 		}
 	}
 	if c.OIDC != nil {
@@ -165,7 +166,8 @@ func errTries() error {
 var errWrong = errors.New("web: wrong")
 
 // byPassword finds out who signs in with a name and a password. Whether the name or
-// the password is wrong can be told neither from the answer nor from the time.
+// the password is wrong can be told neither from the answer nor from the time: all
+// cost as much as the dearest hash.
 func (a *API) byPassword(ctx context.Context, name, password string, tried []string) (session.Session, error) {
 	p := a.people.Load()
 	u, known := p.users[name]
@@ -182,11 +184,30 @@ func (a *API) byPassword(ctx context.Context, name, password string, tried []str
 	if !a.throttle.Allow(tried...) { // many may have come at once, and waited
 		return session.Session{}, errTries()
 	}
-	err := bcrypt.CompareHashAndPassword(hash, []byte(password))
+	err := a.compare(hash, []byte(password))
+	for _, more := range p.padding(hash) {
+		_ = a.compare(more, []byte(password))
+	}
 	if !known || err != nil || len(password) > passwordLimit {
 		return session.Session{}, errWrong
 	}
 	return session.Session{Name: u.Name, Role: string(u.Role), How: howLocal, Ref: u.Name}, nil
+}
+
+// padding are hashes to compare a password with after the given one, so that it takes as
+// much work as the dearest: with a cost of c that is 2^c, and 2^c + 2^c + 2^(c+1) + … + 2^(d-1)
+// are 2^d. Nothing is equal to them.
+func (p *people) padding(hash []byte) (list [][]byte) {
+	cost, err := bcrypt.Cost(hash)
+	if err != nil {
+		return nil // unreachable: the configuration was checked
+	}
+	for ; cost < p.dearest; cost++ {
+		other := slices.Clone(hash) // $2a$10$ and then the salt and the sum
+		copy(other[4:6], fmt.Sprintf("%02d", cost))
+		list = append(list, other)
+	}
+	return list
 }
 
 // passwordLimit is what of a password bcrypt looks at, in bytes.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -537,4 +538,60 @@ func TestOtherPagesAreAudited(t *testing.T) {
 	if got := len(s.documents("audit")) - before; got != 20 {
 		t.Errorf("got %d records of 52, want 20", got)
 	}
+}
+
+// TestWorkOfASignIn: a name that nobody has costs exactly the work of a wrong password,
+// whatever the costs of the users' hashes are, and no password costs less.
+func TestWorkOfASignIn(t *testing.T) {
+	s := newServer(t)
+	var costs []int
+	real := s.api.SetCompare(nil)
+	s.api.SetCompare(func(hash, password []byte) error {
+		cost, err := bcrypt.Cost(hash)
+		if err != nil {
+			t.Errorf("%q: %v", hash, err)
+		}
+		costs = append(costs, cost)
+		return real(hash, password)
+	})
+	work := func(name, with string, status int) (sum int) {
+		t.Helper()
+		costs = nil
+		s.cookies = ""
+		s.clock.add(time.Minute) // so that nobody is slowed down
+		s.enter("name", name, "password", with).want(status)
+		for _, c := range costs {
+			sum += 1 << c
+		}
+		return sum
+	}
+	compare := func(want int) {
+		t.Helper()
+		for _, one := range []struct {
+			name, with string
+			status     int
+		}{
+			{"nobody", "wrong", 401}, {"viewer ann", "wrong", 401}, {"responder ann", "wrong", 401}, {"admin ann", "wrong", 401}, {"Admin Ann", password, 401},
+			{"nobody", password, 401}, {"nobody", strings.Repeat("x", 100), 401}, {"viewer ann", strings.Repeat("x", 100), 401}, {"viewer ann", password, 303}, {"admin ann", password, 303},
+		} {
+			if got := work(one.name, one.with, one.status); got != want {
+				t.Errorf("%s with %q: costs %v, in all %d; want %d", one.name, one.with, costs, got, want)
+			}
+		}
+	}
+	s.api.SetConfig(withUsers(t)) // all of the same cost
+	compare(1 << bcrypt.MinCost)
+	if work("nobody", "wrong", 401); !slices.Equal(costs, []int{bcrypt.MinCost}) {
+		t.Errorf("got the costs %v, want one comparison", costs)
+	}
+	s.api.SetConfig(withUsers(t, func(c *web.Config) {
+		for n, cost := range []int{bcrypt.MinCost + 1, bcrypt.MinCost + 3, bcrypt.MinCost} {
+			hash, err := bcrypt.GenerateFromPassword([]byte(password), cost)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Users[n].PasswordHash = secret.New(string(hash))
+		}
+	}))
+	compare(1 << (bcrypt.MinCost + 3))
 }

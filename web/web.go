@@ -18,6 +18,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/config/secret"
@@ -115,6 +116,8 @@ type API struct {
 	leaving *Throttle
 	// hashing holds whoever's password is compared.
 	hashing chan struct{}
+	// compare compares a password with a hash; tests count how often.
+	compare func(hash, password []byte) error
 	// summing holds whoever adds up statistics.
 	summing chan struct{}
 	// began is when the API was made.
@@ -131,7 +134,7 @@ func New(o Options) (*API, error) {
 	}
 	log := o.Log.With("component", "web")
 	a := &API{pipeline: o.Pipeline, store: o.Store, options: o, log: log, origins: http.NewCrossOriginProtection(),
-		summing: make(chan struct{}, 1), hashing: make(chan struct{}, 2)}
+		summing: make(chan struct{}, 1), hashing: make(chan struct{}, 2), compare: bcrypt.CompareHashAndPassword}
 	a.layout, a.sessions, a.audit = a.plain, session.New(o.Store, o.Now, log), audit.New(o.Store, o.Now, o.Log, o.Registerer)
 	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
 	a.SetAdminToken(secret.New(o.AdminToken))
