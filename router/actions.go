@@ -31,22 +31,31 @@ type InputError struct{ Field, Reason string }
 
 func (e *InputError) Error() string { return e.Field + ": " + e.Reason }
 
+// Terms are those on which somebody changes an incident.
+type Terms struct {
+	// Version, if not 0, must be the incident's.
+	Version uint64
+	// Message, if not empty, identifies what is said, which may come again: then it
+	// changes nothing, whatever has become of the incident since, and which gateway
+	// of the store it came to.
+	Message string
+}
+
 // Act changes the incident with the given id or reference as edit says, and
 // returns it. Version, if not 0, must be the incident's. What does not change
 // anything leaves no trace.
 func (p *Pipeline) Act(ctx context.Context, name string, version uint64, edit func(*incident.Edit) error) (*incident.Incident, error) {
-	i, _, err := p.act(ctx, name, version, "", edit)
+	i, _, err := p.ActOn(ctx, name, Terms{Version: version}, edit)
 	return i, err
 }
 
-// ActOnce is Act for what is said in another tool, which may say it again: message
-// identifies it, and when it comes again it changes nothing, whatever has become
-// of the incident since. Again reports that.
+// ActOnce is ActOn for what is said in another tool, whatever the version.
 func (p *Pipeline) ActOnce(ctx context.Context, name, message string, edit func(*incident.Edit) error) (i *incident.Incident, again bool, err error) {
-	return p.act(ctx, name, 0, message, edit)
+	return p.ActOn(ctx, name, Terms{Message: message}, edit)
 }
 
-func (p *Pipeline) act(ctx context.Context, name string, version uint64, message string, edit func(*incident.Edit) error) (_ *incident.Incident, again bool, err error) {
+// ActOn is Act on terms. Again reports that the message came before.
+func (p *Pipeline) ActOn(ctx context.Context, name string, terms Terms, edit func(*incident.Edit) error) (_ *incident.Incident, again bool, err error) {
 	known, err := p.store.Incident(ctx, name)
 	if err != nil {
 		return nil, false, err
@@ -60,15 +69,16 @@ func (p *Pipeline) act(ctx context.Context, name string, version uint64, message
 			return next, incident.ErrNotFound
 		}
 		result = st.Incident
-		if version != 0 && st.Incident.Version != version {
-			return next, otherVersion(st.Incident, version)
-		}
-		if message != "" && st.Key != nil { // without a key the incident is about to be removed
+		again = false
+		if terms.Message != "" && st.Key != nil { // without a key the incident is about to be removed
 			heard := *st.Key
-			if again = dedupe.Heard(&heard, message, st.Now); again {
-				return next, nil
+			if again = dedupe.Heard(&heard, terms.Message, st.Now); again {
+				return next, nil // what it did has changed the version
 			}
 			next.Key = &heard
+		}
+		if terms.Version != 0 && st.Incident.Version != terms.Version {
+			return next, otherVersion(st.Incident, terms.Version)
 		}
 		e := rules.policy.Change(st.Incident, st.Now)
 		if err := edit(e); err != nil {

@@ -17,9 +17,9 @@ import (
 // leaves nothing half done. Whoever did the first does the second at once as well, to
 // answer with what came of it.
 
-// Merge makes the named incident a part of the one that into names; version is as
-// with Act.
-func (p *Pipeline) Merge(ctx context.Context, name, into string, version uint64, by, comment string) (*incident.Incident, error) {
+// Merge makes the named incident a part of the one that into names, on terms as with
+// ActOn.
+func (p *Pipeline) Merge(ctx context.Context, name, into string, terms Terms, by, comment string) (*incident.Incident, error) {
 	parent, err := p.store.Incident(ctx, into)
 	if errors.Is(err, incident.ErrNotFound) {
 		return nil, &InputError{"into", "there is no such incident"}
@@ -27,7 +27,7 @@ func (p *Pipeline) Merge(ctx context.Context, name, into string, version uint64,
 	if err != nil {
 		return nil, err
 	}
-	child, err := p.Act(ctx, name, version, func(e *incident.Edit) error { return e.Merge(by, parent, comment) })
+	child, _, err := p.ActOn(ctx, name, terms, func(e *incident.Edit) error { return e.Merge(by, parent, comment) })
 	if err != nil {
 		return nil, err
 	}
@@ -42,9 +42,9 @@ func (p *Pipeline) Merge(ctx context.Context, name, into string, version uint64,
 }
 
 // Unmerge makes the named incident one of its own again.
-func (p *Pipeline) Unmerge(ctx context.Context, name string, version uint64, by, comment string) (*incident.Incident, error) {
+func (p *Pipeline) Unmerge(ctx context.Context, name string, terms Terms, by, comment string) (*incident.Incident, error) {
 	var parent incident.ID
-	child, err := p.Act(ctx, name, version, func(e *incident.Edit) error {
+	child, _, err := p.ActOn(ctx, name, terms, func(e *incident.Edit) error {
 		parent = e.Incident.Proceedings().MergedInto
 		return e.Unmerge(by, comment)
 	})
@@ -61,8 +61,8 @@ const ruleCustomer = "customer"
 type CustomerPart struct{ Customer, Title, Description, By, Comment string }
 
 // OpenChild opens one customer's part of the named incident, with texts of its own,
-// or returns the one that is not closed; opened says which. Version is as with Act.
-func (p *Pipeline) OpenChild(ctx context.Context, name string, version uint64, part CustomerPart) (child *incident.Incident, opened bool, err error) {
+// or returns the one that is not closed; opened says which. The terms are as with ActOn.
+func (p *Pipeline) OpenChild(ctx context.Context, name string, terms Terms, part CustomerPart) (child *incident.Incident, opened bool, err error) {
 	part.Title, part.Description = strings.TrimSpace(part.Title), strings.TrimSpace(part.Description)
 	if part.Title == "" {
 		part.Title = alert.CutText(firstLine(part.Description), maxTitle)
@@ -70,7 +70,7 @@ func (p *Pipeline) OpenChild(ctx context.Context, name string, version uint64, p
 	if part.Title == "" {
 		return nil, false, &InputError{"title", "say what the customer's incident is called"}
 	}
-	parent, err := p.Act(ctx, name, version, func(e *incident.Edit) error { return e.TakeCustomer(part.By, part.Customer, part.Comment) })
+	parent, _, err := p.ActOn(ctx, name, terms, func(e *incident.Edit) error { return e.TakeCustomer(part.By, part.Customer, part.Comment) })
 	if err != nil {
 		return nil, false, err
 	}

@@ -50,7 +50,7 @@ func TestMergeInTwoWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newGateway(t)
 			child, parent := pair(g)
-			_, err := g.dies(writes).Merge(ctx, child.Reference, strings.ToLower(parent.Reference), child.Version, "ana", "the same")
+			_, err := g.dies(writes).Merge(ctx, child.Reference, strings.ToLower(parent.Reference), Terms{Version: child.Version}, "ana", "the same")
 			if (err == nil) != (writes > 2) || err != nil && !errors.Is(err, errStopped) {
 				t.Fatalf("got %v", err)
 			}
@@ -68,7 +68,7 @@ func TestMergeInTwoWrites(t *testing.T) {
 			if writes == 0 {
 				return
 			}
-			if _, err = g.dies(writes).Unmerge(ctx, child.Reference, 0, "ben", ""); err != nil && !errors.Is(err, errStopped) {
+			if _, err = g.dies(writes).Unmerge(ctx, child.Reference, Terms{}, "ben", ""); err != nil && !errors.Is(err, errStopped) {
 				t.Fatal(err)
 			}
 			if err := g.RunDue(ctx); err != nil {
@@ -91,7 +91,7 @@ func TestCustomersPartInTwoWrites(t *testing.T) {
 			g := newGateway(t)
 			_, parent := pair(g)
 			o := CustomerPart{Customer: "Acme", Title: "mail is slow", Description: "since nine", By: "ana"}
-			if _, _, err := g.dies(writes).OpenChild(ctx, parent.Reference, parent.Version, o); (err == nil) != (writes > 3) {
+			if _, _, err := g.dies(writes).OpenChild(ctx, parent.Reference, Terms{Version: parent.Version}, o); (err == nil) != (writes > 3) {
 				t.Fatalf("got %v", err)
 			}
 			if err := g.RunDue(ctx); err != nil {
@@ -100,7 +100,7 @@ func TestCustomersPartInTwoWrites(t *testing.T) {
 			if got := len(g.incident(parent.ID.String()).Children); (got == 1) != (writes > 1) {
 				t.Errorf("the parent has %d children", got)
 			}
-			child, opened, err := g.OpenChild(ctx, parent.Reference, 0, o)
+			child, opened, err := g.OpenChild(ctx, parent.Reference, Terms{}, o)
 			if err != nil || opened != (writes == 1) {
 				t.Fatalf("again: opened %v, %v", opened, err)
 			}
@@ -123,7 +123,7 @@ func TestChildNews(t *testing.T) {
 	ctx := context.Background()
 	g := newGateway(t)
 	child, parent := pair(g)
-	if _, err := g.Merge(ctx, child.Reference, parent.Reference, 0, "ana", ""); err != nil {
+	if _, err := g.Merge(ctx, child.Reference, parent.Reference, Terms{}, "ana", ""); err != nil {
 		t.Fatal(err)
 	}
 	due := func() {
@@ -165,22 +165,22 @@ func TestMergesThatFail(t *testing.T) {
 	child, parent := pair(g)
 	var input *InputError
 	var conflict *ConflictError
-	if _, err := g.Merge(ctx, child.Reference, "INC-nobody", 0, "ana", ""); !errors.As(err, &input) || input.Field != "into" {
+	if _, err := g.Merge(ctx, child.Reference, "INC-nobody", Terms{}, "ana", ""); !errors.As(err, &input) || input.Field != "into" {
 		t.Errorf("into nothing: got %v", err)
 	}
-	if _, err := g.Merge(ctx, child.Reference, child.ID.String(), 0, "ana", ""); !errors.As(err, &input) || input.Field != "into" {
+	if _, err := g.Merge(ctx, child.Reference, child.ID.String(), Terms{}, "ana", ""); !errors.As(err, &input) || input.Field != "into" {
 		t.Errorf("into itself: got %v", err)
 	}
-	if _, err := g.Merge(ctx, "INC-nobody", parent.Reference, 0, "ana", ""); !errors.Is(err, incident.ErrNotFound) {
+	if _, err := g.Merge(ctx, "INC-nobody", parent.Reference, Terms{}, "ana", ""); !errors.Is(err, incident.ErrNotFound) {
 		t.Errorf("nothing into it: got %v", err)
 	}
-	if _, err := g.Merge(ctx, child.Reference, parent.Reference, child.Version+1, "ana", ""); !errors.As(err, &conflict) {
+	if _, err := g.Merge(ctx, child.Reference, parent.Reference, Terms{Version: child.Version + 1}, "ana", ""); !errors.As(err, &conflict) {
 		t.Errorf("another version: got %v", err)
 	}
 	// Each of two is merged into the other at the same time: the child's write of the
 	// second happens before the parent of the first hears of it.
 	one := g.dies(1)
-	if _, err := one.Merge(ctx, child.Reference, parent.Reference, 0, "ana", ""); !errors.Is(err, errStopped) {
+	if _, err := one.Merge(ctx, child.Reference, parent.Reference, Terms{}, "ana", ""); !errors.Is(err, errStopped) {
 		t.Fatal(err)
 	}
 	if err := g.onIncident(ctx, parent.ID.String(), func(e *incident.Edit) error { return e.Merge("ben", child, "") }); err != nil {
@@ -199,10 +199,10 @@ func TestMergesThatFail(t *testing.T) {
 	if c.HasFamily() != (len(p.Proceedings().Merged) == 1) || p.HasFamily() != (len(c.Proceedings().Merged) == 1) {
 		t.Errorf("they do not agree: %+v, %+v", c.Process, p.Process)
 	}
-	if _, _, err := g.OpenChild(ctx, parent.Reference, p.Version+5, CustomerPart{Customer: "Acme", Title: "x", By: "ana"}); !errors.As(err, &conflict) {
+	if _, _, err := g.OpenChild(ctx, parent.Reference, Terms{Version: p.Version + 5}, CustomerPart{Customer: "Acme", Title: "x", By: "ana"}); !errors.As(err, &conflict) {
 		t.Errorf("a customer's part of another version: got %v", err)
 	}
-	if _, _, err := g.OpenChild(ctx, parent.Reference, 0, CustomerPart{Customer: "Acme", Title: " ", By: "ana"}); !errors.As(err, &input) || input.Field != "title" {
+	if _, _, err := g.OpenChild(ctx, parent.Reference, Terms{}, CustomerPart{Customer: "Acme", Title: " ", By: "ana"}); !errors.As(err, &input) || input.Field != "title" {
 		t.Errorf("a customer's part without a title: got %v", err)
 	}
 	checkStore(t, g.st)

@@ -74,12 +74,15 @@ func (a *API) amPutSilence(c *gin.Context) {
 	if err == nil {
 		s, err = silences.Parse(body)
 	}
-	var id string
+	var id, message string
+	if err == nil {
+		message, err = idempotencyKey(c)
+	}
 	if err == nil {
 		if s.RecordedBy = identityOf(c); s.CreatedBy == "" {
 			s.CreatedBy = s.RecordedBy
 		}
-		id, err = a.silences.Put(c.Request.Context(), s)
+		id, err = a.silences.PutOnce(c.Request.Context(), s, message)
 	}
 	if err != nil {
 		a.amFail(c, err)

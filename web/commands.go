@@ -88,15 +88,45 @@ func ifMatch(c *gin.Context) (uint64, error) {
 	return v, nil
 }
 
+// keyLimit is how long an Idempotency-Key may be, in bytes.
+const keyLimit = 100
+
+// idempotencyKey identifies what the request says, so that it is done once although it
+// comes twice; "" if the request does not ask for that. It is one for each person and
+// address, so that nobody has what somebody else says left out.
+func idempotencyKey(c *gin.Context) (string, error) {
+	values := c.Request.Header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return "", nil
+	}
+	key := strings.TrimSpace(values[0])
+	if inner, ok := strings.CutPrefix(key, `"`); ok && strings.HasSuffix(inner, `"`) {
+		key = strings.TrimSuffix(inner, `"`)
+	}
+	if len(values) > 1 || key == "" || len(key) > keyLimit || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return "", &router.InputError{Field: "Idempotency-Key", Reason: fmt.Sprintf("not one word of at most %d bytes, such as a UUID", keyLimit)}
+	}
+	return strings.Join([]string{"command", identityOf(c), c.Request.Method, c.Request.URL.Path, key}, "\x00"), nil
+}
+
+// readTerms are what the request asks for beside the command.
+func readTerms(c *gin.Context) (terms router.Terms, err error) {
+	if terms.Version, err = ifMatch(c); err != nil {
+		return terms, err
+	}
+	terms.Message, err = idempotencyKey(c)
+	return terms, err
+}
+
 // act applies edit to the incident that the path names and answers with it. Edit
 // may be called several times.
 func (a *API) act(c *gin.Context, edit func(*incident.Edit) error) {
-	version, err := ifMatch(c)
+	terms, err := readTerms(c)
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	i, err := a.pipeline.Act(c.Request.Context(), c.Param("id"), version, edit)
+	i, _, err := a.pipeline.ActOn(c.Request.Context(), c.Param("id"), terms, edit)
 	a.acted(c, i, err)
 }
 

@@ -261,3 +261,62 @@ func TestExplain(t *testing.T) {
 	s.send("POST", "/api/v1/explain?source=nobody", "x").problem(400, `"source"`)
 	s.send("POST", "/api/v1/explain?source=alertmanager", strings.Repeat("x", 9<<20)).problem(413)
 }
+
+// TestIdempotencyKey: what comes again with the same key changes nothing, whatever its
+// If-Match says; what was refused, or somebody else says, or is another command, is done.
+func TestIdempotencyKey(t *testing.T) {
+	s := newServer(t, withAdmin)
+	s.token = adminToken
+	id := s.accept(s.firing("DiskFull", "db"))
+	parent := s.accept(s.firing("Net", "router"))
+	bob := s.create(`{"role":"responder","name":"bob"}`).Token
+	at := "/api/v1/incidents/" + id
+	length := func() uint64 { return decode[web.IncidentJSON](s.send("GET", at, "").want(200)).TimelineLength }
+	grows := func(what string, by uint64, send func()) {
+		t.Helper()
+		before := length()
+		if send(); length() != before+by {
+			t.Errorf("%s: the timeline grew by %d, want %d", what, length()-before, by)
+		}
+	}
+	note := func(headers ...string) func() {
+		return func() { s.send("POST", at+"/note", `{"text":"looked"}`, headers...).want(200) }
+	}
+	grows("a note", 1, note("Idempotency-Key", "k1"))
+	grows("again", 0, note("Idempotency-Key", "k1"))
+	grows("in quotes", 0, note("Idempotency-Key", `"k1"`))
+	grows("of an old version", 0, note("Idempotency-Key", "k1", "If-Match", "1"))
+	grows("another key", 1, note("Idempotency-Key", "k2"))
+	grows("no key", 2, func() { note()(); note()() })
+	grows("another person", 1, note("Idempotency-Key", "k1", "Authorization", "Bearer "+bob))
+	grows("another command", 1, func() { s.send("POST", at+"/acknowledge", "{}", "Idempotency-Key", "k1").want(200) })
+	grows("what was refused", 0, func() { s.send("POST", at+"/close", "{}", "Idempotency-Key", "k3").problem(409, "close") })
+	s.do(id, "resolve", "{}")
+	grows("is done later", 1, func() { s.send("POST", at+"/close", "{}", "Idempotency-Key", "k3").want(200) })
+	s.do(id, "reopen", "{}")
+	grows("and not again", 0, func() { s.send("POST", at+"/close", "{}", "Idempotency-Key", "k3").want(200) })
+	if i := decode[web.IncidentJSON](s.send("GET", at, "").want(200)); i.State != "open" {
+		t.Errorf("it is %s", i.State)
+	}
+	merge := func() {
+		s.send("POST", at+"/merge", `{"into":"`+parent+`"}`, "Idempotency-Key", "k4", "If-Match", "*").want(200)
+	}
+	grows("merged", 1, merge)
+	grows("on its own again", 1, func() { s.do(id, "unmerge", "{}") })
+	grows("and not merged again", 0, merge)
+	for _, key := range []string{"", " ", `""`, `"a`, "two words", "\x7f", strings.Repeat("x", 101), "é"} {
+		s.send("POST", at+"/note", `{"text":"t"}`, "Idempotency-Key", key).problem(400, "Idempotency-Key")
+	}
+
+	silence := `{"matchers":[{"name":"a","value":"b","isRegex":false,"isEqual":true}],"startsAt":"2026-11-21T03:00:00Z","endsAt":"2026-11-21T05:00:00Z","createdBy":"x","comment":"c"}`
+	put := func(key string) string {
+		return string(s.send("POST", "/api/v2/silences", silence, "Idempotency-Key", key).want(200).body)
+	}
+	if one, again, other := put("k1"), put("k1"), put("k2"); one != again || one == other {
+		t.Errorf("got the silences %s, %s and %s, want the second to be the first", one, again, other)
+	}
+	if n := len(s.documents("silence")); n != 2 {
+		t.Errorf("got %d silences, want 2", n)
+	}
+	s.send("POST", "/api/v2/silences", silence, "Idempotency-Key", "two words").want(400)
+}

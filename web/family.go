@@ -44,16 +44,16 @@ func (a *API) merge(c *gin.Context) {
 		command
 		Into string `json:"into"`
 	}
-	a.together(c, &body, &body.command, func() error { return checkName("into", body.Into) }, func(version uint64) (*incident.Incident, error) {
-		return a.pipeline.Merge(c.Request.Context(), c.Param("id"), body.Into, version, body.By, body.Comment)
+	a.together(c, &body, &body.command, func() error { return checkName("into", body.Into) }, func(terms router.Terms) (*incident.Incident, error) {
+		return a.pipeline.Merge(c.Request.Context(), c.Param("id"), body.Into, terms, body.By, body.Comment)
 	})
 }
 
 // unmerge answers POST /api/v1/incidents/{id}/unmerge.
 func (a *API) unmerge(c *gin.Context) {
 	var cmd command
-	a.together(c, &cmd, &cmd, nil, func(version uint64) (*incident.Incident, error) {
-		return a.pipeline.Unmerge(c.Request.Context(), c.Param("id"), version, cmd.By, cmd.Comment)
+	a.together(c, &cmd, &cmd, nil, func(terms router.Terms) (*incident.Incident, error) {
+		return a.pipeline.Unmerge(c.Request.Context(), c.Param("id"), terms, cmd.By, cmd.Comment)
 	})
 }
 
@@ -69,8 +69,8 @@ func (a *API) openChild(c *gin.Context) {
 	check := func() error {
 		return errors.Join(checkName("customer", body.Customer), checkText("title", body.Title, textLimit), checkText("description", body.Description, commentLimit))
 	}
-	a.together(c, &body, &body.command, check, func(version uint64) (*incident.Incident, error) {
-		child, opened, err := a.pipeline.OpenChild(c.Request.Context(), c.Param("id"), version,
+	a.together(c, &body, &body.command, check, func(terms router.Terms) (*incident.Incident, error) {
+		child, opened, err := a.pipeline.OpenChild(c.Request.Context(), c.Param("id"), terms,
 			router.CustomerPart{Customer: body.Customer, Title: body.Title, Description: body.Description, By: body.By, Comment: body.Comment})
 		if err == nil {
 			verdict := alert.Duplicate
@@ -85,19 +85,19 @@ func (a *API) openChild(c *gin.Context) {
 }
 
 // together is run for what changes two incidents.
-func (a *API) together(c *gin.Context, body any, cmd *command, check func() error, do func(version uint64) (*incident.Incident, error)) {
+func (a *API) together(c *gin.Context, body any, cmd *command, check func() error, do func(terms router.Terms) (*incident.Incident, error)) {
 	err := a.read(c, body, cmd)
 	if err == nil && check != nil {
 		err = check()
 	}
-	var version uint64
+	var terms router.Terms
 	if err == nil {
-		version, err = ifMatch(c)
+		terms, err = readTerms(c)
 	}
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	i, err := do(version)
+	i, err := do(terms)
 	a.acted(c, i, err)
 }

@@ -264,15 +264,38 @@ func (s *Set) Get(ctx context.Context, id string) (*Silence, error) {
 // becomes a new one, and the old one expires. The error is an *InvalidError, an
 // incident.ErrNotFound, or the store's.
 func (s *Set) Put(ctx context.Context, one *Silence) (string, error) {
+	return s.PutOnce(ctx, one, "")
+}
+
+// PutOnce is Put for what may come again: if the message is not empty it identifies what
+// is said, and the silence that it made is not made twice, at whatever gateway.
+func (s *Set) PutOnce(ctx context.Context, one *Silence, message string) (string, error) {
+	fresh := uuid.NewString
+	if message != "" {
+		fresh = uuid.NewSHA1(uuid.NameSpaceURL, []byte(message)).String
+	}
 	for n := 0; ; n++ {
-		id, err := s.put(ctx, one.clone())
+		if message != "" {
+			made, err := s.Get(ctx, fresh())
+			if err == nil && one.ID != "" && one.ID != made.ID { // it may have died before it did that
+				err = s.Expire(ctx, one.ID)
+			}
+			if err == nil {
+				return made.ID, nil
+			}
+			if made != nil || !errors.Is(err, incident.ErrNotFound) {
+				return "", err
+			}
+		}
+		id, err := s.put(ctx, one.clone(), fresh())
 		if !errors.Is(err, incident.ErrConflict) || n == tries || ctx.Err() != nil {
 			return id, err
 		}
 	}
 }
 
-func (s *Set) put(ctx context.Context, one *Silence) (string, error) {
+// put stores a silence, with the id fresh if it is a new one.
+func (s *Set) put(ctx context.Context, one *Silence, fresh string) (string, error) {
 	now := moment(s.store.Now())
 	if err := one.check(now); err != nil {
 		return "", err
@@ -292,7 +315,7 @@ func (s *Set) put(ctx context.Context, one *Silence) (string, error) {
 	if err := s.roomForOne(ctx); err != nil {
 		return "", err
 	}
-	one.ID, one.version, one.Unknown = uuid.NewString(), 0, nil
+	one.ID, one.version, one.Unknown = fresh, 0, nil
 	if one.StartsAt.Before(now) {
 		one.StartsAt = now
 	}

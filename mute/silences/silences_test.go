@@ -372,6 +372,73 @@ func TestUnreadable(t *testing.T) {
 }
 
 // TestConcurrentWriters lose nothing.
+// TestPutOnce: what is said again with the same message makes no second silence, also at
+// another gateway at the same moment, and finishes what the first one did not.
+func TestPutOnce(t *testing.T) {
+	st, err := embedded.Open("mem:", embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	sets := []*Set{New(st, logTo(t)), New(st, logTo(t))}
+	for round := range 10 {
+		ids := make(chan string)
+		for n := range 4 {
+			go func() {
+				id, err := sets[n%2].PutOnce(context.Background(), on("db", 0, time.Hour), fmt.Sprint(round))
+				if err != nil {
+					t.Error(err)
+				}
+				ids <- id
+			}()
+		}
+		first := <-ids
+		for range 3 {
+			if id := <-ids; id != first {
+				t.Errorf("round %d: got %s and %s", round, first, id)
+			}
+		}
+	}
+	list, err := New(st, logTo(t)).List(t.Context())
+	if err != nil || len(list) != 10 {
+		t.Fatalf("got %d silences, %v; want 10", len(list), err)
+	}
+	// A change that makes a new silence of another one.
+	old := list[0].ID
+	change := on("other", 0, time.Hour)
+	change.ID = old
+	made, err := sets[0].PutOnce(t.Context(), change, "change")
+	if err != nil || made == old {
+		t.Fatalf("got %s, %v; want a new one", made, err)
+	}
+	// The gateway died before the old one had expired.
+	again := (&world{t, st, sets[1]}).revive(old)
+	if id, err := sets[1].PutOnce(t.Context(), change, "change"); err != nil || id != made {
+		t.Errorf("got %s, %v; want %s again", id, err, made)
+	}
+	if one, err := sets[1].Get(t.Context(), old); err != nil || one.State(st.Now()) != Expired || again.State(st.Now()) == Expired {
+		t.Errorf("got %+v, %v; want it expired", one, err)
+	}
+}
+
+// revive makes a silence that has expired active again.
+func (w *world) revive(id string) *Silence {
+	w.Helper()
+	one, err := w.set.Get(w.Context(), id)
+	if err == nil {
+		one.EndsAt = w.st.Now().Add(time.Hour)
+		err = w.set.write(w.Context(), one)
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+	return one
+}
+
 func TestConcurrentWriters(t *testing.T) {
 	st, err := embedded.Open("mem:", embedded.Options{})
 	if err != nil {

@@ -38,6 +38,12 @@ type payload []byte
 // body is sent as JSON, unless it is a payload; version is what If-Match asks for, 0 for nothing.
 // An answer of 400 and above is a *problem.
 func (k *Console) call(c *gin.Context, method, path string, body any, version uint64) (*answer, error) {
+	return k.callOnce(c, method, path, body, version, "")
+}
+
+// callOnce is call for what a form says: if it came before, to whichever gateway, it is
+// not done again. The id is the form's; without one it is as call.
+func (k *Console) callOnce(c *gin.Context, method, path string, body any, version uint64, id string) (*answer, error) {
 	var text io.Reader = http.NoBody
 	if body != nil {
 		data, plain := body.(payload)
@@ -66,6 +72,9 @@ func (k *Console) call(c *gin.Context, method, path string, body any, version ui
 	}
 	if version > 0 {
 		r.Header.Set("If-Match", fmt.Sprintf("%q", fmt.Sprint(version)))
+	}
+	if onceID(id) {
+		r.Header.Set("Idempotency-Key", id)
 	}
 	a := &answer{status: http.StatusOK, header: http.Header{}}
 	k.api.ServeHTTP(a, r)

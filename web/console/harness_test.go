@@ -19,6 +19,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
 
@@ -28,6 +29,7 @@ func init() { gin.SetMode(gin.TestMode) }
 type desk struct {
 	t       testing.TB
 	gateway *gateway.Gateway
+	store   store.Store
 	// header is sent with each request.
 	header http.Header
 }
@@ -39,6 +41,12 @@ func newDesk(t testing.TB, text string) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return deskOn(t, text, st)
+}
+
+// deskOn starts a gateway on a store, which it closes.
+func deskOn(t testing.TB, text string, st store.Store) *desk {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := st.Close(); err != nil {
 			t.Error(err)
@@ -48,7 +56,7 @@ func newDesk(t testing.TB, text string) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &desk{t: t, header: http.Header{}}
+	d := &desk{t: t, store: st, header: http.Header{}}
 	d.gateway, err = gateway.New(context.Background(), gateway.Options{Store: st, Config: c,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Registry: prometheus.NewRegistry(), Version: "test"})
 	if err != nil {

@@ -142,7 +142,7 @@ func (k *Console) doMany(c *gin.Context, d *manyData, body map[string]any, value
 			r.Text = "The others are parts of it now."
 			r.Done = true
 		default:
-			r.Done, r.Text = k.doOne(c, d.Command, &r.Incident, body)
+			r.Done, r.Text = k.doOne(c, d.Command, &r.Incident, body, values.Get(onceField))
 		}
 		if r.Done {
 			d.Done++
@@ -155,8 +155,8 @@ func (k *Console) doMany(c *gin.Context, d *manyData, body map[string]any, value
 }
 
 // doOne does the command to one incident of a selection.
-func (k *Console) doOne(c *gin.Context, cmd *command, i *web.IncidentJSON, body map[string]any) (done bool, text string) {
-	a, err := k.call(c, http.MethodPost, incidentPath(i.ID)+"/"+cmd.Path, body, 0)
+func (k *Console) doOne(c *gin.Context, cmd *command, i *web.IncidentJSON, body map[string]any, id string) (done bool, text string) {
+	a, err := k.callOnce(c, http.MethodPost, incidentPath(i.ID)+"/"+cmd.Path, body, 0, id)
 	if err != nil {
 		return false, reason(err)
 	}

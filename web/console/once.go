@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"crypto/rand"
+	"strings"
 	"sync"
 	"time"
 )
@@ -14,8 +15,8 @@ const (
 )
 
 // once remembers which forms were sent, so that a second press of a button does
-// nothing. It knows those of this process only; what goes to another gateway finds
-// commands that can be repeated without harm.
+// nothing. It knows those of this process only; what goes to another gateway of the
+// same store finds that the API has done what a form with this id says (see callOnce).
 type once struct {
 	now func() time.Time
 
@@ -37,6 +38,12 @@ func newOnces(now func() time.Time) *once { return &once{now: now, sent: map[str
 
 // newOnce returns an id for a form. It cannot be guessed.
 func newOnce() string { return rand.Text() }
+
+// onceID reports whether an id may be one of newOnce; only a form that was written by
+// hand has another, which the API might refuse.
+func onceID(id string) bool {
+	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, func(r rune) bool { return (r < '0' || r > '9') && (r < 'A' || r > 'Z') })
+}
 
 // begin reports whether the form with this id was done already; it waits for one that
 // is on its way. If it was not, the caller does it and calls end with whether it was

@@ -70,7 +70,7 @@ func readSight(c *gin.Context) (saw sight) {
 // change incidents all the time: if nothing else has changed, it is sent again.
 func (k *Console) perform(c *gin.Context, path string, body any, saw sight) error {
 	for try := 1; ; try++ {
-		_, err := k.call(c, http.MethodPost, path, body, saw.version)
+		_, err := k.callOnce(c, http.MethodPost, path, body, saw.version, c.PostForm(onceField))
 		current := overtaken(err, saw)
 		if current == nil || digestOf(current) != saw.digest || try == performTries {
 			return err

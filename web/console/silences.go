@@ -93,6 +93,8 @@ type silenceForm struct {
 	// Preview is what it would hit; nil if nobody asked.
 	Preview *silencePreview
 	Lasts   []lasting
+	// Once is the id of the form.
+	Once string
 }
 
 // silencePreview is the answer of the API; see mute/silences.
@@ -146,7 +148,7 @@ func (k *Console) newSilence(c *gin.Context) {
 }
 
 func (k *Console) showSilence(c *gin.Context, status int, f silenceForm) {
-	f.Lasts = lastings
+	f.Lasts, f.Once = lastings, newOnce()
 	k.operate(c, status, "silence", "New silence", f)
 }
 
@@ -188,7 +190,8 @@ func (k *Console) putSilence(c *gin.Context) {
 		return
 	}
 	s.EndsAt = s.StartsAt.Add(lastings[n].d)
-	p, ok = k.asProblem(c, post(k, c, "/api/v2/silences", s, nil))
+	_, err := k.callOnce(c, http.MethodPost, "/api/v2/silences", s, 0, c.PostForm(onceField))
+	p, ok = k.asProblem(c, err)
 	switch {
 	case !ok:
 	case p != nil:
