@@ -112,6 +112,8 @@ var picture = []struct {
 	// Who is signed in, where else they sign in, and what they did.
 	{"web/session", []string{"incident"}},
 	{"web/openid", []string{"config/secret"}},
+	// A provider for everybody's tests.
+	{"web/openid/openidtest", nil},
 	{"web/audit", []string{"incident"}},
 	{"web", []string{"web/live", "web/session", "web/openid", "web/audit", "report/stats", "report/similar", "ingest/fields", "mute/silences", "match", "notify", "process", "report", "router", "incident", "alert", "store", "config/secret"}},
 	// The file: it composes what the packages own.

@@ -1,154 +1,30 @@
 package web_test
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"io"
-	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	jose "github.com/go-jose/go-jose/v4"
-	"github.com/go-json-experiment/json"
-	"github.com/zitadel/oidc/v3/example/server/exampleop"
 	"github.com/zitadel/oidc/v3/example/server/storage"
-	"github.com/zitadel/oidc/v3/pkg/oidc"
-	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/openid"
+	"github.com/tocsin-gateway/tocsin/web/openid/openidtest"
 )
 
-const (
-	clientSecret = "the secret of the client"
-	providerUser = "test-user2"
-)
+const providerUser = "test-user2"
 
-// provider is an OpenID provider: the server of github.com/zitadel/oidc, with groups.
+// provider is an OpenID provider that tests sign in at.
 type provider struct {
-	*storage.Storage
-	t       *testing.T
-	server  *httptest.Server
-	handler func() http.Handler // made once the URL is known
-
-	mu     sync.Mutex
-	groups []string
-	// forge changes the answer of the token endpoint; down is a provider that is away.
-	forge func(answer map[string]any)
-	down  bool
-	// exchanges counts what came to the token endpoint.
-	exchanges int
-}
-
-func newProvider(t *testing.T, redirect string) *provider {
-	t.Helper()
-	p := &provider{t: t, groups: []string{"oncall"}}
-	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(w, r) }))
-	t.Cleanup(p.server.Close)
-	p.handler = sync.OnceValue(func() http.Handler {
-		return exampleop.SetupServer(p.server.URL, p, slog.New(slog.DiscardHandler), false)
-	})
-	p.Storage = storage.NewStorageWithClients(storage.NewUserStore(p.server.URL),
-		map[string]*storage.Client{"tocsin": storage.WebClient("tocsin", clientSecret, redirect)})
-	return p
-}
-
-// SetUserinfoFromToken is what the provider says of somebody, with groups.
-func (p *provider) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, token, subject, origin string) error {
-	err := p.Storage.SetUserinfoFromToken(ctx, info, token, subject, origin)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	info.AppendClaims("groups", p.groups)
-	return err
-}
-
-func (p *provider) serve(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	down, forge := p.down, p.forge
-	p.mu.Unlock()
-	if down {
-		http.Error(w, "away", http.StatusBadGateway)
-		return
-	}
-	if r.URL.Path != "/oauth/token" {
-		p.handler().ServeHTTP(w, r)
-		return
-	}
-	recorder := httptest.NewRecorder()
-	p.handler().ServeHTTP(recorder, r)
-	p.mu.Lock()
-	p.exchanges++
-	p.mu.Unlock()
-	body := recorder.Body.Bytes()
-	if forge != nil && recorder.Code == http.StatusOK {
-		answer := map[string]any{}
-		if err := json.Unmarshal(body, &answer); err != nil {
-			p.t.Error(err)
-		}
-		forge(answer)
-		body, _ = json.Marshal(answer)
-	}
-	maps.Copy(w.Header(), recorder.Header())
-	w.Header().Del("Content-Length")
-	w.WriteHeader(recorder.Code)
-	_, _ = w.Write(body)
-}
-
-func (p *provider) set(change func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	change()
-}
-
-// sign makes an id token of claims, with the provider's key unless another is given.
-func (p *provider) sign(claims map[string]any, key any) string {
-	signing, err := p.SigningKey(context.Background())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if key == nil {
-		key = signing.Key()
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: signing.ID()}}, nil)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return text
-}
-
-// claimsOf are the claims in an answer of the token endpoint.
-func claimsOf(t *testing.T, answer map[string]any) map[string]any {
-	t.Helper()
-	signed, err := jose.ParseSigned(answer["id_token"].(string), []jose.SignatureAlgorithm{jose.RS256})
-	if err != nil {
-		t.Fatal(err)
-	}
-	claims := map[string]any{}
-	if err := json.Unmarshal(signed.UnsafePayloadWithoutVerification(), &claims); err != nil {
-		t.Fatal(err)
-	}
-	return claims
+	*openidtest.Provider
+	t *testing.T
 }
 
 // signIn leads somebody through the provider's pages, from the address that Tocsin
@@ -180,7 +56,7 @@ func (p *provider) signIn(target string) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	back := next("POST", p.server.URL+"/login/username", url.Values{"id": {u.Query().Get("authRequestID")}, "username": {providerUser}, "password": {"verysecure"}})
+	back := next("POST", p.URL+"/login/username", url.Values{"id": {u.Query().Get("authRequestID")}, "username": {providerUser}, "password": {openidtest.Password}})
 	home, err := url.Parse(next("GET", back, nil))
 	if err != nil {
 		p.t.Fatal(err)
@@ -196,9 +72,9 @@ func withProvider(t *testing.T, change ...func(*openid.Config)) (*server, *provi
 	t.Helper()
 	external, _ := url.Parse("http://127.0.0.1:9095/")
 	s := newServer(t, func(o *web.Options) { o.External = external })
-	p := newProvider(t, "http://127.0.0.1:9095/signin/callback")
+	p := &provider{openidtest.Start(t, "http://127.0.0.1:9095/signin/callback", openidtest.Account{Name: providerUser, Groups: []string{"oncall"}}), t}
 	c := web.DefaultConfig()
-	c.OIDC = &openid.Config{Issuer: p.server.URL, ClientID: "tocsin", ClientSecret: secret.New(clientSecret), Roles: map[string]string{"oncall": "responder", "boss": "admin", "all": "viewer"}}
+	c.OIDC = &openid.Config{Issuer: p.URL, ClientID: openidtest.Client, ClientSecret: secret.New(openidtest.Secret), Roles: map[string]string{"oncall": "responder", "boss": "admin", "all": "viewer"}}
 	for _, f := range change {
 		f(c.OIDC)
 	}
@@ -236,16 +112,16 @@ func TestSignInAtAProvider(t *testing.T) {
 	s.send("GET", "/api/v1/tokens", "").problem(403, "admin")
 
 	// The state is used up, and so is the code.
-	before := p.exchanges
+	before := p.Exchanges()
 	s.send("GET", "/signin/callback?"+back, "", "Cookie", browser).problem(401, "used already")
-	if p.exchanges != before {
+	if p.Exchanges() != before {
 		t.Error("a replayed state reached the provider")
 	}
 	target, browser = s.leave("/")
 	u, _ = url.Parse(target)
 	old, _ := url.ParseQuery(back)
 	s.send("GET", "/signin/callback?"+url.Values{"state": {u.Query().Get("state")}, "code": {old.Get("code")}}.Encode(), "", "Cookie", browser).problem(401, "cannot be used")
-	if p.exchanges == before {
+	if p.Exchanges() == before {
 		t.Error("the replayed code did not reach the provider, so nothing was tried")
 	}
 }
@@ -258,10 +134,10 @@ func TestProviderRefused(t *testing.T) {
 	}
 	claim := func(name string, value any) func(*provider) {
 		return func(p *provider) {
-			p.forge = func(answer map[string]any) {
-				claims := claimsOf(p.t, answer)
+			p.Forge = func(answer map[string]any) {
+				claims := openidtest.Claims(p.t, answer)
 				claims[name] = value
-				answer["id_token"] = p.sign(claims, nil)
+				answer["id_token"] = p.Sign(claims, nil)
 			}
 		}
 	}
@@ -272,18 +148,18 @@ func TestProviderRefused(t *testing.T) {
 	}{
 		"nothing forged": {},
 		"re-signed as it was": {forge: func(p *provider) {
-			p.forge = func(answer map[string]any) { answer["id_token"] = p.sign(claimsOf(p.t, answer), nil) }
+			p.Forge = func(answer map[string]any) { answer["id_token"] = p.Sign(openidtest.Claims(p.t, answer), nil) }
 		}},
 		"another key": {want: "cannot be used", forge: func(p *provider) {
-			p.forge = func(answer map[string]any) { answer["id_token"] = p.sign(claimsOf(p.t, answer), stranger) }
+			p.Forge = func(answer map[string]any) { answer["id_token"] = p.Sign(openidtest.Claims(p.t, answer), stranger) }
 		}},
 		"no signature": {want: "cannot be used", forge: func(p *provider) {
-			p.forge = func(answer map[string]any) {
+			p.Forge = func(answer map[string]any) {
 				parts := strings.Split(answer["id_token"].(string), ".")
 				answer["id_token"] = "eyJhbGciOiJub25lIn0." + parts[1] + "."
 			}
 		}},
-		"no id token":         {want: "cannot be used", forge: func(p *provider) { p.forge = func(answer map[string]any) { delete(answer, "id_token") } }},
+		"no id token":         {want: "cannot be used", forge: func(p *provider) { p.Forge = func(answer map[string]any) { delete(answer, "id_token") } }},
 		"another nonce":       {want: "cannot be used", forge: claim("nonce", "another")},
 		"no nonce":            {want: "cannot be used", forge: claim("nonce", "")},
 		"another audience":    {want: "cannot be used", forge: claim("aud", "others")},
@@ -308,7 +184,7 @@ func TestProviderRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, p := withProvider(t)
 			if test.forge != nil {
-				p.set(func() { test.forge(p) })
+				p.Set(func() { test.forge(p) })
 			}
 			target, browser := s.leave("/")
 			back, _ := url.ParseQuery(p.signIn(target))
@@ -350,7 +226,7 @@ func TestProviderRoles(t *testing.T) {
 				change = func(*openid.Config) {}
 			}
 			s, p := withProvider(t, change)
-			p.set(func() { p.groups = test.groups })
+			p.Set(func() { p.Accounts[providerUser] = openidtest.Account{Name: providerUser, Groups: test.groups} })
 			target, browser := s.leave("/")
 			a := s.send("GET", "/signin/callback?"+p.signIn(target), "", "Cookie", browser)
 			if test.role == "" {
@@ -379,29 +255,27 @@ func TestProviderRoles(t *testing.T) {
 // when it is back.
 func TestProviderAway(t *testing.T) {
 	s, p := withProvider(t)
-	p.set(func() { p.down = true })
+	p.Set(func() { p.Down = true })
 	s.send("GET", "/signin", "").want(200)
 	s.send("GET", "/signin/oidc", "").problem(503, "does not answer")
-	p.set(func() { p.down = false })
+	p.Set(func() { p.Down = false })
 	// That it is asked again after some seconds only is a matter of real time; a
 	// reload asks at once.
 	c := web.DefaultConfig()
-	c.OIDC = &openid.Config{Issuer: p.server.URL, ClientID: "tocsin", ClientSecret: secret.New(clientSecret), DefaultRole: "viewer"}
+	c.OIDC = &openid.Config{Issuer: p.URL, ClientID: openidtest.Client, ClientSecret: secret.New(openidtest.Secret), DefaultRole: "viewer"}
 	s.api.SetConfig(c)
 	target, browser := s.leave("/")
 	back := p.signIn(target)
-	p.set(func() { p.down = true })
+	p.Set(func() { p.Down = true })
 	s.send("GET", "/signin/callback?"+back, "", "Cookie", browser).problem(503, "does not answer")
-	p.set(func() { p.down = false })
+	p.Set(func() { p.Down = false })
 	target, browser = s.leave("/")
 	s.cookies = s.send("GET", "/signin/callback?"+p.signIn(target), "", "Cookie", browser).want(303).cookie("tocsin")
 	s.send("GET", "/api/v1/version", "").want(200)
-	c.OIDC = &openid.Config{Issuer: p.server.URL, ClientID: "tocsin", ClientSecret: secret.New(clientSecret), Roles: map[string]string{"boss": "viewer"}}
+	c.OIDC = &openid.Config{Issuer: p.URL, ClientID: openidtest.Client, ClientSecret: secret.New(openidtest.Secret), Roles: map[string]string{"boss": "viewer"}}
 	s.api.SetConfig(c)
 	s.send("GET", "/api/v1/version", "").problem(401) // what let them in has changed
 	if got := len(s.documents("login")); got != 1 {
 		t.Errorf("got %d sign-ins that are under way, want the one that led nowhere", got)
 	}
 }
-
-var _ op.Storage = (*provider)(nil)
