@@ -34,6 +34,42 @@ func TestBoardIsKeptTrue(t *testing.T) {
 	w.until(`document.getElementById("` + second + `") === null`)
 }
 
+// hidden has the page believe that nobody sees it, as in a tab behind another one.
+func (w *window) hidden(is bool) {
+	w.t.Helper()
+	eval[bool](w, fmt.Sprintf(`(Object.defineProperty(document, "hidden", {configurable: true, get: () => %t}), document.dispatchEvent(new Event("visibilitychange")))`, is))
+}
+
+// streams waits until so many follow what changes.
+func (w *window) streams(n int) {
+	w.t.Helper()
+	w.until(fmt.Sprintf(`fetch("/metrics").then((r) => r.text()).then((t) => t.includes("\ntocsin_streams %d\n"))`, n))
+}
+
+// TestHiddenPages hold no connection: a browser has six, and with one more page nothing
+// could be done any more. What happened meanwhile is there when somebody looks again.
+func TestHiddenPages(t *testing.T) {
+	s := newSite(t, "")
+	first := s.fire(labels{"alertname": "Disk", "severity": "critical"})[0]
+	for path, shown := range map[string]string{
+		"/":                   `document.querySelectorAll(".board tbody tr").length === 2`,
+		"/incidents/" + first: `document.querySelector(".state").textContent === "acknowledged"`,
+	} {
+		w := open(t, s, desk)
+		w.visit(path)
+		w.streams(1)
+		w.hidden(true)
+		w.streams(0)
+		s.fire(labels{"alertname": "Slow", "severity": "warning"})
+		s.api("POST", "/api/v1/incidents/"+first+"/acknowledge", map[string]string{"by": "ann"})
+		w.hidden(false)
+		w.until(shown)
+		w.streams(1)
+		w.visit("/explain")
+		w.streams(0)
+	}
+}
+
 // TestBoardOf10000 is usable with 10,000 open incidents.
 func TestBoardOf10000(t *testing.T) {
 	s := newSite(t, "")

@@ -37,6 +37,18 @@ func TestSignIn(t *testing.T) {
 			w.run(chromedp.WaitVisible(chromedp.CSS("#password")))
 		})
 	}
+	t.Run("an open board", func(t *testing.T) {
+		w := open(t, s, desk)
+		w.visit("/")
+		w.run(chromedp.SendKeys(chromedp.CSS("#name"), "ann"), chromedp.SendKeys(chromedp.CSS("#password"), "correct horse\r"), chromedp.WaitVisible(chromedp.CSS("#rows")))
+		eval[int](w, `fetch("/signout", {method: "POST"}).then((r) => r.status)`)
+		w.hidden(true)
+		w.hidden(false) // it asks again, and is told that nobody is signed in
+		w.run(chromedp.WaitVisible(chromedp.CSS("#password")))
+		if eval[bool](w, `document.querySelector("#rows") !== null`) {
+			t.Error("the page for signing in stands in the board")
+		}
+	})
 }
 
 // TestStatusPage looks at what everybody sees: how the services are, what was said of

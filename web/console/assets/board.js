@@ -1,20 +1,21 @@
 // The board and the wall are kept true while they are open. What console.js has is there.
-// When an incident changes, the rows are asked for again. What a person has chosen or folded, and where they are, stays.
+// When an incident changes, the rows are asked for again. What a person has chosen, and where they are, stays.
 for (const part of document.querySelectorAll("[data-board]")) follow(part);
 
 function follow(part) {
-  let asked = false, again = false, stale;
+  let asked = false, again = false, heard = true, stale;
   async function refresh() {
-    if (document.hidden) { again = true; return; }
+    if (document.hidden) return; // it is asked for when somebody looks again
     if (asked) { again = true; return; }
     asked = true;
     again = false;
     try {
       const url = new URL(part.dataset.part, location.href);
       url.searchParams.set("part", "rows");
-      const answer = await fetch(url, { headers: { Accept: "text/html" } });
-      if (answer.status === 401) { location.reload(); return; }
-      if (answer.ok) { replace(part, await answer.text()); fresh(true); } else fresh(false);
+      const answer = await fetch(url, { signal: AbortSignal.timeout(20000) });
+      if (answer.status === 401) { location.reload(); return; } // the session has ended
+      if (answer.ok) replace(part, await answer.text());
+      if (!answer.ok || heard) fresh(answer.ok);
     } catch { fresh(false); }
     asked = false;
     if (again) setTimeout(refresh, 300);
@@ -38,25 +39,22 @@ function follow(part) {
     waiting = true;
     setTimeout(() => { waiting = false; refresh(); }, 200);
   }
-  const source = new EventSource(part.dataset.board);
-  source.addEventListener("incident", soon);
-  source.addEventListener("reset", soon);
-  let opened = false;
-  source.onopen = () => { if (opened) soon(); opened = true; fresh(true); };
-  source.onerror = () => { clearTimeout(stale); stale = setTimeout(() => fresh(false), 10000); };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && again) refresh(); });
+  listen(part.dataset.board, soon, (is) => {
+    heard = is;
+    clearTimeout(stale);
+    if (heard) fresh(true); else stale = setTimeout(() => fresh(false), 10000);
+  });
 }
 
 function replace(part, html) {
+  const next = new DOMParser().parseFromString(html, "text/html");
+  if (bare(next.body) === bare(part)) return;
   const chosen = new Set([...part.querySelectorAll("input:checked")].map((i) => i.value));
-  const unfolded = new Set([...part.querySelectorAll("details[id][open]")].map((d) => d.id));
   const active = document.activeElement;
   const focus = part.contains(active) ? { row: active.closest("[id]")?.id, tag: active.tagName, href: active.getAttribute("href") } : null;
   const scroll = part.querySelector(".wide")?.scrollLeft || 0;
-  const next = new DOMParser().parseFromString(html, "text/html");
   part.replaceChildren(...next.body.childNodes);
   for (const i of part.querySelectorAll("input[type=checkbox]")) i.checked = chosen.has(i.value);
-  for (const d of part.querySelectorAll("details[id]")) d.open = unfolded.has(d.id) || d.open;
   const wide = part.querySelector(".wide");
   if (wide) wide.scrollLeft = scroll;
   localTimes(part);

@@ -43,6 +43,36 @@ localTimes(document);
 passing(document);
 setInterval(() => passing(document), 10000);
 
+// listen calls changed for what a stream tells, and heard with whether it is heard. It does so
+// while somebody sees the page: to one place a browser has six connections where there is no
+// TLS, and each stream has one for itself. What happened before is not told, so changed is
+// called at each beginning, and when the stream is refused: the page then asks why.
+function listen(address, changed, heard = () => {}) {
+  let stream;
+  function follow() {
+    if (document.hidden) { stream?.close(); return; }
+    if (stream && stream.readyState !== EventSource.CLOSED) return;
+    const one = stream = new EventSource(address);
+    one.onopen = () => { heard(true); changed(); };
+    one.onerror = () => { heard(false); if (one.readyState === EventSource.CLOSED) changed(); };
+    one.addEventListener("incident", changed);
+    one.addEventListener("reset", changed);
+  }
+  follow();
+  document.addEventListener("visibilitychange", follow);
+  setInterval(follow, 30000); // a browser gives up where something else than a stream answers
+}
+
+// bare is a part of a page as text, without what differs each time: how long ago things were, what
+// is unfolded, and ids that are used once.
+function bare(el) {
+  const c = el.cloneNode(true);
+  for (const t of c.querySelectorAll("time")) t.textContent = "";
+  for (const d of [c, ...c.querySelectorAll("details")]) d.removeAttribute("open");
+  for (const i of c.querySelectorAll("input[name=once]")) i.remove();
+  return c.innerHTML;
+}
+
 // A form is sent once, however often its button is pressed.
 document.addEventListener("submit", (e) => {
   const form = e.target;

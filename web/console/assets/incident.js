@@ -2,22 +2,12 @@
 // pieces asks for the pieces of a page; null if they are as they were.
 let etag = "";
 async function pieces(url) {
-  const r = await fetch(url, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store", credentials: "same-origin" });
+  const r = await fetch(url, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store", signal: AbortSignal.timeout(20000) });
   if (r.status === 304) return null;
   if (r.status === 401) location.reload(); // the session has ended
   if (!r.ok) throw new Error(r.status);
   etag = r.headers.get("ETag") || "";
   return new DOMParser().parseFromString(await r.text(), "text/html");
-}
-
-// bare is a piece as text, without what differs each time: how long ago things were, what
-// is unfolded, and ids that are used once.
-function bare(el) {
-  const c = el.cloneNode(true);
-  for (const t of c.querySelectorAll("time")) t.textContent = "";
-  for (const d of [c, ...c.querySelectorAll("details")]) d.removeAttribute("open");
-  for (const i of c.querySelectorAll("input[name=once]")) i.remove();
-  return c.innerHTML;
 }
 
 // exchange puts a new piece in the place of an old one; what was unfolded stays so, and
@@ -57,9 +47,10 @@ function renew(fresh) {
 // that it has changed, and from time to time, because who was told is not in the stream.
 function followIncident(said) {
   const address = new URL(said.dataset.incident, location.href);
-  let asking = false, again = false, stream;
+  let asking = false, again = false;
   async function look() {
-    if (asking || document.hidden) { again = true; return; }
+    if (document.hidden) return; // it is asked for when somebody looks again
+    if (asking) { again = true; return; }
     asking = true;
     again = false;
     const began = performance.now();
@@ -81,17 +72,8 @@ function followIncident(said) {
       if (again) look();
     }, Math.max(300, 5 * (performance.now() - began)));
   }
-  function listen() {
-    stream = new EventSource("/api/v1/stream?incident=" + address.pathname.split("/").pop());
-    stream.addEventListener("incident", look);
-    stream.addEventListener("reset", look);
-  }
-  listen();
-  setInterval(() => {
-    if (stream.readyState === EventSource.CLOSED) listen();
-    look();
-  }, 60000);
-  document.addEventListener("visibilitychange", look);
+  listen("/api/v1/stream?incident=" + address.pathname.split("/").pop(), look);
+  setInterval(look, 60000);
 }
 const followed = document.querySelector("[data-incident]:not([data-paged])");
 if (followed) followIncident(followed);
