@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"net/http"
@@ -78,9 +79,7 @@ func (a *API) leave(c *gin.Context, r audit.Record) {
 	if r.Request = c.GetString(requestKey); r.Request == "" {
 		r.Request = audit.NewRequest()
 	}
-	if r.Subject = c.GetString(subjectKey); r.Subject == "" {
-		r.Subject = cut(c.Param("id"), subjectLimit)
-	}
+	r.Subject = cmp.Or(c.GetString(subjectKey), cut(cmp.Or(c.Param("id"), c.Param("name")), subjectLimit))
 	r.Client, r.Method, r.Route = c.ClientIP(), c.Request.Method, c.FullPath()
 	a.audit.Add(c.Request.Context(), r)
 }

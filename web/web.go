@@ -148,8 +148,10 @@ func New(o Options) (*API, error) {
 }
 
 // Register adds the routes under /api/v1 and /api/v2 and the answers to what is not there.
-// It switches off the engine's redirects: senders lose an alert to one.
+// It switches off the engine's redirects: senders lose an alert to one. A slash in a name,
+// as receivers and views may have, is no slash of the path.
 func (a *API) Register(engine *gin.Engine) {
+	engine.UseRawPath = true
 	engine.RedirectTrailingSlash, engine.RedirectFixedPath, engine.HandleMethodNotAllowed = false, false, true
 	engine.NoRoute(a.NotFound)
 	engine.NoMethod(a.Protect(), func(c *gin.Context) {

@@ -13,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -144,7 +145,7 @@ func (x *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 // Check says what of a request and its answer is not documented.
 func (c *Checker) Check(r *http.Request, sent []byte, status int, header http.Header, body []byte) error {
 	pair := fmt.Sprintf("%s %s → %d", r.Method, r.URL.Path, status)
-	route, params := c.find(r.Method, r.URL.Path)
+	route, params := c.find(r.Method, r.URL.EscapedPath())
 	if route == nil {
 		if err := c.undocumented(status, header, body); err != nil {
 			return fmt.Errorf("%s: %w", pair, err)
@@ -268,9 +269,12 @@ func match(template, path string) (map[string]string, bool) {
 	params := map[string]string{}
 	for i := range want {
 		name, variable := strings.CutPrefix(want[i], "{")
+		value, err := url.PathUnescape(got[i]) // a slash in a value is no slash of the path
 		switch {
-		case variable && got[i] != "":
-			params[strings.TrimSuffix(name, "}")] = got[i]
+		case err != nil:
+			return nil, false
+		case variable && value != "":
+			params[strings.TrimSuffix(name, "}")] = value
 		case want[i] != got[i]:
 			return nil, false
 		}
