@@ -166,10 +166,10 @@ func newEdition(c *compiled, s *Summary, data []byte, today time.Time, last *edi
 	return e, nil
 }
 
-// groups puts the components of a group together, in the order of the first of each.
+// groups puts the components of a group together, in the order of the first of each. Those
+// of none come first: below a group they would seem to be in it.
 func groups(list []Status) []group {
-	var out []group
-	number := map[string]int{}
+	out, number := []group{{}}, map[string]int{"": 0}
 	for _, one := range list {
 		n, there := number[one.Group]
 		if !there {

@@ -40,7 +40,10 @@ func TestLife(t *testing.T) {
 		t.Fatalf("something was said: got %+v", s)
 	}
 	id := s.Ongoing[0].ID
-	d.has(d.text("/status"), "Major outage", "orders fail", "Web shop", `href="status/incidents/`+id+`"`, "Mail")
+	if first, second, _ := strings.Cut(d.text("/status"), ">Shopping</h3>"); !strings.Contains(first, ">Mail") || strings.Contains(second, ">Mail") {
+		t.Errorf("what is in no group stands below one:\n%s", d.text("/status"))
+	}
+	d.has(d.text("/status"), "Major outage", "No incident ended.", "orders fail", "Web shop", `href="status/incidents/`+id+`"`, "Mail")
 	d.has(d.text("/status/incidents/"+id), "orders fail", `<time datetime="2026-11-21T11:10:00Z">`, `href="../../status"`)
 	i.Process.Updates = append(i.Process.Updates, said(10, incident.Mitigating, "in the same second"))
 	i.Process.Updates[1].At = i.Process.Updates[1].At.Add(time.Millisecond)
