@@ -12,6 +12,8 @@ const (
 	// onceKept is how many forms that were sent are remembered, and onceFor for how long.
 	onceKept = 1000
 	onceFor  = 10 * time.Minute
+	// onceLimit is how long the id of a form may be in bytes; one of ours is shorter.
+	onceLimit = 64
 )
 
 // once remembers which forms were sent, so that a second press of a button does
@@ -49,7 +51,7 @@ func onceID(id string) bool {
 // is on its way. If it was not, the caller does it and calls end with whether it was
 // done, and what was not may be sent again.
 func (o *once) begin(ctx context.Context, id string) (done bool, end func(done bool)) {
-	if id == "" {
+	if id == "" || len(id) > onceLimit { // it is none of ours
 		return false, func(bool) {}
 	}
 	for {

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +49,13 @@ func TestOnce(t *testing.T) {
 			t.Error("who went away does it")
 		}
 		end(true)
+		if done, end = o.begin(ctx, strings.Repeat("x", onceLimit+1)); done {
+			t.Error("what is no id is done already")
+		}
+		end(true)
+		if len(o.sent) != 3 || len(newOnce()) > onceLimit {
+			t.Errorf("remembers %d forms, want 3", len(o.sent))
+		}
 		time.Sleep(onceFor)
 		for n := range onceKept {
 			_, end := o.begin(ctx, fmt.Sprint(n))
