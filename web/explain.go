@@ -95,8 +95,8 @@ func viewExplained(e *router.Explained) ExplainedJSON {
 	return v
 }
 
-// explainLimit is the largest payload that can be explained, in bytes.
-const explainLimit = 8 << 20
+// ExplainLimit is the largest payload that can be explained, in bytes.
+const ExplainLimit = 8 << 20
 
 // explain answers POST /api/v1/explain?source=NAME.
 func (a *API) explain(c *gin.Context) {
@@ -111,7 +111,7 @@ func (a *API) explain(c *gin.Context) {
 	}
 	var payload []byte
 	if err == nil {
-		payload, err = readAll(c, explainLimit)
+		payload, err = readAll(c, ExplainLimit)
 	}
 	var out Explanation
 	if err == nil {

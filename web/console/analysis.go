@@ -71,10 +71,7 @@ func (k *Console) analysis(c *gin.Context) {
 		} else if p, ok := k.asProblem(c, err); !ok {
 			return
 		} else if p != nil {
-			d.Form.Wrong, status = p.Detail, p.Status
-			for _, e := range p.Errors {
-				d.Form.Wrong = e.Field + ": " + e.Detail
-			}
+			d.Form.Wrong, status = reason(p), p.Status
 		}
 	}
 	k.render(c, status, "analysis", &view{Title: "Analysis", Section: "analysis", Data: d})
@@ -169,7 +166,7 @@ func (d *analysisData) draw() {
 	}{
 		{"Mean time to acknowledge", func(g web.StatsGroupJSON) float64 { return mean(g.TimeToAcknowledge) }},
 		{"Mean time to resolve", func(g web.StatsGroupJSON) float64 { return mean(g.TimeToResolve) }},
-		{"Outage", func(g web.StatsGroupJSON) float64 { return g.Outage.Sum }},
+		{"Outage of closed incidents", func(g web.StatsGroupJSON) float64 { return g.Outage.Sum }},
 	} {
 		values := over(one.of)
 		d.Charts = append(d.Charts, newChart(one.title, names, values, highest(values), duration))

@@ -13,7 +13,7 @@ import (
 // file of both.
 func TestAnalysis(t *testing.T) {
 	d := newDesk(t, "correlate: {rules: [{name: each, by: [alertname, host]}]}")
-	d.has(d.page("/analysis", 200), "Nothing was observed", "Outage</bdi>")
+	d.has(d.page("/analysis", 200), "Nothing was observed", "Outage of closed incidents</bdi>")
 	first := d.fires("alertname", "Disk", "host", "a", "service", hostile, "severity", "critical")
 	d.fires("alertname", "Disk", "host", "b", "service", "shop", "severity", "warning")
 	d.api("POST", "/api/v1/incidents/"+first+"/acknowledge", `{"by":"ann"}`)

@@ -2,8 +2,10 @@ package console_test
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +128,20 @@ func TestSavedViews(t *testing.T) {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	d.lacks(d.page("/", 200), "Night")
+	const name = "C++ / Go?"
+	if w := d.submit("/views", url.Values{"name": {name}, "query": {"severity=critical"}}); w.Code != http.StatusSeeOther {
+		t.Fatalf("a slash in the name: got %d %s", w.Code, w.Body)
+	}
+	page := d.page("/", 200)
+	d.has(html.UnescapeString(page), ">Delete "+name+"<")
+	path := regexp.MustCompile(`action="(/views/[^"]+/delete)"`).FindStringSubmatch(page)
+	if path == nil {
+		t.Fatalf("no form deletes it:\n%s", page)
+	}
+	if w := d.submit(html.UnescapeString(path[1]), nil); w.Code != http.StatusSeeOther {
+		t.Errorf("deleting it: got %d %s", w.Code, w.Body)
+	}
+	d.lacks(d.page("/", 200), "Delete")
 	if w := d.submit("/views/none/delete", nil); w.Code != http.StatusNotFound {
 		t.Errorf("got %d", w.Code)
 	}

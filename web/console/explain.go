@@ -17,6 +17,9 @@ import (
 const (
 	// explainedShown is how many alerts of a payload a page explains one by one.
 	explainedShown = 50
+	// payloadLimit is how large a form with a payload may be in bytes: the largest that the API
+	// explains, each byte written as three.
+	payloadLimit = 3 * web.ExplainLimit
 	// rawShown is how much of the API's answer a page shows, in bytes.
 	rawShown = 256 << 10
 )
@@ -43,9 +46,14 @@ type explainData struct {
 func (k *Console) explain(c *gin.Context) {
 	d := explainData{Source: c.Query("source"), Letter: c.Query("letter"), Recording: c.Query("recording")}
 	if c.Request.Method == http.MethodPost {
+		values, err := readLargeForm(c, payloadLimit)
+		if err != nil {
+			k.fail(c, err)
+			return
+		}
 		// A form ends its lines as mail does, senders do not.
-		d.Source, d.Payload = c.PostForm("source"), strings.ReplaceAll(c.PostForm("payload"), "\r\n", "\n")
-		d.Letter, d.Recording = c.PostForm("letter"), c.PostForm("recording")
+		d.Source, d.Payload = values.Get("source"), strings.ReplaceAll(values.Get("payload"), "\r\n", "\n")
+		d.Letter, d.Recording = values.Get("letter"), values.Get("recording")
 	}
 	body := payload(d.Payload)
 	if d.Payload == "" {

@@ -136,9 +136,11 @@ func keepName(c *gin.Context, body map[string]any) {
 	}
 }
 
-// readForm reads the form in a request.
-func readForm(c *gin.Context) (url.Values, error) {
-	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, formLimit)
+// readForm reads the form in a request, of at most formLimit bytes.
+func readForm(c *gin.Context) (url.Values, error) { return readLargeForm(c, formLimit) }
+
+func readLargeForm(c *gin.Context, limit int64) (url.Values, error) {
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, limit)
 	if err := c.Request.ParseForm(); err != nil {
 		p := &problem{web.Problem{Status: http.StatusBadRequest, Title: "The form cannot be read", Detail: "This form cannot be read; go back and send it again."}}
 		if errors.As(err, new(*http.MaxBytesError)) {

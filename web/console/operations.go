@@ -243,8 +243,11 @@ type order struct {
 
 // testReceiver answers POST /operations/receivers.
 func (k *Console) testReceiver(c *gin.Context) {
-	d := receiversData{Tested: c.PostForm("receiver"), By: c.PostForm("by")}
-	err := post(k, c, "/api/v1/receivers/"+url.PathEscape(d.Tested)+"/test", order{By: d.By}, &d.Results)
+	values, err := readForm(c)
+	d := receiversData{Tested: values.Get("receiver"), By: values.Get("by")}
+	if err == nil {
+		err = post(k, c, "/api/v1/receivers/"+segment(d.Tested)+"/test", order{By: d.By}, &d.Results)
+	}
 	var ok bool
 	if d.Problem, ok = k.asProblem(c, err); !ok {
 		return
@@ -258,8 +261,11 @@ func (k *Console) testReceiver(c *gin.Context) {
 
 // retryUndelivered answers POST /operations/undelivered.
 func (k *Console) retryUndelivered(c *gin.Context) {
-	by := c.PostForm("by")
-	err := post(k, c, "/api/v1/incidents/"+url.PathEscape(c.PostForm("incident"))+"/notifications/retry", order{by, c.PostForm("target")}, nil)
+	values, err := readForm(c)
+	by := values.Get("by")
+	if err == nil {
+		err = post(k, c, incidentPath(values.Get("incident"))+"/notifications/retry", order{by, values.Get("target")}, nil)
+	}
 	p, ok := k.asProblem(c, err)
 	switch {
 	case !ok:

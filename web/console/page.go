@@ -11,6 +11,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
 
@@ -20,7 +21,7 @@ import (
 
 // contentPolicy lets in what Tocsin serves itself, and nothing inline. A page is in
 // no frame and sends its forms nowhere else.
-const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; manifest-src 'self'; " +
+const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // view is what every page shows. Templates find it as $, and their own content as
@@ -172,10 +173,14 @@ func href(path, query string) string {
 	return path + "?" + query
 }
 
+// segment is a name as a part of a path. The router reads a plus there as a space.
+func segment(name string) string { return strings.ReplaceAll(url.PathEscape(name), "+", "%2B") }
+
 // words writes a name such as technical_lead or update-due for people.
 func words(name string) string {
 	name = strings.NewReplacer("_", " ", "-", " ").Replace(name)
-	return strings.ToUpper(name[:min(1, len(name))]) + name[min(1, len(name)):]
+	_, first := utf8.DecodeRuneInString(name)
+	return strings.ToUpper(name[:first]) + name[first:]
 }
 
 // plural writes a number of things.
@@ -193,7 +198,7 @@ func (k *Console) readPages() (map[string]*template.Template, error) {
 		"weburl":   notify.WebURL,
 		"words":    words,
 		"seconds":  seconds,
-		"path":     url.PathEscape,
+		"path":     segment,
 		"join":     strings.Join,
 		"href":     href,
 		"list":     func(of ...any) []any { return of },

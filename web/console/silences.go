@@ -154,7 +154,12 @@ func (k *Console) showSilence(c *gin.Context, status int, f silenceForm) {
 
 // putSilence answers POST /operations/silences/new: a preview, or the silence itself.
 func (k *Console) putSilence(c *gin.Context) {
-	f := silenceForm{Matchers: c.PostForm("matchers"), For: c.PostForm("for"), By: c.PostForm("by"), Comment: c.PostForm("comment"), Wrong: map[string]string{}}
+	values, err := readForm(c)
+	if err != nil {
+		k.fail(c, err)
+		return
+	}
+	f := silenceForm{Matchers: values.Get("matchers"), For: values.Get("for"), By: values.Get("by"), Comment: values.Get("comment"), Wrong: map[string]string{}}
 	if name := web.IdentityOf(c).Name; name != "" {
 		f.By = name
 	}
@@ -170,15 +175,12 @@ func (k *Console) putSilence(c *gin.Context) {
 	case !ok:
 		return
 	case p != nil:
-		f.Wrong["matchers"] = p.Detail
-		for _, e := range p.Errors {
-			f.Wrong["matchers"] = e.Field + ": " + e.Detail
-		}
+		f.Wrong["matchers"] = reason(p)
 		k.showSilence(c, p.Status, f)
 		return
 	}
 	f.Preview = &preview
-	if c.PostForm("do") != "create" {
+	if values.Get("do") != "create" {
 		k.showSilence(c, http.StatusOK, f)
 		return
 	}
@@ -222,7 +224,10 @@ func readMatchers(text string) (ms []silenceMatcher, wrong string) {
 
 // expireSilence answers POST /operations/silences/expire.
 func (k *Console) expireSilence(c *gin.Context) {
-	_, err := k.call(c, http.MethodDelete, "/api/v2/silence/"+url.PathEscape(c.PostForm("id")), nil, 0)
+	values, err := readForm(c)
+	if err == nil {
+		_, err = k.call(c, http.MethodDelete, "/api/v2/silence/"+url.PathEscape(values.Get("id")), nil, 0)
+	}
 	p, ok := k.asProblem(c, err)
 	switch {
 	case !ok:

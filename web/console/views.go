@@ -17,12 +17,13 @@ func (k *Console) views(c *gin.Context) ([]web.ViewJSON, error) {
 
 // saveView answers POST /views: a filter of the board is kept under a name.
 func (k *Console) saveView(c *gin.Context) {
-	query, err := url.ParseQuery(c.PostForm("query"))
-	if err != nil {
-		query = url.Values{}
-	}
+	values, err := readForm(c)
+	query, _ := url.ParseQuery(values.Get("query")) // what is no filter selects all, and that is no view
 	filter := filterOf(query).Query(1)
-	if _, err := k.call(c, http.MethodPut, "/api/v1/views/"+url.PathEscape(c.PostForm("name")), map[string]string{"query": filter}, 0); err != nil {
+	if err == nil {
+		_, err = k.call(c, http.MethodPut, "/api/v1/views/"+segment(values.Get("name")), map[string]string{"query": filter}, 0)
+	}
+	if err != nil {
 		k.fail(c, err)
 		return
 	}
@@ -31,7 +32,7 @@ func (k *Console) saveView(c *gin.Context) {
 
 // deleteView answers POST /views/{name}/delete.
 func (k *Console) deleteView(c *gin.Context) {
-	if _, err := k.call(c, http.MethodDelete, "/api/v1/views/"+url.PathEscape(c.Param("name")), nil, 0); err != nil {
+	if _, err := k.call(c, http.MethodDelete, "/api/v1/views/"+segment(c.Param("name")), nil, 0); err != nil {
 		k.fail(c, err)
 		return
 	}
