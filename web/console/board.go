@@ -131,7 +131,7 @@ func (k *Console) board(c *gin.Context) {
 		k.fail(c, err)
 		return
 	}
-	d := boardData{Page: page, Filter: filter, Since: sinceOf(c), Host: c.Request.Host, severities: k.options.Severities()}
+	d := boardData{Page: page, Filter: filter, Since: k.sinceOf(c), Host: c.Request.Host, severities: k.options.Severities()}
 	v := &view{Title: "Open incidents", Section: "board", Data: d}
 	if c.Query("part") == "rows" {
 		k.renderPart(c, http.StatusOK, "board", "rows", v)
@@ -224,9 +224,9 @@ func boardLooks(c *gin.Context) (before, last time.Time) {
 }
 
 // sinceOf is when this browser looked before, zero if it never did.
-func sinceOf(c *gin.Context) time.Time {
+func (k *Console) sinceOf(c *gin.Context) time.Time {
 	before, last := boardLooks(c)
-	if time.Since(last) > oneLook {
+	if k.options.Now().Sub(last) > oneLook {
 		return last
 	}
 	return before
@@ -235,7 +235,7 @@ func sinceOf(c *gin.Context) time.Time {
 // looks remembers that the browser looks at the board now.
 func (k *Console) looks(c *gin.Context) {
 	now := k.options.Now()
-	since := sinceOf(c)
+	since := k.sinceOf(c)
 	if since.IsZero() {
 		since = now
 	}

@@ -12,6 +12,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,6 +78,7 @@ func New(o Options) (*Console, error) {
 // Register adds the pages to the engine, which answers the API too.
 func (k *Console) Register(engine *gin.Engine) {
 	k.api = engine
+	engine.NoRoute(k.nowhere)
 	engine.GET(assetsPath+":name", k.asset) // for everybody: they are the same for all Tocsins
 	viewer := engine.Group("", k.options.API.Require(web.RoleViewer))
 	viewer.GET("/", k.board)
@@ -95,4 +97,15 @@ func (k *Console) Register(engine *gin.Engine) {
 	viewer.GET("/explain", k.explain)
 	viewer.POST("/explain", k.explain)
 	k.registerOperations(viewer)
+}
+
+// nowhere answers for addresses at which there is nothing: people with a page.
+func (k *Console) nowhere(c *gin.Context) {
+	if strings.HasPrefix(c.Request.URL.Path, "/api/") || !strings.Contains(c.GetHeader("Accept"), "text/html") {
+		k.options.API.NotFound(c)
+		return
+	}
+	if k.options.API.Require(web.RoleViewer)(c); !c.IsAborted() {
+		k.fail(c, &problem{web.Problem{Status: http.StatusNotFound, Title: "Not found", Detail: "There is nothing at this address."}})
+	}
 }

@@ -27,6 +27,38 @@ func TestIncidentPage(t *testing.T) {
 	d.has(page, "&lt;script&gt;alert(1)&lt;/script&gt;", "&lt;img src=x", reference, "1 of 1 firing", "{{.}}&lt;b&gt;x")
 	d.lacks(page, "<script>alert", "<img src=x", `="javascript:`, "<b>x")
 	d.has(d.page("/incidents/INC-20261121-0000", 404), "INC-20261121-0000")
+
+	d.has(page, ">investigating</span>", "nobody works on it")
+	d.does(reference, "acknowledge", "by", "ann")
+	d.has(d.page("/incidents/"+reference, 200), "<bdi>ann</bdi> works on it")
+	d.api("POST", "/api/v1/incidents/"+reference+"/resolve", `{"by":"bo"}`)
+	over := d.page("/incidents/"+reference, 200)
+	d.has(over, "Resolved by <bdi>bo</bdi>", "by <bdi>ann</bdi>")
+	d.lacks(over, "works on it", ">investigating</span>")
+}
+
+// TestNames of annotations are words in any script.
+func TestNames(t *testing.T) {
+	d := newDesk(t, "")
+	reference := d.fires("alertname", "Disk", "@état_url", "https://wiki.example.com/")
+	d.has(d.page("/incidents/"+reference, 200), `rel="noopener noreferrer"><bdi>État</bdi></a>`)
+}
+
+// TestNowhere: who follows a link that leads nowhere sees a page, if they may see any;
+// programs are told in JSON.
+func TestNowhere(t *testing.T) {
+	d := newDesk(t, "")
+	d.header.Set("Accept", "text/html,*/*;q=0.8")
+	d.has(d.page("/operations/configuration", 404), "There is nothing at this address.", `<nav aria-label="Main">`)
+	d.lacks(d.page("/api/v1/none", 404), "<html")
+	d.header.Set("Accept", "*/*")
+	d.lacks(d.page("/operations/configuration", 404), "<html")
+
+	d.send("POST", "/api/v1/tokens", "application/json", `{"role":"admin","name":"boss"}`)
+	d.header.Set("Accept", "text/html")
+	if w := d.send("GET", "/nothing", "", ""); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/signin?next=%2Fnothing" {
+		t.Errorf("a stranger: got %d %v", w.Code, w.Header())
+	}
 }
 
 // TestSimilarOnPage shows the earlier incident beside the later one, not the other way.

@@ -53,6 +53,9 @@ type incidentData struct {
 	Zone  string
 }
 
+// Open reports whether it goes on.
+func (d *incidentData) Open() bool { return isOpen(&d.Incident) }
+
 // incident answers GET /incidents/{id}. With part=live it is the content alone, for
 // the script, which asks only for what has changed.
 func (k *Console) incident(c *gin.Context) {
