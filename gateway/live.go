@@ -17,14 +17,17 @@ func (g *Gateway) watch(st store.Store) store.Store {
 	return g.Live.Watch(st)
 }
 
-// nextDuty is what the process asks for next in an incident.
+// nextDuty is what the process asks people for next in an incident. What happens by itself
+// is no duty of anybody.
 func (g *Gateway) nextDuty(i *incident.Incident, now time.Time) (name string, due time.Time) {
 	guide := g.guide.Load()
 	if guide == nil {
 		return "", time.Time{}
 	}
-	if next := guide.Duties(i, now); len(next) > 0 && !next[0].Due.IsZero() {
-		return next[0].Name, next[0].Due
+	for _, next := range guide.Duties(i, now) {
+		if next.Deadline && !next.Due.IsZero() {
+			return next.Name, next.Due
+		}
 	}
 	return "", time.Time{}
 }

@@ -53,6 +53,15 @@ func TestBoardOrder(t *testing.T) {
 	}
 }
 
+// TestNextDuty is what people have to do, not what happens by itself before that.
+func TestNextDuty(t *testing.T) {
+	d := newDesk(t, "")
+	reference := d.fires("alertname", "Disk")
+	row := d.rowOf(d.page("/", 200), reference)
+	d.has(row, `<span class="muted">Response objective</span>`)
+	d.lacks(row, "Raise")
+}
+
 // TestBoardPages: every incident is on one page.
 func TestBoardPages(t *testing.T) {
 	d := newDesk(t, "")
