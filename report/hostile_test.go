@@ -55,7 +55,7 @@ func documents(c report.Case, v report.View) []*report.Document {
 }
 
 // elements are those that a page of ours has.
-var elements = strings.Fields("html head meta title style body header h1 h2 h3 p main ul li section table thead tbody tr th td div a span time footer")
+var elements = strings.Fields("html head meta title style body header h1 h2 h3 p main ul li section table thead tbody tr th td div a span wbr time footer")
 
 var (
 	anchor  = regexp.MustCompile(`^#e\d+$`)

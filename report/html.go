@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 //go:embed style.css
@@ -29,6 +31,7 @@ const longRow = 1500
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"policy": func() string { return Policy },
 	"class":  classOf,
+	"pieces": pieces,
 	"long": func(r Row) bool {
 		n := 0
 		for _, c := range r.Cells {
@@ -41,6 +44,35 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 // HTML writes d as a page that needs nothing else: for a screen, light or dark, and
 // for A4 paper. There is no script in it.
 func HTML(w io.Writer, d *Document) error { return page.Execute(w, d) }
+
+// Words of more than longWord characters may be broken into lines, after each wordPiece:
+// on paper they would push the columns beside them off the page.
+const longWord, wordPiece = 24, 12
+
+// pieces are a text in parts between which a line may be broken.
+func pieces(text string) (out []string) {
+	begin, word := 0, 0 // of the part, and of the word
+	over := func(end int) {
+		if utf8.RuneCountInString(text[word:end]) <= longWord {
+			return
+		}
+		n := 0
+		for at := range text[word:end] {
+			if n > 0 && n%wordPiece == 0 {
+				out, begin = append(out, text[begin:word+at]), word+at
+			}
+			n++
+		}
+	}
+	for at, r := range text {
+		if unicode.IsSpace(r) {
+			over(at)
+			word = at + utf8.RuneLen(r)
+		}
+	}
+	over(len(text))
+	return append(out, text[begin:])
+}
 
 // classOf is the class of a cell: n is set to the right, id is not broken into lines.
 func classOf(columns []Column, n int) string {
