@@ -30,6 +30,14 @@ type served struct {
 
 func serve(t testing.TB, st store.Store, limits ...func(*http.Server)) served {
 	t.Helper()
+	s, stop := begin(t, st, limits...)
+	t.Cleanup(stop)
+	return s
+}
+
+// begin is serve until stop.
+func begin(t testing.TB, st store.Store, limits ...func(*http.Server)) (_ served, stop func()) {
+	t.Helper()
 	c, err := config.Load(nil, "built-in")
 	if err != nil {
 		t.Fatal(err)
@@ -46,15 +54,14 @@ func serve(t testing.TB, st store.Store, limits ...func(*http.Server)) served {
 		l(s.Config)
 	}
 	s.Start()
-	t.Cleanup(func() {
+	return served{g, s}, func() {
 		g.Drain()
 		s.Close()
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	})
-	return served{g, s}
+	}
 }
 
 func shared(t testing.TB, server *redistest.Server) store.Store {

@@ -110,7 +110,7 @@ func hundred() []incident.Change {
 	return changes
 }
 
-// TestCostsNothing: while nobody looks, being watched allocates nothing.
+// TestCostsNothing: while no board is kept, being watched allocates nothing.
 func TestCostsNothing(t *testing.T) {
 	f := on(t, deciding{})
 	ctx, changes := context.Background(), hundred()

@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,7 +59,8 @@ type Page struct {
 	Open               int
 }
 
-// Board returns the rows that q selects. The first call reads all open incidents.
+// Board returns the rows that q selects. Where there is no board yet, it reads all open
+// incidents.
 func (l *Live) Board(ctx context.Context, q Query) (Page, error) {
 	s, err := l.current(ctx)
 	if err != nil {
@@ -131,8 +133,11 @@ func (q *Query) matches(r *Row) bool {
 func (l *Live) current(ctx context.Context) (*Snapshot, error) {
 	l.mu.Lock()
 	l.asked = time.Now()
-	l.wakeUp() // what changes from now on waits for the snapshot
-	behind := len(l.waiting) > 0
+	rested := l.wakeUp() // what changes from now on waits for the snapshot
+	if rested && l.opts.Shared != nil && !l.hears.Load() {
+		l.all = true // what the others have changed nobody has told us
+	}
+	behind := len(l.waiting) > 0 || rested && l.all
 	l.mu.Unlock()
 	if s := l.snapshot.Load(); s != nil {
 		if !behind {
@@ -165,6 +170,7 @@ func (l *Live) read(ctx context.Context) error {
 	same := was != nil && setting == l.config
 	next, byID := &Snapshot{At: l.opts.Store.Now()}, make(map[incident.ID]*Row, len(l.rows))
 	var changed []*Row
+	size := 0
 	q := store.Query{States: []string{incident.Open, incident.Acknowledged}, Limit: pageRead}
 	for {
 		list, cursor, err := l.opts.Store.Incidents(ctx, q)
@@ -184,6 +190,10 @@ func (l *Live) read(ctx context.Context) error {
 			}
 			byID[i.ID] = r
 			next.Rows = append(next.Rows, r)
+			size += rowSize + len(r.text)
+		}
+		if size > restKept && l.rests() {
+			return errTooMany
 		}
 		if cursor == "" {
 			break
@@ -204,6 +214,15 @@ func (l *Live) read(ctx context.Context) error {
 		l.publish(append(changed, ended...))
 	}
 	return nil
+}
+
+// errTooMany: more incidents are open than a board is kept of that nobody looks at.
+var errTooMany = errors.New("too many are open")
+
+func (l *Live) rests() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.resting
 }
 
 // vanished looks what became of the rows that are not among those of now; lost says

@@ -116,11 +116,13 @@ func (l *Live) Follow(of incident.ID, after string) (*Stream, error) {
 	return s, nil
 }
 
-// wakeUp says that somebody looks. The caller holds mu.
-func (l *Live) wakeUp() {
-	if !l.awake.Swap(true) {
-		signal(l.wake) // there is no board yet
+// wakeUp says that somebody looks, and reports whether nobody did. The caller holds mu.
+func (l *Live) wakeUp() (rested bool) {
+	rested, l.resting = l.resting, false
+	if !l.awake.Swap(true) || rested {
+		signal(l.wake) // there is no board yet, or something waits for it
 	}
+	return rested
 }
 
 // Stop ends the stream.

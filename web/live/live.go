@@ -3,8 +3,9 @@
 // rows of a board, and passes on what changed to those who follow it.
 //
 // It stores nothing, and nothing depends on it: a message that gets lost is made
-// up for when all open incidents are read again. While nobody looks it keeps
-// nothing, and being told costs next to nothing.
+// up for when all open incidents are read again. While nobody looks it rests: the
+// board is there for whoever comes first, at night or after a start, but is brought
+// up to date only now and then, and it is dropped where very many are open.
 package live
 
 import (
@@ -33,8 +34,16 @@ const (
 	poll      = 10 * time.Second
 	// look is how often Run looks whether something is due.
 	look = 5 * time.Second
-	// unused is after how long without anybody looking the board is dropped.
-	unused = 5 * time.Minute
+	// unused is after how long without anybody looking the board rests: it is brought up
+	// to date every restRound, and read again every restAgain. What waits is put on it before
+	// it is shown.
+	unused    = 5 * time.Minute
+	restRound = 30 * time.Second
+	restAgain = 5 * time.Minute
+	// restKept is how large a board may be that nobody looks at, in bytes: that of some
+	// 30,000 incidents. rowSize is what a row takes beside the text to search.
+	restKept = 32 << 20
+	rowSize  = 700
 	// readTime bounds one reading of all open incidents.
 	readTime = 20 * time.Second
 	// readAtOnce is how many incidents are read at a time.
@@ -78,7 +87,7 @@ type Options struct {
 type Live struct {
 	opts Options
 	log  *slog.Logger
-	// awake: somebody looks, so that changes matter.
+	// awake: there is a board, or will be soon, so that changes matter.
 	awake atomic.Bool
 	// hears: other processes are heard.
 	hears atomic.Bool
@@ -90,7 +99,8 @@ type Live struct {
 	// working is held by whoever reads from the store and makes snapshots.
 	working sync.Mutex
 	config  any       // of the rows of the snapshot; guarded by working
-	readAt  time.Time // when all were last read; guarded by working
+	readAt  time.Time // when all were last read, or the attempt was given up; guarded by working
+	roundAt time.Time // when what waited was last put on the board; guarded by working
 	// rows are those of the snapshot; guarded by working.
 	rows     map[incident.ID]*Row
 	snapshot atomic.Pointer[Snapshot]
@@ -100,6 +110,8 @@ type Live struct {
 	waiting map[incident.ID]*incident.Incident
 	// all: everything is to be read again.
 	all bool
+	// resting: nobody looks.
+	resting bool
 	// outgoing are those to announce.
 	outgoing map[incident.ID]struct{}
 	asked    time.Time // when somebody last asked for the board
@@ -178,7 +190,7 @@ func (l *Live) changed(lists [][]*incident.Incident) {
 	if !some {
 		return
 	}
-	if awake {
+	if awake && !l.resting {
 		signal(l.wake)
 	}
 	if l.opts.Shared != nil {
@@ -210,7 +222,9 @@ func (l *Live) heard(ids []incident.ID) {
 	for _, id := range ids {
 		l.wait(id, nil)
 	}
-	signal(l.wake)
+	if !l.resting || l.snapshot.Load() == nil {
+		signal(l.wake)
+	}
 }
 
 // wait lets an incident wait for the next round. The caller holds mu.
@@ -238,6 +252,7 @@ func (l *Live) Run(ctx context.Context) error {
 		others.Go(func() { l.announce(ctx) })
 		others.Go(func() { l.listen(ctx) })
 	}
+	l.begin()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
@@ -250,8 +265,22 @@ func (l *Live) Run(ctx context.Context) error {
 			}
 			l.round(ctx)
 		case <-tick.C:
-			l.keep(ctx)
+			l.keep()
 		}
+	}
+}
+
+// begin makes the first board, so that nobody has to wait for it. Where there are
+// others, that is as soon as they are heard, or known not to be.
+func (l *Live) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.awake.Swap(true) {
+		return // somebody looks
+	}
+	l.resting = true
+	if l.opts.Shared == nil {
+		signal(l.wake)
 	}
 }
 
@@ -313,42 +342,45 @@ func (l *Live) listen(ctx context.Context) {
 	}
 }
 
-// keep reads all again when that is due, and drops what nobody looks at.
-func (l *Live) keep(ctx context.Context) {
-	if !l.awake.Load() || l.sleeps() {
-		return
-	}
-	every := readAgain
-	if l.opts.Shared != nil && !l.hears.Load() {
-		every = poll
-	}
-	l.working.Lock()
-	due := time.Since(l.readAt) >= every
-	l.working.Unlock()
-	l.mu.Lock()
-	due = due || l.all
-	l.mu.Unlock()
-	if due {
-		l.heard(nil)
-	}
-}
-
-// sleeps drops everything if nobody has looked for long.
-func (l *Live) sleeps() bool {
+// keep lets the board rest if nobody looks, and has it brought up to date when that
+// is due.
+func (l *Live) keep() {
 	l.working.Lock()
 	defer l.working.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.feed.streams) > 0 || time.Since(l.asked) < unused {
-		return false
+	l.resting = len(l.feed.streams) == 0 && time.Since(l.asked) >= unused
+	every, pause := readAgain, time.Duration(0)
+	switch {
+	case l.resting:
+		every, pause = restAgain, restRound
+	case l.opts.Shared != nil && !l.hears.Load():
+		every = poll
+	}
+	if time.Since(l.readAt) >= every || l.awake.Load() && l.opts.Config != nil && l.opts.Config() != l.config {
+		l.awake.Store(true)
+		l.all = true
+	}
+	if (l.all || len(l.waiting) > 0) && time.Since(l.roundAt) >= pause {
+		signal(l.wake)
+	}
+}
+
+// drop forgets the board if nobody looks, until somebody does or it is tried again.
+// The caller holds working.
+func (l *Live) drop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.resting {
+		l.all = true
+		signal(l.wake)
+		return
 	}
 	l.awake.Store(false)
-	l.rows = nil
+	l.rows, l.readAt, l.all = nil, time.Now(), false
 	l.snapshot.Store(nil)
-	l.all = false
 	clear(l.waiting)
 	l.feed.begin()
-	return true
 }
 
 // round passes on what waits.
@@ -360,6 +392,7 @@ func (l *Live) round(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
+	l.roundAt = time.Now()
 	l.mu.Lock()
 	known := l.snapshot.Load() != nil
 	all := l.all || !known
@@ -373,7 +406,10 @@ func (l *Live) round(ctx context.Context) {
 	if err == nil {
 		err = l.apply(ctx, waiting, all && known)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errTooMany):
+		l.drop()
+	case err != nil:
 		l.log.DebugContext(ctx, "the board is not up to date", "err", err)
 		l.mu.Lock()
 		l.all = true // the next time that something changes, or that it is due

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,36 +386,212 @@ func TestReadAgain(t *testing.T) {
 	})
 }
 
-// TestUnused: a board that nobody looks at is dropped, and then nothing is told;
-// one that somebody follows is not.
-func TestUnused(t *testing.T) {
+// TestBegins: the first board is there before anybody asks for it.
+func TestBegins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t)
-		f.run()
-		f.open(f.told, "critical")
-		f.board(Query{})
-		s := f.follow(incident.ID{}, "")
-		epoch := f.live.feed.epoch
-		time.Sleep(2 * unused)
-		if f.live.snapshot.Load() == nil {
-			t.Error("dropped while somebody follows")
+		f.open(f.store, "critical")
+		reads := &counted{Store: f.store}
+		g := on(t, reads)
+		g.run()
+		settle()
+		if got := reads.n.Load(); got != 1 {
+			t.Fatalf("read %d times after the start, want once", got)
 		}
+		if p := g.board(Query{}); p.Total != 1 || reads.n.Load() != 1 {
+			t.Errorf("got %+v after %d readings, want one row and none more", p, reads.n.Load())
+		}
+	})
+}
+
+// counted is a store that counts how often incidents are listed.
+type counted struct {
+	store.Store
+	n atomic.Int64
+}
+
+func (c *counted) Incidents(ctx context.Context, q store.Query) ([]*incident.Incident, string, error) {
+	c.n.Add(1)
+	return c.Store.Incidents(ctx, q)
+}
+
+// TestRests: a board that nobody looks at is brought up to date now and then, and
+// before it is shown; one that somebody follows always is.
+func TestRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		reads := &counted{Store: f.store}
+		g := on(t, reads)
+		g.run()
+		one := g.open(g.told, "critical")
+		g.board(Query{})
+		s := g.follow(incident.ID{}, "")
+		version := func() uint64 { return g.live.snapshot.Load().Version }
+		time.Sleep(2 * unused)
+		said(s)
+		g.edit(g.told, one.ID, acknowledge)
+		settle()
+		g.hears("followed", s, one.Reference+" acknowledged v2")
 		s.Stop()
-		time.Sleep(unused - time.Second)
-		if f.live.snapshot.Load() == nil {
-			t.Error("dropped too early")
+		time.Sleep(unused + look)
+		reads.n.Store(0)
+		before := version()
+		g.edit(g.told, one.ID, func(e *incident.Edit) error { return e.Unacknowledge("bob", "") })
+		settle()
+		if version() != before {
+			t.Error("a change is put on the board at once although nobody looks")
+		}
+		time.Sleep(restRound + look)
+		if version() == before {
+			t.Error("a change is not put on the board")
+		}
+		g.edit(g.told, one.ID, resolve)
+		g.open(g.told, "info")
+		if p := g.board(Query{}); p.Total != 1 || p.Rows[0].Severity != "info" {
+			t.Errorf("got %+v, want what has happened until now", p)
+		}
+		if got := reads.n.Load(); got != 0 {
+			t.Errorf("all were read %d times, want that they need not be", got)
 		}
 		time.Sleep(2 * look)
 		synctest.Wait()
-		if f.live.snapshot.Load() != nil || f.live.awake.Load() {
-			t.Error("kept although nobody looks")
+		s = g.follow(incident.ID{}, "")
+		two := g.open(g.told, "info")
+		settle()
+		g.hears("looked at again", s, two.Reference+" open v1")
+		s.Stop()
+		time.Sleep(unused + look)
+		reads.n.Store(0)
+		time.Sleep(time.Hour)
+		if got, most := reads.n.Load(), int64(time.Hour/restAgain); got == 0 || got > most {
+			t.Errorf("read %d times in an hour in which nobody looked, want at most %d", got, most)
 		}
-		f.open(f.told, "critical")
-		if len(f.live.waiting) != 0 || f.live.feed.epoch == epoch {
+	})
+}
+
+// TestRestsHeavily: of very many no board is kept that nobody looks at, and it costs
+// nothing to be told then; one that somebody looks at is complete all the same.
+func TestRestsHeavily(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		many := &multiplied{Store: f.store}
+		g := on(t, many)
+		one := g.open(g.store, "critical")
+		many.set(restKept/4000 + 1)
+		g.run()
+		settle()
+		if g.live.snapshot.Load() != nil || g.live.awake.Load() {
+			t.Fatal("kept although nobody looks")
+		}
+		epoch := g.live.feed.epoch
+		s := g.follow(incident.ID{}, "")
+		settle()
+		if p := g.board(Query{}); p.Total != restKept/4000+1 {
+			t.Errorf("%d rows, want all", p.Total)
+		}
+		g.live.working.Lock()
+		g.live.drop() // it was found to be too large before somebody came
+		g.live.working.Unlock()
+		if settle(); g.live.snapshot.Load() == nil || !g.live.awake.Load() {
+			t.Error("dropped although somebody follows")
+		}
+		s.Stop()
+		time.Sleep(unused + restAgain + look)
+		settle()
+		if g.live.snapshot.Load() != nil || g.live.awake.Load() || len(g.live.rows) != 0 {
+			t.Error("kept although nobody looks any more")
+		}
+		if g.open(g.told, "info"); len(g.live.waiting) != 0 || g.live.feed.epoch == epoch {
 			t.Error("something waits, or old numbers still count")
 		}
-		if p := f.board(Query{}); p.Total != 2 {
+		many.set(1)
+		g.edit(g.store, one.ID, acknowledge)
+		time.Sleep(restAgain + look)
+		settle()
+		if g.live.snapshot.Load() == nil {
+			t.Error("not kept although few are open now")
+		}
+		if p := g.board(Query{}); p.Total != 2 {
 			t.Errorf("got %+v, want both", p)
+		}
+	})
+}
+
+var long = strings.Repeat("x", 4000)
+
+// multiplied is a store whose first incident is there many times, with a long text.
+type multiplied struct {
+	store.Store
+	mu sync.Mutex
+	n  int // guarded by mu
+}
+
+func (m *multiplied) set(n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.n = n
+}
+
+func (m *multiplied) Incidents(ctx context.Context, q store.Query) ([]*incident.Incident, string, error) {
+	list, next, err := m.Store.Incidents(ctx, q)
+	if err != nil || len(list) == 0 || next != "" {
+		return list, next, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for n := 1; n < m.n; n++ {
+		c := *list[0]
+		c.Description = long
+		c.ID[0], c.ID[1], c.ID[2] = byte(n), byte(n>>8), byte(n>>16)
+		list = append(list, &c)
+	}
+	return list, "", nil
+}
+
+// TestRestsDeaf: who looks while others cannot be heard sees what they have done.
+func TestRestsDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		deaf := &end{&wire{heard: map[*end]func([]incident.ID){}}, make(chan error)}
+		g := on(t, f.store, func(o *Options) { o.Shared = deaf })
+		g.run()
+		settle()
+		f.open(f.store, "critical")
+		time.Sleep(restRound) // it was not told, and rests
+		if p := g.board(Query{}); p.Total != 0 {
+			t.Errorf("got %+v, want the board as it was while others are taken to be heard", p)
+		}
+		time.Sleep(unused + restAgain + look)
+		if p := g.live.snapshot.Load(); len(p.Rows) != 1 {
+			t.Errorf("got %+v, want what was found out", p)
+		}
+		g.live.hears.Store(false)
+		f.open(f.store, "info")
+		if p := g.board(Query{}); p.Total != 2 {
+			t.Errorf("got %+v, want both", p)
+		}
+	})
+}
+
+// TestReconfigured: rows are made again when the configuration is another one.
+func TestReconfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var name atomic.Value
+		name.Store("call")
+		f := newFixture(t, func(o *Options) {
+			o.Config = name.Load
+			o.Duty = func(*incident.Incident, time.Time) (string, time.Time) {
+				return name.Load().(string), time.Now().Add(time.Hour)
+			}
+		})
+		f.open(f.told, "critical")
+		f.run()
+		settle()
+		name.Store("write")
+		time.Sleep(2 * look)
+		synctest.Wait()
+		if p := f.board(Query{}); p.Rows[0].Duty != "write" {
+			t.Errorf("got %+v, want the duty of now", p.Rows[0])
 		}
 	})
 }
