@@ -85,7 +85,10 @@ func (s *Store) PutDocument(ctx context.Context, d incident.Document) (uint64, e
 	if err := w.putDocument(&d); err != nil {
 		return 0, err
 	}
-	return d.Version, s.apply(w.batch, pebble.Sync)
+	s.failpoint("before-document")
+	err = s.apply(w.batch, pebble.Sync)
+	s.failpoint("after-document")
+	return d.Version, err
 }
 
 // putDocument writes d if its version fits, and counts its version up.

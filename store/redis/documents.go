@@ -69,8 +69,10 @@ func (s *Store) PutDocument(ctx context.Context, d incident.Document) (uint64, e
 		return 0, fmt.Errorf("store: document %s %s is not JSON", d.Type, d.ID)
 	}
 	n := s.shardOf(d.Type)
+	s.failpoint("before-document")
 	reply, err := s.list(ctx, &call{shard: n.shard, script: scriptDocument, keys: n.documents(d.Type),
 		args: []any{d.ID, d.Version, newToken(), appendTime(nil, s.Now()), d.Data}, confirmed: true}, 2)
+	s.failpoint("after-document")
 	if err != nil {
 		return 0, err
 	}
