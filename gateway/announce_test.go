@@ -3,13 +3,17 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
 )
 
 // planning is a configuration with a window that begins in time for a notice of seven days: the clock of the tests
@@ -150,4 +154,66 @@ func TestMonthlyReminder(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		heard("01-01 01:00 Monthly report of 1999-12 is due")
 	})
+}
+
+// TestNoticesOfTwoGatewaysOnRedis: two gateways that find what is to be announced at the
+// same time, again and again, tell each target once of each.
+func TestNoticesOfTwoGatewaysOnRedis(t *testing.T) {
+	t.Parallel()
+	server := redistest.Single(t)
+	const windows = 12
+	var b strings.Builder
+	begins := time.Now().UTC().Add(72 * time.Hour) // that is late: they are told at once
+	b.WriteString(planning[:strings.Index(planning, "maintenance:")] + "maintenance:\n")
+	for n := range windows {
+		from := begins.Add(time.Duration(n) * time.Hour)
+		fmt.Fprintf(&b, "  - {name: w%d, matchers: ['service=\"db\"'], from: %q, to: %q, announce: [customers, dba]}\n", n, from.Format(time.RFC3339), from.Add(time.Minute).Format(time.RFC3339))
+	}
+	text := b.String()
+	o := &office{t: t, desks: map[string]*desk{}, start: time.Now(), next: text}
+	var gateways []*gateway.Gateway
+	var ends []func()
+	for range 2 {
+		o.st = shared(t, server)
+		ends = append(ends, o.begin(text))
+		gateways = append(gateways, o.g)
+	}
+	// missing is what some target was not told of.
+	missing := func() string {
+		for target, d := range o.desks {
+			heard := map[string]bool{}
+			for _, m := range d.messages() {
+				heard[m.Incident.Title] = true
+			}
+			if len(heard) < windows {
+				return fmt.Sprintf("%s was told of %d, want %d", target, len(heard), windows)
+			}
+		}
+		return ""
+	}
+	for deadline := time.Now().Add(time.Minute); missing() != ""; {
+		if time.Now().After(deadline) {
+			t.Fatal(missing())
+		}
+		var both sync.WaitGroup
+		for _, g := range gateways { // each looks at all of them again
+			both.Go(func() {
+				if err := g.Reload(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+	}
+	for _, end := range ends {
+		end()
+	}
+	for target, d := range o.desks {
+		times := map[string]int{}
+		for _, m := range d.messages() {
+			if times[m.Incident.Title]++; times[m.Incident.Title] > 1 {
+				t.Errorf("%s was told %d times: %s", target, times[m.Incident.Title], m.Incident.Title)
+			}
+		}
+	}
 }

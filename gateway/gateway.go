@@ -225,7 +225,7 @@ func (g *Gateway) use(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	settings.Guide = guide
-	if settings.Announcements, err = g.announcements(c, told, guide); err != nil {
+	if err := g.announcements(c, told, guide, &settings); err != nil {
 		return err
 	}
 	hides, err := g.muting(c)

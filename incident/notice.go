@@ -26,6 +26,8 @@ type Notice struct {
 	// At is when it was handed over to be told. Short: that was later than promised.
 	At    time.Time `json:"at"`
 	Short bool      `json:"short,omitzero"`
+	// Withdrawn: nothing of it holds any more. Who was not told of it is not.
+	Withdrawn bool `json:"withdrawn,omitzero"`
 	// Targets are those who are told.
 	Targets []string `json:"targets,omitempty"`
 	// Unknown holds members that a newer version wrote.

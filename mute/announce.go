@@ -27,7 +27,10 @@ type Planned struct {
 	Begins, Ends time.Time
 	// Due is when people are told of it, and Latest by when they have to be.
 	Due, Latest time.Time
-	Title, Text string
+	// On is when it begins, and When from when to when it is, in a line.
+	On, When string
+	// About says what is affected.
+	About string
 	// Hurry is what to say after Latest.
 	Hurry string
 }
@@ -55,6 +58,21 @@ func (ws *Windows) Announced(services []Service, g *Graph) []Announced {
 	return out
 }
 
+// Stand reports whether the window of a name, announced or not, is open from the one
+// time to the other, and neither before nor after.
+func (ws *Windows) Stand(name string, begins, ends time.Time) bool {
+	for _, c := range ws.all {
+		if c.config.Name != name {
+			continue
+		}
+		if !c.recurs {
+			return c.from.Equal(begins) && c.to.Equal(ends)
+		}
+		return c.isOpen(begins) && !c.isOpen(begins.Add(-1)) && c.open.end(begins).Equal(ends)
+	}
+	return false
+}
+
 func (c *window) planned(about string, now time.Time) []Planned {
 	days := c.config.NoticeDays
 	if days == 0 {
@@ -66,8 +84,8 @@ func (c *window) planned(about string, now time.Time) []Planned {
 		p := Planned{Begins: begins, Ends: ends, Latest: begins.AddDate(0, 0, -days)}
 		p.Due = p.Latest.Add(-noticeSlack)
 		const moment = "Mon 2006-01-02 15:04"
-		p.Title = fmt.Sprintf("Planned downtime: %s, %s", c.config.Name, begins.Format(moment+" MST"))
-		p.Text = fmt.Sprintf("planned downtime: %s\nfrom %s to %s (%s)\n%s", c.config.Name, begins.Format(moment), ends.Format(moment), c.zone, about)
+		p.On, p.About = begins.Format(moment+" MST"), about
+		p.When = fmt.Sprintf("from %s to %s (%s)", begins.Format(moment), ends.Format(moment), c.zone)
 		p.Hurry = fmt.Sprintf("this notice is shorter than the %d days that were promised", days)
 		out = append(out, p)
 	}

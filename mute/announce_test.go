@@ -69,9 +69,45 @@ func TestPlannedAbout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, got, _ := strings.Cut(ws.Announced(services, g)[0].Planned(z0)[0].Text, "(UTC)\n")
-		if got != c.want {
+		if got := ws.Announced(services, g)[0].Planned(z0)[0].About; got != c.want {
 			t.Errorf("%s: got\n%s\nwant\n%s", name, got, c.want)
+		}
+	}
+}
+
+// TestStand: only a window that is open at exactly these times still stands.
+func TestStand(t *testing.T) {
+	windows := []Window{
+		{Name: "move", Matchers: []string{`service="db"`}, From: "2026-11-21 22:00", To: "2026-11-22 04:00"},
+		{Name: "sundays", Matchers: []string{`host="a"`}, TimeIntervals: []string{"sundays"}, From: "2026-11-01 00:00", To: "2027-01-01 00:00"},
+	}
+	ws, err := NewWindows(windows, sundays(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		window, begins, ends string
+		want                 bool
+	}{
+		"as it was":             {"move", "2026-11-21 22:00", "2026-11-22 04:00", true},
+		"another end":           {"move", "2026-11-21 22:00", "2026-11-22 05:00", false},
+		"another beginning":     {"move", "2026-11-21 21:00", "2026-11-22 04:00", false},
+		"no such window":        {"gone", "2026-11-21 22:00", "2026-11-22 04:00", false},
+		"one of many":           {"sundays", "2026-11-22 01:00", "2026-11-22 04:00", true},
+		"another day":           {"sundays", "2026-11-23 01:00", "2026-11-23 04:00", false},
+		"part of one":           {"sundays", "2026-11-22 02:00", "2026-11-22 04:00", false},
+		"more than one":         {"sundays", "2026-11-22 01:00", "2026-11-22 05:00", false},
+		"after the last of all": {"sundays", "2027-01-03 01:00", "2027-01-03 04:00", false},
+	} {
+		at := func(text string) time.Time {
+			out, err := time.Parse("2006-01-02 15:04", text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out
+		}
+		if got := ws.Stand(c.window, at(c.begins), at(c.ends)); got != c.want {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
 }

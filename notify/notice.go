@@ -25,13 +25,6 @@ func noticeKey(l store.Lease) (key incident.Key, ok bool) {
 func (w *Worker) notice(ctx context.Context, s *Settings, in *Integration, l store.Lease) error {
 	read, cancel := context.WithTimeout(ctx, recordTime/2)
 	defer cancel()
-	n, err := w.noticeOf(read, l.Subject)
-	if errors.Is(err, incident.ErrNotFound) {
-		return w.store.Done(ctx, l)
-	}
-	if err != nil {
-		return err
-	}
 	id := l.Subject + "/" + l.Target
 	t, err := w.told(read, id)
 	if err != nil {
@@ -44,6 +37,21 @@ func (w *Worker) notice(ctx context.Context, s *Settings, in *Integration, l sto
 	if free, back := w.pace(in, now); !free {
 		w.giveBack(ctx, l, now.Add(back))
 		return nil
+	}
+	if !t.Tried {
+		// Before the notice is read: who withdraws it looks for those who know of it, or
+		// may, after that.
+		t.Tried = true
+		if err := w.keep(read, id, t); err != nil {
+			return err
+		}
+	}
+	n, err := w.noticeOf(read, l.Subject)
+	if errors.Is(err, incident.ErrNotFound) || err == nil && n.Withdrawn {
+		return w.store.Done(ctx, l)
+	}
+	if err != nil {
+		return err
 	}
 	m := noticeMessage(n, l.Subject, s.Severities, now)
 	m.Receiver, m.Remark = in.Receiver, t.Remark

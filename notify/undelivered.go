@@ -126,6 +126,22 @@ func (w *Worker) Notifications(ctx context.Context, subject string) ([]Notificat
 	return out, err
 }
 
+// Told are the targets that know of a notice, or may: we may not have heard that they
+// took it.
+func (w *Worker) Told(ctx context.Context, subject string) (targets []string, err error) {
+	err = w.eachTold(ctx, subject, func(d incident.Document) error {
+		var t told
+		if err := json.Unmarshal(d.Data, &t); err != nil {
+			return fmt.Errorf("notify: %s: %w", d.ID, err)
+		}
+		if _, target, _ := strings.Cut(d.ID, "/"); t.Sent > 0 || t.Tried {
+			targets = append(targets, target)
+		}
+		return nil
+	})
+	return targets, err
+}
+
 // Forget removes what targets know of an incident, or of a notice, that is gone.
 func (w *Worker) Forget(ctx context.Context, subject string) error {
 	return w.eachTold(ctx, subject, func(d incident.Document) error {

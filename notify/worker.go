@@ -140,7 +140,7 @@ func (w *Worker) unknown(ctx context.Context, l store.Lease) {
 func (w *Worker) stillToTell(ctx context.Context, l store.Lease) (bool, error) {
 	if _, ok := noticeKey(l); ok {
 		n, err := w.noticeOf(ctx, l.Subject)
-		return err == nil && w.store.Now().Before(n.Until), err
+		return err == nil && !n.Withdrawn && w.store.Now().Before(n.Until), err
 	}
 	i, err := w.store.Incident(ctx, l.Subject)
 	return err == nil && i.IsOpen(), err

@@ -17,6 +17,8 @@ type Notifier interface {
 	Take(ctx context.Context, l store.Lease)
 	// Wait returns when what was taken is done.
 	Wait()
+	// Told are the targets that know of a notice, or may.
+	Told(ctx context.Context, subject string) ([]string, error)
 	// Forget removes what is known of an incident, or of a notice, that is removed.
 	Forget(ctx context.Context, subject string) error
 }

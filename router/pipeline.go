@@ -36,6 +36,9 @@ type Pipeline struct {
 	// held, if set, says whether expiry has to wait.
 	held    func() bool
 	claimed claimed // of Run's goroutine
+	looks   looks   // of Run's goroutine
+	// announces has Run look at what is announced.
+	announces atomic.Bool
 	// outside are the tools that alerts come from; outsiders and outsideDone bound and
 	// await the jobs that wait for them.
 	outside     Outside
@@ -80,12 +83,13 @@ func New(st store.Store, log *slog.Logger, reg prometheus.Registerer) *Pipeline 
 	}, []string{"duty", "outcome"})
 	p.metrics.notices = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "tocsin_notices_total",
-		Help: "Notices of no incident, such as of a planned downtime, by whether they were in time.",
+		Help: "Notices of no incident, such as of a planned downtime, by whether they were in time, or call off what was announced.",
 	}, []string{"kind", "result"})
 	for _, kind := range []string{AnnounceMaintenance, AnnounceMonthlyReport} {
 		p.metrics.notices.WithLabelValues(kind, "in_time")
 		p.metrics.notices.WithLabelValues(kind, "late")
 	}
+	p.metrics.notices.WithLabelValues(AnnounceMaintenance, "called_off")
 	reg.MustRegister(p.metrics.unknownSeverity, p.metrics.reconciled, p.metrics.writtenBack, p.metrics.duties, p.metrics.notices)
 	return p
 }
@@ -146,7 +150,8 @@ func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 		return err
 	}
 	p.use(ctx, r)
-	return p.armAnnouncements(ctx, s.Announcements)
+	p.announces.Store(true)
+	return nil
 }
 
 // use makes r the rules. The caller holds setting.

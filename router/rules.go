@@ -28,6 +28,9 @@ type Settings struct {
 	Guide Guide
 	// Announcements are what people are told that is no incident.
 	Announcements []Announcement
+	// Stands reports whether something still has the times that people were told of by
+	// the name of an announcement; nil: everything has.
+	Stands func(name string, begins, ends time.Time) bool
 	// Prompt: some are told of an incident sooner than jobs are polled for.
 	Prompt bool
 }

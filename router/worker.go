@@ -18,7 +18,8 @@ import (
 const (
 	// poll is how often due jobs are looked for.
 	poll = time.Second
-	// reconcileRounds is after how many polls older generations are looked at.
+	// reconcileRounds is after how many polls older generations are looked at, and what
+	// is announced.
 	reconcileRounds = 30
 	// leaseTime is how long a job may take before it counts as abandoned, which is
 	// also how late the jobs of a gateway that was killed are.
@@ -50,7 +51,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for round := 0; ; {
-		compares := false
+		compares, announces := false, false
 		select {
 		case <-ctx.Done():
 			return nil
@@ -62,11 +63,18 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			pause.Reset(wakesApart)
 		case <-tick.C:
 			compares = round%reconcileRounds == 0
+			announces = p.announces.Swap(false) || compares
 			round++
 		}
 		err := p.RunDue(ctx)
 		if r := p.rules.Load(); err == nil && compares && (len(r.elders) > 0 || r.overruled()) {
 			err = p.reconcile(ctx)
+		}
+		if err == nil && announces {
+			err = p.announce(ctx)
+		}
+		if err != nil && announces {
+			p.announces.Store(true)
 		}
 		switch { // an outage is two lines, not one a second
 		case ctx.Err() != nil:
@@ -143,9 +151,6 @@ func (p *Pipeline) finish(ctx context.Context, l store.Lease) error {
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
 		return err // the lease ends by itself
-	case errors.Is(err, errElsewhere) && l.Attempts < elsewhereTries:
-		return p.store.Retry(ctx, l, p.store.Now().Add(retryAfter(l.Attempts)), err.Error())
-	case errors.Is(err, errElsewhere): // it is not configured any more
 	case err != nil && l.Kind == jobWriteBack && l.Attempts >= writeBackTries:
 		p.log.ErrorContext(ctx, "the sources of an incident are not told any more", "incident", l.Subject, "attempts", l.Attempts, "err", err)
 	case err != nil:
@@ -197,7 +202,7 @@ func (p *Pipeline) do(ctx context.Context, l store.Lease) (again time.Time, err 
 	case l.Kind == jobHeartbeat && ofKey:
 		return p.overdue(ctx, l.Target)
 	case l.Kind == jobAnnounce && ofKey:
-		return p.announce(ctx, l.Target)
+		return time.Time{}, nil
 	case l.Kind == incident.JobRetention && ofKey:
 		return p.forget(ctx, key)
 	case l.Kind == incident.JobRetention:
