@@ -192,7 +192,7 @@ func (k *Console) putSilence(c *gin.Context) {
 		return
 	}
 	s.EndsAt = s.StartsAt.Add(lastings[n].d)
-	_, err := k.callOnce(c, http.MethodPost, "/api/v2/silences", s, 0, c.PostForm(onceField))
+	_, err = k.callOnce(c, http.MethodPost, "/api/v2/silences", s, 0, values.Get(onceField))
 	p, ok = k.asProblem(c, err)
 	switch {
 	case !ok:
