@@ -52,12 +52,15 @@ func (d *decoder) alertmanager(root *yaml.Node, text string) *amconfig.Config {
 	}
 	InitMatchers(slog.New(slog.DiscardHandler))
 	theirs, ok := onlyAlertmanagers(root, text)
-	if ok {
-		theirs, ok = withoutOwnBlocks(root, theirs)
-	}
 	if !ok {
 		d.wrong(d.alertmanagerStart(), "", "Alertmanager's sections cannot be read without the others",
 			"begin each section in a line of its own, and use anchors only in the section that defines them")
+		return nil
+	}
+	theirs, ok = withoutOwnBlocks(root, theirs)
+	if !ok {
+		d.wrong(d.firstOwnBlock(root), "", "Alertmanager's part of the receivers cannot be read without the blocks that are Tocsin's own",
+			"begin these in lines of their own, not in {…}: "+strings.Join(ownBlocks, ", "))
 		return nil
 	}
 	if tellsNobody { // the loader wants a route, and maintenance the time intervals

@@ -92,6 +92,26 @@ func withoutOwnBlocks(root *yaml.Node, text string) (string, bool) {
 	return string(out), sameReceivers(list, string(out))
 }
 
+// firstOwnBlock is where the first of our own blocks is, one in braces before others.
+func (d *decoder) firstOwnBlock(root *yaml.Node) place {
+	first := d.alertmanagerStart()
+	found := false
+	for _, r := range receiverNodes(root) {
+		for n := 0; n+1 < len(r.Content); n += 2 {
+			if !slices.Contains(ownBlocks, r.Content[n].Value) {
+				continue
+			}
+			if r.Style&yaml.FlowStyle != 0 {
+				return placeOf(r.Content[n])
+			}
+			if !found {
+				first, found = placeOf(r.Content[n]), true
+			}
+		}
+	}
+	return first
+}
+
 // spaces is blank, but keeps the number of bytes.
 func spaces(text string) []byte {
 	b := []byte(text)
