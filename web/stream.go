@@ -28,7 +28,7 @@ const (
 // stream answers GET /api/v1/stream: what changes, as server-sent events, see
 // https://html.spec.whatwg.org/multipage/server-sent-events.html.
 func (a *API) stream(c *gin.Context) {
-	of, err := a.streamOf(c)
+	of, brief, err := a.streamOf(c)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -47,35 +47,37 @@ func (a *API) stream(c *gin.Context) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would keep it until there is much
-	a.follow(c, s)
+	a.follow(c, s, brief)
 }
 
-// streamOf is the incident whose changes are asked for, zero for all.
-func (a *API) streamOf(c *gin.Context) (incident.ID, error) {
+// streamOf is the incident whose changes are asked for, zero for all; brief: only that
+// something changes.
+func (a *API) streamOf(c *gin.Context) (of incident.ID, brief bool, err error) {
 	q := newQuery(c)
 	name := q.text("incident")
+	brief = q.word("detail", "row", "none") == "none"
 	if err := q.done(); err != nil {
-		return incident.ID{}, err
+		return of, brief, err
 	}
 	if a.options.Live == nil {
-		return incident.ID{}, errNothingLive
+		return of, brief, errNothingLive
 	}
 	if name == "" {
-		return incident.ID{}, nil
+		return of, brief, nil
 	}
 	i, err := a.store.Incident(c.Request.Context(), name)
 	if errors.Is(err, incident.ErrNotFound) {
-		return incident.ID{}, notFound("incident", name)
+		return of, brief, notFound("incident", name)
 	}
 	if err != nil {
-		return incident.ID{}, err
+		return of, brief, err
 	}
-	return i.ID, nil
+	return i.ID, brief, nil
 }
 
 // follow writes what happens until the client is gone, may not follow any more, or
 // we shut down.
-func (a *API) follow(c *gin.Context, s *live.Stream) {
+func (a *API) follow(c *gin.Context, s *live.Stream, brief bool) {
 	to := http.NewResponseController(c.Writer)
 	write := func(text []byte) bool {
 		// The server may have a limit for whole answers; this one has no end. Not every
@@ -105,7 +107,7 @@ func (a *API) follow(c *gin.Context, s *live.Stream) {
 			if !ok {
 				return
 			}
-			text = streamed(b)
+			text = streamed(b, brief)
 		}
 		if !write(text) {
 			return
@@ -121,10 +123,13 @@ func (a *API) mayStay(c *gin.Context) bool {
 	return err == nil || errors.As(err, &status) && status.status == http.StatusServiceUnavailable
 }
 
-// streamed writes a batch.
-func streamed(b live.Batch) []byte {
-	if b.Lost {
+// streamed writes a batch, in one event if it is to be brief.
+func streamed(b live.Batch, brief bool) []byte {
+	switch {
+	case b.Lost:
 		return []byte("event: reset\ndata: {}\n\n")
+	case brief:
+		return fmt.Appendf(nil, "id: %s\nevent: changed\ndata: {}\n\n", b.Events[len(b.Events)-1].ID)
 	}
 	var text []byte
 	for _, e := range b.Events {

@@ -134,7 +134,7 @@ func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFollowed(t)
 		one, two := f.accept(f.firing("DiskFull", "db")), f.accept(f.firing("Core", "net"))
-		all, own := f.follow(""), f.follow("?incident="+two)
+		all, own, brief := f.follow(""), f.follow("?incident="+two), f.follow("?detail=none")
 		for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"} {
 			if got := all.header.Get(name); got != want {
 				t.Errorf("%s: got %q, want %q", name, got, want)
@@ -143,8 +143,11 @@ func TestStream(t *testing.T) {
 		if got := all.read(); got != "retry: 2000\n\n" {
 			t.Errorf("at first: got %q", got)
 		}
-		own.read()
+		f.send("GET", "/api/v1/stream?detail=much", "").problem(400, "detail")
 		time.Sleep(time.Second) // there is a board
+		for _, c := range []*client{all, own, brief} {
+			c.read() // that they were opened, which is told if it was before the first board
+		}
 		f.acknowledged(one)
 		event := all.read()
 		for _, want := range []string{"\nevent: incident\ndata: {", `"id":"` + one + `"`, `"state":"acknowledged"`, `"acknowledged_by":"admin"`, `"version":2`, "}\n\n"} {
@@ -160,6 +163,9 @@ func TestStream(t *testing.T) {
 			t.Errorf("after 15 s: got %q, want a heartbeat", got)
 		}
 		id, _, _ := strings.Cut(strings.TrimPrefix(event, "id: "), "\n")
+		if got, want := brief.read(), "id: "+id+"\nevent: changed\ndata: {}\n\n:\n\n"; got != want {
+			t.Errorf("brief: got %q, want %q", got, want)
+		}
 		all.stop()
 		<-all.done
 		f.acknowledged(two)

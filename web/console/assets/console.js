@@ -56,6 +56,7 @@ function listen(address, changed, heard = () => {}) {
     one.onopen = () => { heard(true); changed(); };
     one.onerror = () => { heard(false); if (one.readyState === EventSource.CLOSED) changed(); };
     one.addEventListener("incident", changed);
+    one.addEventListener("changed", changed);
     one.addEventListener("reset", changed);
   }
   follow();
