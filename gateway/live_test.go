@@ -74,10 +74,10 @@ func shared(t testing.TB, server *redistest.Server) store.Store {
 	return st
 }
 
-// follow opens a stream and returns the data of its events.
-func (s served) follow(t testing.TB) <-chan string {
+// follow opens a stream, of what the query says, and returns the data of its events.
+func (s served) follow(t testing.TB, query string) <-chan string {
 	t.Helper()
-	answer, err := s.Client().Get(s.URL + "/api/v1/stream")
+	answer, err := s.Client().Get(s.URL + "/api/v1/stream" + query)
 	if err != nil || answer.StatusCode != http.StatusOK {
 		t.Fatalf("got %v, %v", answer, err)
 	}
@@ -130,7 +130,7 @@ func TestStreamOfTwoGateways(t *testing.T) {
 	server := redistest.Single(t)
 	a, b := serve(t, shared(t, server)), serve(t, shared(t, server))
 	awaitHearing(t, server)
-	events := b.follow(t)
+	events := b.follow(t, "")
 	a.post(t, "/ingest/alertmanager", message("a", "firing", 0))
 	opened := within(t, events, `"state":"open"`)
 	_, id, _ := strings.Cut(opened, `"id":"`)
@@ -163,7 +163,7 @@ func TestStreamLastsAndEnds(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	s := serve(t, st, func(s *http.Server) { s.WriteTimeout = time.Nanosecond }) // nothing else is answered
-	events := s.follow(t)
+	events := s.follow(t, "")
 	answer := httptest.NewRecorder()
 	s.Engine.ServeHTTP(answer, httptest.NewRequest("POST", s.URL+"/ingest/alertmanager", strings.NewReader(message("a", "firing", 0))))
 	if answer.Code != http.StatusOK {
@@ -192,7 +192,7 @@ func BenchmarkIdleStreams(b *testing.B) {
 	b.Cleanup(func() { _ = st.Close() })
 	s := serve(b, st)
 	for range 500 {
-		s.follow(b)
+		s.follow(b, "")
 	}
 	b.ResetTimer()
 	before := processor(b)

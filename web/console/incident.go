@@ -57,36 +57,39 @@ type incidentData struct {
 func (d *incidentData) Open() bool { return isOpen(&d.Incident) }
 
 // incident answers GET /incidents/{id}. With part=live it is the content alone, for
-// the script, which asks only for what has changed.
+// the script, which asks only for what has changed. What is on other incidents is looked for
+// only if something has changed of this one: it costs more than all the rest.
 func (k *Console) incident(c *gin.Context) {
 	d, err := k.readIncident(c, c.Param("id"))
 	if err != nil {
 		k.fail(c, err)
 		return
 	}
-	v := &view{Title: d.Incident.Reference + ": " + d.Incident.Title, Section: "board", Data: d, Said: said(c)}
-	if c.Query("part") != "live" {
-		k.offer(c, d)
-		k.render(c, http.StatusOK, "incident", v)
-		return
+	page := "layout.html"
+	if c.Query("part") == "live" {
+		page = "content"
+		tag := d.tag()
+		c.Header("ETag", tag)
+		if c.GetHeader("If-None-Match") == tag {
+			c.Status(http.StatusNotModified)
+			return
+		}
 	}
-	tag := d.tag()
-	c.Header("ETag", tag)
-	if c.GetHeader("If-None-Match") == tag {
-		c.Status(http.StatusNotModified)
+	if err := k.readOthers(c, d); err != nil {
+		k.fail(c, err)
 		return
 	}
 	k.offer(c, d)
-	k.renderPart(c, http.StatusOK, "incident", "content", v)
+	k.renderPart(c, http.StatusOK, "incident", page, &view{Title: d.Incident.Reference + ": " + d.Incident.Title, Section: "board", Data: d, Said: said(c)})
 }
 
-// tag changes when anything of the page does, but for the time that passes.
+// tag changes when anything of the incident does, but for the time that passes.
 func (d *incidentData) tag() string {
 	duties := slices.Clone(d.Duties.Duties)
 	for n := range duties {
 		duties[n].Left = nil
 	}
-	text, err := json.Marshal([]any{d.Incident, d.Firing, d.Ended, d.Timeline, d.Told, duties, d.Duties.Missing, d.Similar}, json.Deterministic(true))
+	text, err := json.Marshal([]any{d.Incident, d.Firing, d.Ended, d.Timeline, d.Told, duties, d.Duties.Missing}, json.Deterministic(true))
 	if err != nil {
 		return "" // unreachable: it came as JSON
 	}
@@ -94,7 +97,7 @@ func (d *incidentData) tag() string {
 	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }
 
-// readIncident asks for all that the page of an incident shows.
+// readIncident asks for all that the page of an incident shows of it.
 func (k *Console) readIncident(c *gin.Context, id string) (*incidentData, error) {
 	d := &incidentData{Zone: zoneOf(c).String()}
 	var err error
@@ -121,13 +124,16 @@ func (k *Console) readIncident(c *gin.Context, id string) (*incidentData, error)
 	if d.Told, err = get[web.NotificationsJSON](k, c, base+"/notifications"); err != nil {
 		return nil, err
 	}
-	if d.Duties, err = get[web.DutiesJSON](k, c, base+"/duties"); err != nil {
-		return nil, err
+	d.Duties, err = get[web.DutiesJSON](k, c, base+"/duties")
+	return d, err
+}
+
+// readOthers asks for what the page shows of other incidents.
+func (k *Console) readOthers(c *gin.Context, d *incidentData) (err error) {
+	if d.Similar, err = get[web.SimilarJSON](k, c, incidentPath(d.Incident.ID)+"/similar?limit="+strconv.Itoa(pageSimilar)); err != nil {
+		return err
 	}
-	if d.Similar, err = get[web.SimilarJSON](k, c, base+"/similar?limit="+strconv.Itoa(pageSimilar)); err != nil {
-		return nil, err
-	}
-	return d, k.readRelatives(c, d)
+	return k.readRelatives(c, d)
 }
 
 func latestFirst(a, b web.AlertJSON) int {

@@ -100,3 +100,26 @@ func TestLive(t *testing.T) {
 		t.Errorf("changed: got %d, %q", status, again)
 	}
 }
+
+// TestLiveAlone: that an earlier incident has changed is no news of this one, which is
+// why it is not looked for; it shows with the next that is.
+func TestLiveAlone(t *testing.T) {
+	d := newDesk(t, "")
+	earlier := d.fires("alertname", "DiskFull", "host", "db-1", "service", "shop")
+	reference := d.fires("alertname", "DiskSlow", "host", "db-1", "service", "shop")
+	ask := func(tag string) (int, string, string) {
+		t.Helper()
+		d.header.Set("If-None-Match", tag)
+		w := d.send("GET", "/incidents/"+reference+"?part=live", "", "")
+		return w.Code, w.Header().Get("ETag"), w.Body.String()
+	}
+	_, tag, body := ask("")
+	d.has(body, earlier)
+	d.api("POST", "/api/v1/incidents/"+earlier+"/resolve", `{"by":"bob"}`)
+	if status, _, body := ask(tag); status != http.StatusNotModified {
+		t.Errorf("got %d\n%s", status, body)
+	}
+	d.note(reference, "ann", "news")
+	_, _, body = ask(tag)
+	d.has(body, "resolved by bob", "news")
+}
