@@ -15,6 +15,7 @@ func TestBoardIsKeptTrue(t *testing.T) {
 	first := s.fire(labels{"alertname": "Disk", "severity": "critical"})[0]
 	w := open(t, s, desk)
 	w.visit("/")
+	w.visit("/") // now there is something that was seen before
 	w.until(`document.querySelector(".sum").textContent.includes("1 open")`)
 	w.run(chromedp.Click(chromedp.CSS("#" + first + " input")))
 	w.run(chromedp.Focus(chromedp.CSS("#" + first + " a")))
@@ -24,6 +25,9 @@ func TestBoardIsKeptTrue(t *testing.T) {
 	t.Logf("an alert was on the open board %.0f ms before it was asked for there", eval[float64](w, `performance.now() - window.since`))
 	if !eval[bool](w, `document.querySelector("#`+first+` input").checked && !document.querySelector("#`+second+` input").checked`) {
 		t.Error("what was chosen is not what is chosen")
+	}
+	if mark := eval[string](w, `document.querySelector("#`+second+` .news")?.textContent`); mark != "new" {
+		t.Errorf("what has come is marked %q", mark)
 	}
 	if !eval[bool](w, `document.activeElement === document.querySelector("#`+first+` a")`) {
 		t.Errorf("the focus is on %s", eval[string](w, `document.activeElement.outerHTML`))

@@ -23,6 +23,9 @@ const (
 // Board knows the open incidents.
 type Board interface {
 	Board(ctx context.Context, q live.Query) (live.Page, error)
+	// Version is another one when the board has changed, as far as those who follow have
+	// been told.
+	Version(ctx context.Context) (uint64, error)
 }
 
 // boardData is what the board shows.
@@ -126,6 +129,10 @@ func (d boardData) News(r *live.Row) string {
 // answers only what changes, for the script.
 func (k *Console) board(c *gin.Context) {
 	filter := filterOf(c.Request.URL.Query())
+	if c.Query("part") == "rows" {
+		k.rows(c, filter, false)
+		return
+	}
 	page, err := k.options.Board.Board(c.Request.Context(), filter.live(boardRows))
 	if err != nil {
 		k.fail(c, err)
@@ -133,10 +140,6 @@ func (k *Console) board(c *gin.Context) {
 	}
 	d := boardData{Page: page, Filter: filter, Since: k.sinceOf(c), Host: c.Request.Host, severities: k.options.Severities()}
 	v := &view{Title: "Open incidents", Section: "board", Data: d}
-	if c.Query("part") == "rows" {
-		k.renderPart(c, http.StatusOK, "board", "rows", v)
-		return
-	}
 	if d.Choices, err = k.boardChoices(c.Request.Context()); err == nil {
 		d.Views, err = k.views(c)
 	}
@@ -152,16 +155,16 @@ func (k *Console) board(c *gin.Context) {
 // wall answers GET /wall: the board for a screen that many look at from afar.
 func (k *Console) wall(c *gin.Context) {
 	filter := filterOf(c.Request.URL.Query())
+	if c.Query("part") == "rows" {
+		k.rows(c, filter, true)
+		return
+	}
 	page, err := k.options.Board.Board(c.Request.Context(), filter.live(wallRows))
 	if err != nil {
 		k.fail(c, err)
 		return
 	}
 	v := &view{Title: "Wall", Section: "wall", Data: boardData{Page: page, Filter: filter, Wall: true, severities: k.options.Severities()}}
-	if c.Query("part") == "rows" {
-		k.renderPart(c, http.StatusOK, "wall", "rows", v)
-		return
-	}
 	k.render(c, http.StatusOK, "wall", v)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"strings"
@@ -96,6 +97,31 @@ func TestRowsAlone(t *testing.T) {
 		d.has(rows, reference)
 		d.lacks(rows, "<html", "<form")
 	}
+}
+
+// TestRowsAreShared: whoever sees the same gets the same, but what is about themselves.
+func TestRowsAreShared(t *testing.T) {
+	d := newDesk(t, "")
+	host := func(host string) string {
+		r := httptest.NewRequest("GET", "http://"+host+"/?part=rows", nil)
+		w := httptest.NewRecorder()
+		d.gateway.Engine.ServeHTTP(w, r)
+		return w.Body.String()
+	}
+	d.has(host("localhost:1111"), "http://localhost:1111/ingest")
+	d.has(host("localhost:2222"), "http://localhost:2222/ingest")
+	first := d.fires("alertname", "Disk")
+	d.page("/", 200)
+	rows := d.page("/?part=rows", 200)
+	d.has(rows, first)
+	d.header.Set("Cookie", "tocsin_zone=Asia/Tokyo; tocsin_looked=1.1")
+	if again := d.page("/?part=rows", 200); again != rows {
+		t.Errorf("got\n%s\nfor somebody else, want\n%s", again, rows)
+	}
+	second := d.fires("alertname", "Slow")
+	d.page("/", 200)
+	d.has(d.page("/?part=rows", 200), first, second)
+	d.lacks(d.page("/?part=rows&q=slow", 200), first)
 }
 
 // TestWhatIsNew marks what this browser has not seen yet.

@@ -47,6 +47,8 @@ type Console struct {
 	// sent are the forms that arrived lately.
 	sent *once
 
+	drawn drawn
+
 	// choices are what the board's filters offer, of the board's version choicesOf.
 	choicesMu sync.Mutex
 	choices   boardChoices

@@ -242,15 +242,29 @@ func (k *Console) renderPart(c *gin.Context, status int, name, part string, v *v
 	v.Now, v.Zone, v.Version, v.Path = k.options.Now(), zoneOf(c), k.options.Version, c.Request.URL.Path
 	who := web.IdentityOf(c)
 	v.Person, v.Role, v.SignOut = who.Name, who.Role, who.Session
-	var page bytes.Buffer
-	if err := k.pages[name].ExecuteTemplate(&page, part, v); err != nil {
+	page, err := k.draw(name, part, v)
+	if err != nil {
 		k.log.ErrorContext(c.Request.Context(), "page", "page", name, "err", err)
 		c.String(http.StatusInternalServerError, "This page cannot be shown; the log says why.\n")
 		return
 	}
+	k.send(c, status, page)
+}
+
+// draw makes the text of one template of a page.
+func (k *Console) draw(name, part string, v *view) ([]byte, error) {
+	var page bytes.Buffer
+	if err := k.pages[name].ExecuteTemplate(&page, part, v); err != nil {
+		return nil, fmt.Errorf("console: %w", err)
+	}
+	return page.Bytes(), nil
+}
+
+// send answers with a page, or a part of one.
+func (k *Console) send(c *gin.Context, status int, page []byte) {
 	k.options.API.PageHeaders(c)
 	c.Header("Content-Security-Policy", contentPolicy)
-	c.Data(status, "text/html; charset=utf-8", page.Bytes())
+	c.Data(status, "text/html; charset=utf-8", page)
 }
 
 // fail answers with a page that says what went wrong.

@@ -110,8 +110,16 @@ func (t *tally) all() map[string]int {
 	return t.counts
 }
 
-// Version is that of the current snapshot, which a page may be known by already.
+// Version is that of the board as those who follow have been told of it, which a page
+// may be known by already. What was committed a moment ago is not on it yet.
 func (l *Live) Version(ctx context.Context) (uint64, error) {
+	l.mu.Lock()
+	rests := l.resting
+	l.asked = time.Now()
+	l.mu.Unlock()
+	if s := l.snapshot.Load(); s != nil && !rests {
+		return s.Version, nil
+	}
 	s, err := l.current(ctx)
 	if err != nil {
 		return 0, err

@@ -445,8 +445,12 @@ func TestRests(t *testing.T) {
 		if version() == before {
 			t.Error("a change is not put on the board")
 		}
+		before = version()
 		g.edit(g.told, one.ID, resolve)
 		g.open(g.told, "info")
+		if got, err := g.live.Version(t.Context()); err != nil || got == before {
+			t.Errorf("got version %d, %v, want another one after a rest", got, err)
+		}
 		if p := g.board(Query{}); p.Total != 1 || p.Rows[0].Severity != "info" {
 			t.Errorf("got %+v, want what has happened until now", p)
 		}

@@ -56,7 +56,9 @@ function replace(part, html) {
   const active = document.activeElement;
   const focus = part.contains(active) ? { element: active, row: active.closest("[id]")?.id, tag: active.tagName, href: active.getAttribute("href") } : null;
   const scroll = part.querySelector(".wide")?.scrollLeft || 0;
-  exchange(part, new DOMParser().parseFromString(html, "text/html").body);
+  const next = new DOMParser().parseFromString(html, "text/html").body;
+  if (part.dataset.since) markNews(next, Number(part.dataset.since));
+  exchange(part, next);
   for (const i of part.querySelectorAll("input[type=checkbox]")) i.checked = chosen.has(i.value);
   const wide = part.querySelector(".wide");
   if (wide && wide.scrollLeft !== scroll) wide.scrollLeft = scroll;
@@ -66,6 +68,16 @@ function replace(part, html) {
     const row = document.getElementById(focus.row);
     const same = [...(row?.querySelectorAll(focus.tag) || [])];
     (same.find((e) => e.getAttribute("href") === focus.href) || same[0])?.focus({ preventScroll: true });
+  }
+}
+
+// markNews marks what is new to who looked last at that time, as the server does where it
+// makes the whole page: rows alone are the same for everybody.
+function markNews(root, since) {
+  for (const row of root.querySelectorAll("tr[data-changed]")) {
+    if (row.dataset.changed <= since) continue;
+    const word = row.dataset.opened > since ? "new" : "changed";
+    row.querySelector("th a").insertAdjacentHTML("afterend", ` <span class="mark news">${word}</span>`);
   }
 }
 
