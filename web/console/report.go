@@ -2,7 +2,9 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/tocsin-gateway/tocsin/web"
+	"github.com/tocsin-gateway/tocsin/web/live"
 )
 
 // reportFields are what a help desk writes down.
@@ -47,7 +50,7 @@ type reportData struct {
 	Form *form
 	// Looked: Duplicates are the open incidents that may be the same.
 	Looked     bool
-	Duplicates []web.IncidentJSON
+	Duplicates []*live.Row
 }
 
 // reportForm answers GET /report. With part=duplicates it is what may be the same
@@ -58,7 +61,7 @@ func (k *Console) reportForm(c *gin.Context) {
 	}
 	values := c.Request.URL.Query()
 	if c.Query("part") == "duplicates" {
-		found, err := k.duplicates(c, values)
+		found, err := k.duplicates(c.Request.Context(), values)
 		if err != nil {
 			k.fail(c, err)
 			return
@@ -106,7 +109,7 @@ func (k *Console) report(c *gin.Context) {
 	}
 	if err == nil && values.Has("look") {
 		d.Looked = true
-		d.Duplicates, err = k.duplicates(c, values)
+		d.Duplicates, err = k.duplicates(c.Request.Context(), values)
 	}
 	if err != nil {
 		k.fail(c, err)
@@ -158,33 +161,27 @@ const (
 
 // duplicates are the open incidents that may be what is being reported: those of the
 // service, and those that have words of it; who has more of that comes first.
-func (k *Console) duplicates(c *gin.Context, values url.Values) ([]web.IncidentJSON, error) {
-	searches := []url.Values{}
-	if service := strings.TrimSpace(values.Get("service")); service != "" && len(service) <= 200 {
-		searches = append(searches, url.Values{"service": {service}})
+func (k *Console) duplicates(ctx context.Context, values url.Values) ([]*live.Row, error) {
+	var searches []live.Query
+	if service := strings.TrimSpace(values.Get("service")); service != "" {
+		searches = append(searches, live.Query{Services: []string{service}})
 	}
 	for _, word := range tellingWords(values.Get("title") + " " + values.Get("description") + " " + values.Get("host")) {
-		searches = append(searches, url.Values{"q": {word}})
+		searches = append(searches, live.Query{Text: word})
 	}
-	found, hits := map[string]web.IncidentJSON{}, map[string]int{}
+	found, hits := map[string]*live.Row{}, map[string]int{} // by reference
 	for _, q := range searches {
-		q.Set("state", "open,acknowledged")
-		q.Set("limit", "20")
-		page, err := get[web.IncidentsJSON](k, c, "/api/v1/incidents?"+q.Encode())
+		page, err := k.options.Board.Board(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range page.Incidents {
-			found[i.ID] = i
-			hits[i.ID]++
+		for _, r := range page.Rows {
+			found[r.Reference] = r
+			hits[r.Reference]++
 		}
 	}
-	var list []web.IncidentJSON
-	for _, i := range found {
-		list = append(list, i)
-	}
-	slices.SortFunc(list, func(a, b web.IncidentJSON) int {
-		return cmp.Or(cmp.Compare(hits[b.ID], hits[a.ID]), cmp.Compare(b.Reference, a.Reference))
+	list := slices.SortedFunc(maps.Values(found), func(a, b *live.Row) int {
+		return cmp.Or(cmp.Compare(hits[b.Reference], hits[a.Reference]), cmp.Compare(b.Reference, a.Reference))
 	})
 	return list[:min(len(list), duplicatesShown)], nil
 }
