@@ -44,7 +44,7 @@ func newOnce() string { return rand.Text() }
 // onceID reports whether an id may be one of newOnce; only a form that was written by
 // hand has another, which the API might refuse.
 func onceID(id string) bool {
-	return id != "" && len(id) <= 100 && !strings.ContainsFunc(id, func(r rune) bool { return (r < '0' || r > '9') && (r < 'A' || r > 'Z') })
+	return id != "" && len(id) <= onceLimit && !strings.ContainsFunc(id, func(r rune) bool { return (r < '0' || r > '9') && (r < 'A' || r > 'Z') })
 }
 
 // begin reports whether the form with this id was done already; it waits for one that

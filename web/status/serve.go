@@ -25,6 +25,9 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch path := r.URL.Path; {
 	case !c.Enabled:
 		p.refuse(w, http.StatusNotFound, "There is no status page here.\n")
+	case path == "/status/": // relative, as a proxy may have put something in front
+		h.Set("Location", "../status")
+		p.refuse(w, http.StatusPermanentRedirect, "The status page is at /status.\n")
 	case path == "/status/assets/status.css":
 		p.send(w, r, style, http.StatusOK)
 	case e == nil || e.of != c: // what was shown before may not be public any more

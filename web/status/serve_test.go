@@ -40,6 +40,9 @@ func TestHeaders(t *testing.T) {
 		t.Errorf("the style sheet: got %d %v", w.Code, w.Header())
 	}
 	d.has(d.text("/status"), `href="`+stylePath()+`"`)
+	if w := d.get("/status/"); w.Code != http.StatusPermanentRedirect || w.Header().Get("Location") != "../status" {
+		t.Errorf("/status/: got %d %v", w.Code, w.Header())
+	}
 	if w := d.get("/status/none"); w.Code != http.StatusNotFound || w.Header().Get("ETag") != "" || !strings.Contains(w.Body.String(), "There is nothing here") {
 		t.Errorf("got %d %v", w.Code, w.Header())
 	}

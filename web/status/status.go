@@ -216,7 +216,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{requests: map[int]prometheus.Counter{},
 		read:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_status_last_read_timestamp_seconds", Help: "When what the status page shows was last read; 0 if it is off."}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_status_reads_failed_total", Help: "How often what the status page shows could not be read."})}
-	for code, label := range map[int]string{200: "200", 304: "304", 404: "404", 405: "405", 503: "503"} {
+	for code, label := range map[int]string{200: "200", 304: "304", 308: "308", 404: "404", 405: "405", 503: "503"} {
 		m.requests[code] = requests.WithLabelValues(label)
 	}
 	r.MustRegister(requests, m.read, m.failed)
