@@ -5,8 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -50,14 +48,7 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-func build(name, tags string) (string, error) {
-	path := filepath.Join(buildDir, name)
-	cmd := exec.Command("go", "build", "-tags", tags, "-o", path, "github.com/tocsin-gateway/tocsin/cmd/tocsin")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("e2e: %s: %w\n%s", cmd, err, out)
-	}
-	return path, nil
-}
+func build(name, tags string) (string, error) { return Build(buildDir, name, tags) }
 
 // failpointBinary is the gateway with failpoints; it is built when first asked for.
 var failpointBinary = sync.OnceValues(func() (string, error) {
@@ -118,30 +109,14 @@ func endWith(t *testing.T, name string, p *process) {
 	})
 }
 
-// given are the ports that freeAddr has handed out.
-var given sync.Map
-
-// freeAddr is an address that nobody listens on at the moment, for programs
-// that cannot tell which port they got. Its port is below those that the system
-// gives to connections and listeners by itself, so that none of them takes it first.
+// freeAddr is FreeAddr for a test.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	for range 1000 {
-		addr := fmt.Sprint("127.0.0.1:", 20000+rand.IntN(12000))
-		if _, taken := given.LoadOrStore(addr, true); taken {
-			continue
-		}
-		l, err := net.Listen("tcp", addr)
-		if err != nil {
-			continue
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return addr
+	addr, err := FreeAddr()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free")
-	return ""
+	return addr
 }
 
 // eventually calls check until it returns nil, and fails the test with its last

@@ -313,7 +313,11 @@ func (a *API) fromProvider(c *gin.Context) {
 	case errors.Is(err, session.ErrNone):
 		text = "This sign-in has expired, was used already, or was begun in another browser. Sign in again."
 	case errors.Is(err, openid.ErrNoRole):
-		status, text = http.StatusForbidden, "You are signed in at the provider, but none of your groups may use this Tocsin."
+		status, text = http.StatusForbidden, "You are signed in at the provider"
+		if nameProblem(s.Name) == "" {
+			text += " as " + s.Name
+		}
+		text += ", but none of your groups may use this Tocsin. Ask whoever runs it to give one of them a role, or sign in there as somebody else."
 	case errors.Is(err, errDenied):
 		status, text = http.StatusForbidden, "The provider did not let you in."
 	case errors.Is(err, openid.ErrRefused):

@@ -179,7 +179,7 @@ func open(t *testing.T, g *site, l look) *window {
 	browser := startChromium(t)
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
-	w := &window{t: t, ctx: ctx, url: g.server.URL}
+	w := &window{t: t, ctx: ctx, url: g.url}
 	var listening sync.WaitGroup
 	t.Cleanup(func() {
 		_, _ = chromedp.Run(ctx, chromedp.Evaluate[int]("1")) // after all that was complained of so far
@@ -213,7 +213,7 @@ func open(t *testing.T, g *site, l look) *window {
 		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
 	call(w, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: l.plain})
 	for name, value := range g.cookies {
-		call(w, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: g.server.URL})
+		call(w, network.SetCookie, network.SetCookieParams{Name: name, Value: value, URL: g.url})
 	}
 	return w
 }
@@ -387,10 +387,13 @@ func (s *site) looked(name, path string, prepare ...step) {
 
 // site is a gateway in memory, served on an address of this machine.
 type site struct {
-	t       *testing.T
+	t *testing.T
+	// gateway is nil if it is a process of its own.
 	gateway *gateway.Gateway
-	server  *httptest.Server
+	url     string
 	cookies map[string]string
+	// token, if any, is sent with what is asked of the API.
+	token string
 }
 
 // newSite starts a gateway with a configuration, which may be empty.
@@ -415,7 +418,8 @@ func newSite(t *testing.T, text string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.server = httptest.NewServer(s.gateway.Engine)
+	server := httptest.NewServer(s.gateway.Engine)
+	s.url = server.URL
 	var running sync.WaitGroup
 	ctx, stop := context.WithCancel(context.Background())
 	running.Go(func() {
@@ -423,7 +427,7 @@ func newSite(t *testing.T, text string) *site {
 			t.Errorf("gateway: %v", err)
 		}
 	})
-	t.Cleanup(func() { s.server.CloseClientConnections(); stop(); running.Wait(); s.server.Close() })
+	t.Cleanup(func() { server.CloseClientConnections(); stop(); running.Wait(); server.Close() })
 	return s
 }
 
@@ -434,12 +438,15 @@ func (s *site) api(method, path string, body any) []byte {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(s.t.Context(), method, s.server.URL+path, bytes.NewReader(data))
+	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, bytes.NewReader(data))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	answer, err := s.server.Client().Do(r)
+	if s.token != "" {
+		r.Header.Set("Authorization", "Bearer "+s.token)
+	}
+	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -208,7 +208,7 @@ func TestReportsPrint(t *testing.T) {
 	w.visit("/incidents/" + reference)
 	for _, kind := range []string{"disruption", "handover", "closure"} {
 		path := eval[string](w, fmt.Sprintf(`document.querySelector("a[href*='kind=%s']").getAttribute("href")`, kind))
-		answer, err := http.Get(s.server.URL + path)
+		answer, err := http.Get(s.url + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -217,7 +217,7 @@ func TestReportsPrint(t *testing.T) {
 		}
 		_ = answer.Body.Close()
 		page := open(t, s, desk)
-		page.run(chromedp.Navigate(s.server.URL+path), chromedp.WaitReady(chromedp.CSS("h1")))
+		page.run(chromedp.Navigate(s.url+path), chromedp.WaitReady(chromedp.CSS("h1")))
 		page.picture("report-" + kind)
 	}
 }
