@@ -3,7 +3,10 @@ package browser
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +32,7 @@ process:
 
 // TestEveryCommand does each command by its form, with JavaScript off and the keyboard
 // only, and lets axe-core look at the form in the dark on a telephone. Retrying a
-// message is left out: nothing was given up here.
+// message, where nothing was given up here, is TestRetry.
 func TestEveryCommand(t *testing.T) {
 	s := newSite(t, everything)
 	reference := s.fire(labels{"alertname": "Disk", "host": "db"})[0]
@@ -92,6 +95,42 @@ func TestEveryCommand(t *testing.T) {
 		hands.press("\r")
 		hands.said("?done="+c.command, "")
 	}
+}
+
+// TestRetry: a message that was given up is sent again from the incident's page.
+func TestRetry(t *testing.T) {
+	taken := make(chan struct{}, 10)
+	var away atomic.Bool
+	away.Store(true)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if away.Load() {
+			http.Error(w, "no such hook", http.StatusNotFound)
+			return
+		}
+		taken <- struct{}{}
+	}))
+	t.Cleanup(hook.Close)
+	s := newSite(t, fmt.Sprintf("route: {receiver: ops, group_wait: 0s}\nreceivers: [{name: ops, webhook_configs: [{url: %q}]}]\n", hook.URL))
+	reference := s.fire(labels{"alertname": "Disk", "host": "db"})[0]
+	hands, eyes := open(t, s, plain), open(t, s, phoneDark)
+	hands.visitUntil("/incidents/"+reference, "given up")
+	path := "/incidents/" + reference + "/do/retry?target=ops%2Fwebhook%5B0%5D"
+	eyes.visit(path)
+	eyes.accessible(path)
+	away.Store(false)
+	hands.run(chromedp.Focus(chromedp.CSS(`a[href*="/do/retry"]`)))
+	hands.press("\r")
+	hands.run(chromedp.WaitReady(chromedp.CSS(`[name="target"]`)))
+	hands.write("by", "ann", false)
+	hands.run(chromedp.Focus(chromedp.CSS("form.fields button")))
+	hands.press("\r")
+	hands.said("?done=retry", "The message is tried again.")
+	select {
+	case <-taken:
+	case <-hands.ctx.Done():
+		t.Fatal("the message did not come")
+	}
+	hands.visitUntil("/incidents/"+reference, "up to date")
 }
 
 // write fills in a field. Instead says that another text is in it.

@@ -35,6 +35,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
+	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 )
 
@@ -414,7 +415,8 @@ func newSite(t *testing.T, text string) *site {
 	}
 	s := &site{t: t, cookies: map[string]string{}}
 	s.gateway, err = gateway.New(t.Context(), gateway.Options{Store: st, Config: c,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Registry: prometheus.NewRegistry(), Version: "1.0.0"})
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Registry: prometheus.NewRegistry(), Version: "1.0.0",
+		Receivers: receivers.New})
 	if err != nil {
 		t.Fatal(err)
 	}
