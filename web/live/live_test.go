@@ -487,7 +487,7 @@ func TestRestsHeavily(t *testing.T) {
 		if g.live.snapshot.Load() != nil || g.live.awake.Load() {
 			t.Fatal("kept although nobody looks")
 		}
-		epoch := g.live.feed.epoch
+		epoch, _, _ := g.kept()
 		s := g.follow(incident.ID{}, "")
 		settle()
 		if p := g.board(Query{}); p.Total != restKept/4000+1 {
@@ -502,10 +502,11 @@ func TestRestsHeavily(t *testing.T) {
 		s.Stop()
 		time.Sleep(unused + restAgain + look)
 		settle()
-		if g.live.snapshot.Load() != nil || g.live.awake.Load() || len(g.live.rows) != 0 {
+		if _, rows, _ := g.kept(); g.live.snapshot.Load() != nil || g.live.awake.Load() || rows != 0 {
 			t.Error("kept although nobody looks any more")
 		}
-		if g.open(g.told, "info"); len(g.live.waiting) != 0 || g.live.feed.epoch == epoch {
+		g.open(g.told, "info")
+		if now, _, waiting := g.kept(); waiting != 0 || now == epoch {
 			t.Error("something waits, or old numbers still count")
 		}
 		many.set(1)
@@ -519,6 +520,15 @@ func TestRestsHeavily(t *testing.T) {
 			t.Errorf("got %+v, want both", p)
 		}
 	})
+}
+
+// kept is which numbers of the feed count, and how many rows and changes are kept.
+func (f *fixture) kept() (epoch string, rows, waiting int) {
+	f.live.working.Lock()
+	defer f.live.working.Unlock()
+	f.live.mu.Lock()
+	defer f.live.mu.Unlock()
+	return f.live.feed.epoch, len(f.live.rows), len(f.live.waiting)
 }
 
 var long = strings.Repeat("x", 4000)
