@@ -181,7 +181,7 @@ func TestManyGatewaysAddNoTrips(t *testing.T) {
 	for _, n := range fleets {
 		m := newMetered(t, n)
 		ctx := t.Context()
-		idle := m.meter(t, 0, func() error { return pause(ctx, time.Second) })
+		idle := m.idle(t)
 		for i, at := 0, 0; i < len(loads); i++ {
 			l := &loads[i]
 			if !l.again {
@@ -215,6 +215,20 @@ func TestManyGatewaysAddNoTrips(t *testing.T) {
 		}
 	}
 	t.Log(out)
+}
+
+// idle is what the gateways do by themselves in a second: the least of three, as they read
+// the open incidents for the board at their start.
+func (m *metered) idle(t *testing.T) traffic {
+	t.Helper()
+	var least traffic
+	for n := range 3 {
+		c := m.meter(t, 0, func() error { return pause(t.Context(), time.Second) })
+		if n == 0 || c.commands < least.commands {
+			least = c
+		}
+	}
+	return least
 }
 
 // TestRoundTripsOfARequest: a request of a hundred alerts of thirteen keys takes
