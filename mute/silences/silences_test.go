@@ -40,18 +40,25 @@ type world struct {
 	set *Set
 }
 
+// inMemory is a store that is closed when the test, or its bubble, ends.
+func inMemory(t *testing.T) *embedded.Store {
+	t.Helper()
+	st, err := embedded.Open("mem:", embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
+}
+
 func inBubble(t *testing.T, do func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := embedded.Open("mem:", embedded.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := st.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
+		st := inMemory(t)
 		do(t, &world{t, st, New(st, logTo(t))})
 	})
 }
@@ -371,19 +378,10 @@ func TestUnreadable(t *testing.T) {
 	})
 }
 
-// TestConcurrentWriters lose nothing.
 // TestPutOnce: what is said again with the same message makes no second silence, also at
 // another gateway at the same moment, and finishes what the first one did not.
 func TestPutOnce(t *testing.T) {
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	st := inMemory(t)
 	sets := []*Set{New(st, logTo(t)), New(st, logTo(t))}
 	for round := range 10 {
 		ids := make(chan string)
@@ -439,16 +437,9 @@ func (w *world) revive(id string) *Silence {
 	return one
 }
 
+// TestConcurrentWriters lose nothing.
 func TestConcurrentWriters(t *testing.T) {
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	st := inMemory(t)
 	sets := []*Set{New(st, logTo(t)), New(st, logTo(t))}
 	w := &world{t, st, sets[0]}
 	first := w.put(sets[0], on("db", 0, time.Hour))
