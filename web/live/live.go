@@ -248,11 +248,11 @@ func (l *Live) Run(ctx context.Context) error {
 	var others sync.WaitGroup
 	defer others.Wait()
 	defer l.Drain()
+	l.begin() // first: what is heard earlier is heard in vain
 	if l.opts.Shared != nil {
 		others.Go(func() { l.announce(ctx) })
 		others.Go(func() { l.listen(ctx) })
 	}
-	l.begin()
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	for {
