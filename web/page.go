@@ -2,12 +2,9 @@ package web
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed" // the pages of signing in
-	"encoding/base64"
 	"html/template"
 	"net/http"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 )
@@ -45,26 +42,13 @@ func (a *API) secure(r *http.Request) bool {
 //go:embed signin.html
 var signInHTML string
 
-// signInTemplate holds the pages for signing in, and a layout for where there is no other.
+// signInTemplate holds the pages for signing in.
 var signInTemplate = template.Must(template.New("signin").Parse(signInHTML))
 
-// signInStyle is the style of the layout, as it stands between its tags.
-var signInStyle = func() string {
-	_, rest, _ := strings.Cut(signInHTML, "<style>")
-	style, _, _ := strings.Cut(rest, "</style>")
-	return style
-}()
-
-// signInPolicy allows the style by its hash, forms to this place, and nothing else.
-var signInPolicy = func() string {
-	sum := sha256.Sum256([]byte(signInStyle))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-}()
-
-// plain is the layout where there is no other.
-func (a *API) plain(c *gin.Context, status int, title string, body template.HTML) {
-	c.Header("Content-Security-Policy", signInPolicy)
-	c.Data(status, "text/html; charset=utf-8", a.render(c, "layout", map[string]any{"Title": title, "Body": body}))
+// bare is the layout until SetPage sets another.
+func bare(c *gin.Context, status int, title string, body template.HTML) {
+	c.Header("Content-Security-Policy", "default-src 'none'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	c.Data(status, "text/html; charset=utf-8", []byte("<!doctype html><title>"+template.HTMLEscapeString(title)+"</title>"+string(body)))
 }
 
 // show answers with one of the pages for signing in.

@@ -135,7 +135,7 @@ func New(o Options) (*API, error) {
 	log := o.Log.With("component", "web")
 	a := &API{pipeline: o.Pipeline, store: o.Store, options: o, log: log, origins: http.NewCrossOriginProtection(),
 		summing: make(chan struct{}, 1), hashing: make(chan struct{}, 2), compare: bcrypt.CompareHashAndPassword}
-	a.layout, a.sessions, a.audit = a.plain, session.New(o.Store, o.Now, log), audit.New(o.Store, o.Now, o.Log, o.Registerer)
+	a.layout, a.sessions, a.audit = bare, session.New(o.Store, o.Now, log), audit.New(o.Store, o.Now, o.Log, o.Registerer)
 	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
 	a.SetAdminToken(secret.New(o.AdminToken))
 	a.options.AdminToken = "" // only its hash is needed from here on
