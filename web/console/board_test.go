@@ -159,8 +159,8 @@ func TestSavedViews(t *testing.T) {
 	if w := d.submit("/views", url.Values{"name": {"all"}, "query": {""}}); w.Code != http.StatusBadRequest {
 		t.Errorf("without a filter: got %d", w.Code)
 	}
-	if w := d.submit("/views/"+url.PathEscape("Night <b>")+"/delete", nil); w.Code != http.StatusSeeOther {
-		t.Errorf("got %d %s", w.Code, w.Body)
+	if w := d.submit("/views/"+url.PathEscape("Night <b>")+"/delete", nil); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/?severity=critical" {
+		t.Errorf("got %d %s %s, want the filter, to save it again", w.Code, w.Header().Get("Location"), w.Body)
 	}
 	d.lacks(d.page("/", 200), "Night")
 	const name = "C++ / Go?"

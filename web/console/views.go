@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -30,11 +31,21 @@ func (k *Console) saveView(c *gin.Context) {
 	c.Redirect(http.StatusSeeOther, "/?"+filter)
 }
 
-// deleteView answers POST /views/{name}/delete.
+// deleteView answers POST /views/{name}/delete. The board keeps the filter, so that a view
+// that was deleted by mistake can be saved again.
 func (k *Console) deleteView(c *gin.Context) {
-	if _, err := k.call(c, http.MethodDelete, "/api/v1/views/"+segment(c.Param("name")), nil, 0); err != nil {
+	name := c.Param("name")
+	list, err := k.views(c)
+	if err == nil {
+		_, err = k.call(c, http.MethodDelete, "/api/v1/views/"+segment(name), nil, 0)
+	}
+	if err != nil {
 		k.fail(c, err)
 		return
 	}
-	c.Redirect(http.StatusSeeOther, "/")
+	query := ""
+	if n := slices.IndexFunc(list, func(v web.ViewJSON) bool { return v.Name == name }); n >= 0 {
+		query = list[n].Query
+	}
+	c.Redirect(http.StatusSeeOther, href("/", query))
 }

@@ -74,19 +74,21 @@ function bare(el) {
   return c.innerHTML;
 }
 
-// A form is sent once, however often its button is pressed.
+// A form is sent once, however often its button is pressed; where no answer comes, it can be sent
+// again after a while.
 document.addEventListener("submit", (e) => {
   const form = e.target;
   if (form.dataset.sent) { e.preventDefault(); return; }
   form.dataset.sent = "yes";
   setTimeout(() => { for (const b of form.querySelectorAll("button")) b.disabled = true; }, 0);
+  setTimeout(() => again(form), 30000);
 });
+function again(form) {
+  delete form.dataset.sent;
+  for (const b of form.querySelectorAll("button")) b.disabled = false;
+}
 addEventListener("pageshow", (e) => {
-  if (!e.persisted) return; // only where the browser brings back the page as it was
-  for (const form of document.forms) {
-    delete form.dataset.sent;
-    for (const b of form.querySelectorAll("button")) b.disabled = false;
-  }
+  if (e.persisted) for (const form of document.forms) again(form); // the browser brings back the page as it was
 });
 
 // What went wrong, or who was faster, is where the reader begins.
