@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
+	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/ingest/formats"
 	"github.com/tocsin-gateway/tocsin/match"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/web"
@@ -32,6 +36,12 @@ func (g *Gateway) Explain(ctx context.Context, r ingest.Request) (web.Explanatio
 	if !ok {
 		return out, &router.InputError{Field: "format", Reason: fmt.Sprintf("there is no format %q", format)}
 	}
+	return g.explainAs(ctx, f, r)
+}
+
+// explainAs is Explain with a format.
+func (g *Gateway) explainAs(ctx context.Context, f ingest.Format, r ingest.Request) (web.Explanation, error) {
+	var out web.Explanation
 	if f.Tokens != nil {
 		_, r.Body = f.Tokens(r)
 	}
@@ -95,9 +105,76 @@ func notUnderstood(err error) error {
 
 // explain serves POST /api/v1/explain.
 func (g *Gateway) explain(ctx context.Context, source string, body []byte) (web.Explanation, error) {
-	out, err := g.Explain(ctx, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()})
-	if errors.Is(err, ErrNothing) { // what is rejected says it
+	return understood(g.Explain(ctx, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()}))
+}
+
+// understood takes it for no error that nothing can be understood: what is rejected says it.
+func understood(out web.Explanation, err error) (web.Explanation, error) {
+	if errors.Is(err, ErrNothing) {
 		err = nil
 	}
 	return out, err
+}
+
+// mapping is the format that is nothing without a source's mapping.
+const mapping = "mapping"
+
+// mapped is a source that has a mapping.
+func (g *Gateway) mapped(source string) (ingest.SourceConfig, error) {
+	s, ok := g.config.Load().Sources[source]
+	switch {
+	case !ok:
+		return s, &router.InputError{Field: "source", Reason: fmt.Sprintf("there is no source %q", source)}
+	case s.Format != mapping:
+		return s, &router.InputError{Field: "source", Reason: fmt.Sprintf("it has no mapping, it has the format %q", s.Format)}
+	}
+	return s, nil
+}
+
+// mapping serves GET /api/v1/explain/mapping.
+func (g *Gateway) mapping(source string) (string, error) {
+	s, err := g.mapped(source)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	e := yaml.NewEncoder(&out)
+	e.SetIndent(2)
+	if err := e.Encode(s.Mapping); err != nil {
+		return "", fmt.Errorf("gateway: mapping: %w", err) // unreachable: it was read from YAML
+	}
+	return out.String(), nil
+}
+
+// explainMapping serves POST /api/v1/explain/mapping.
+func (g *Gateway) explainMapping(ctx context.Context, source, text string, body []byte) (web.Explanation, error) {
+	s, err := g.mapped(source)
+	if err != nil {
+		return web.Explanation{}, err
+	}
+	s, err = config.ReadMapping([]byte(text), mapping, s)
+	if found := (*config.MistakesError)(nil); errors.As(err, &found) {
+		return web.Explanation{}, inMapping(found)
+	}
+	f, err := formats.All[mapping].Configure(s)
+	if err != nil {
+		return web.Explanation{}, err // unreachable: it was checked
+	}
+	return understood(g.explainAs(ctx, f, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()}))
+}
+
+// inMapping says what is wrong with a mapping in the words of the API.
+func inMapping(found *config.MistakesError) error {
+	errs := make([]error, len(found.Mistakes))
+	for n, m := range found.Mistakes {
+		reason := m.Message
+		if m.Line > 0 {
+			reason = fmt.Sprintf("line %d, column %d: %s", m.Line, m.Column, reason)
+		}
+		if m.Suggestion != "" {
+			reason += "; " + m.Suggestion
+		}
+		errs[n] = &router.InputError{Field: cmp.Or(m.Path, mapping), Reason: reason}
+	}
+	return errors.Join(errs...)
 }

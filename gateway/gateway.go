@@ -146,7 +146,7 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 	g.muter.silences = g.silences
 	api := web.Options{Silences: g.silences, Receivers: g.receiversOf, ReceiverNames: g.receiverNames, AlertmanagerConfig: g.alertmanagerConfig, Mute: &g.muter, Process: g.guide.Load,
 		Store: st, Pipeline: g.Pipeline, Live: g.Live, AdminToken: o.AdminToken, AnyHost: o.AnyHost, Log: o.Log, Version: o.Version,
-		HasSource: g.hasSource, Sources: g.sources, Configuration: g.configuration, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Backup: o.Backup, Now: waits, External: o.External, Registerer: o.Registry}
+		HasSource: g.hasSource, Sources: g.sources, Configuration: g.configuration, Reports: g.reportFacts(), Retry: g.retry, Explain: g.explain, Mapping: g.mapping, ExplainMapping: g.explainMapping, Backup: o.Backup, Now: waits, External: o.External, Registerer: o.Registry}
 	if g.notifier != nil {
 		api.Notifications = g.notifier
 	}

@@ -56,6 +56,8 @@ func operations(incident, other, letter, token string) []operation {
 		{"GET", "/api/v1/deadletters", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/deadletters/" + letter, "", web.RoleViewer, 200},
 		{"POST", "/api/v1/explain?source=alertmanager", "x", web.RoleViewer, 200},
+		{"GET", "/api/v1/explain/mapping?source=tool", "", web.RoleViewer, 200},
+		{"POST", "/api/v1/explain/mapping?source=tool", `{"mapping":"name: {path: title}","payload":"{}"}`, web.RoleViewer, 200},
 		{"POST", "/api/v1/silences/preview", `{"matchers":[{"name":"alertname","value":"DiskFull"}]}`, web.RoleViewer, 200},
 		{"GET", "/api/v1/choices", "", web.RoleViewer, 200},
 		{"GET", "/api/v1/version", "", web.RoleViewer, 200},
@@ -212,7 +214,7 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 		unknown.send(op.method, op.path, op.body).problem(503)
 	}
 	s2, ops2 := populated(t, func(o *web.Options) {
-		o.Retry, o.Explain, o.Backup, o.Recordings, o.Configuration = nil, nil, nil, nil, nil
+		o.Retry, o.Explain, o.Mapping, o.ExplainMapping, o.Backup, o.Recordings, o.Configuration = nil, nil, nil, nil, nil, nil, nil
 	})
 	s2.checker, s2.handler = s.checker, s.checker.Handler(t, s2.engine)
 	for _, op := range ops2 {

@@ -262,6 +262,23 @@ func TestExplain(t *testing.T) {
 	s.send("POST", "/api/v1/explain?source=alertmanager", strings.Repeat("x", 9<<20)).problem(413)
 }
 
+// TestExplainMapping: a mapping and a payload reach whoever explains, as they are.
+func TestExplainMapping(t *testing.T) {
+	s := newServer(t)
+	if got := decode[web.MappingJSON](s.send("GET", "/api/v1/explain/mapping?source=tool", "").want(200)); got != (web.MappingJSON{Source: "tool", Mapping: "name: {path: title}\n"}) {
+		t.Errorf("got %+v", got)
+	}
+	const at = "/api/v1/explain/mapping?source=tool"
+	e := decode[web.Explanation](s.send("POST", at, `{"mapping":"name: x\n","payload":"{\"a\": 1}"}`).want(200))
+	if len(e.Alerts) != 1 || e.Alerts[0].Name != "name: x\n{\"a\": 1}" {
+		t.Errorf("got %+v", e)
+	}
+	s.send("POST", at, `{"payload":"x"}`).problem(400, `"mapping"`, "missing")
+	s.send("POST", at, `{"mapping":"x","payloads":"x"}`).problem(400, `"payloads"`)
+	s.send("POST", "/api/v1/explain/mapping", `{"mapping":"x"}`).problem(400, `"source"`)
+	s.send("GET", "/api/v1/explain/mapping?source=nobody", "").problem(400, `"source"`)
+}
+
 // TestIdempotencyKey: what comes again with the same key changes nothing, whatever its
 // If-Match says; what was refused, or somebody else says, or is another command, is done.
 func TestIdempotencyKey(t *testing.T) {

@@ -100,15 +100,7 @@ const ExplainLimit = 8 << 20
 
 // explain answers POST /api/v1/explain?source=NAME.
 func (a *API) explain(c *gin.Context) {
-	q := newQuery(c)
-	source := q.text("source")
-	if source == "" {
-		q.bad("source", "say which source it would come from")
-	}
-	err := q.done()
-	if err == nil && a.options.Explain == nil {
-		err = refuse(http.StatusNotImplemented, "this server cannot explain")
-	}
+	source, err := sourceOf(c, a.options.Explain != nil)
 	var payload []byte
 	if err == nil {
 		payload, err = readAll(c, ExplainLimit)
@@ -117,11 +109,68 @@ func (a *API) explain(c *gin.Context) {
 	if err == nil {
 		out, err = a.options.Explain(c.Request.Context(), source, payload)
 	}
+	a.explained(c, out, err)
+}
+
+// sourceOf is the source that the address names; can says whether this server explains.
+func sourceOf(c *gin.Context, can bool) (string, error) {
+	q := newQuery(c)
+	source := q.text("source")
+	if source == "" {
+		q.bad("source", "say which source it would come from")
+	}
+	err := q.done()
+	if err == nil && !can {
+		err = refuse(http.StatusNotImplemented, "this server cannot explain")
+	}
+	return source, err
+}
+
+func (a *API) explained(c *gin.Context, answer any, err error) {
 	if err != nil {
 		a.fail(c, err)
 		return
 	}
-	a.answer(c, http.StatusOK, out)
+	a.answer(c, http.StatusOK, answer)
+}
+
+// MappingJSON is the mapping of a source, in YAML.
+type MappingJSON struct {
+	Source  string `json:"source"`
+	Mapping string `json:"mapping"`
+}
+
+// mapping answers GET /api/v1/explain/mapping?source=NAME.
+func (a *API) mapping(c *gin.Context) {
+	source, err := sourceOf(c, a.options.Mapping != nil)
+	out := MappingJSON{Source: source}
+	if err == nil {
+		out.Mapping, err = a.options.Mapping(source)
+	}
+	a.explained(c, out, err)
+}
+
+// TryMappingJSON is a mapping to try, in YAML, with a payload.
+type TryMappingJSON struct {
+	Mapping string `json:"mapping"`
+	Payload string `json:"payload"`
+}
+
+// explainMapping answers POST /api/v1/explain/mapping?source=NAME.
+func (a *API) explainMapping(c *gin.Context) {
+	source, err := sourceOf(c, a.options.ExplainMapping != nil)
+	var try TryMappingJSON
+	if err == nil {
+		err = readLargeJSON(c, &try, ExplainLimit)
+	}
+	if err == nil && try.Mapping == "" {
+		err = wrong("mapping", "is missing")
+	}
+	var out Explanation
+	if err == nil {
+		out, err = a.options.ExplainMapping(c.Request.Context(), source, try.Mapping, []byte(try.Payload))
+	}
+	a.explained(c, out, err)
 }
 
 // readAll reads a body of at most limit bytes.

@@ -172,7 +172,7 @@ func newServer(t *testing.T, change ...func(*web.Options)) *server {
 	if err := s.pipeline.Set(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}
-	o := web.Options{Pipeline: s.pipeline, Live: pages, Store: s.store, Log: log, Now: s.clock.now, Version: "test", Retry: s.retry, Process: func() *process.Guide { return guide }, Explain: s.explain,
+	o := web.Options{Pipeline: s.pipeline, Live: pages, Store: s.store, Log: log, Now: s.clock.now, Version: "test", Retry: s.retry, Process: func() *process.Guide { return guide }, Explain: s.explain, Mapping: s.mapping, ExplainMapping: s.explainMapping,
 		Backup:        func(_ context.Context, w io.Writer) error { return s.backup(w) },
 		Notifications: &notifications{s: s},
 		Recordings:    &recordings{s: s, all: []web.Recording{recording("first", `{"n":1}`)}},
@@ -220,6 +220,21 @@ func (s *server) explain(ctx context.Context, source string, payload []byte) (we
 	}
 	explained, err := s.pipeline.Explain(ctx, []alert.Alert{s.firing(string(payload), "db")})
 	return web.NewExplanation(explained, []web.Rejection{{Reason: "alerts[1].labels: missing", Field: "alerts[1].labels"}}), err
+}
+
+func (s *server) mapping(source string) (string, error) {
+	if source != "tool" {
+		return "", &router.InputError{Field: "source", Reason: "there is no such source"}
+	}
+	return "name: {path: title}\n", s.store.broken()
+}
+
+func (s *server) explainMapping(ctx context.Context, source, mapping string, payload []byte) (web.Explanation, error) {
+	if _, err := s.mapping(source); err != nil {
+		return web.Explanation{}, err
+	}
+	explained, err := s.pipeline.Explain(ctx, []alert.Alert{s.firing(mapping+string(payload), "db")})
+	return web.NewExplanation(explained, nil), err
 }
 
 func (s *server) backup(w io.Writer) error {

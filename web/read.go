@@ -36,8 +36,10 @@ const (
 
 // readJSON decodes the body into v. A body is JSON whatever its Content-Type
 // says; a field that v does not have is an InputError.
-func readJSON(c *gin.Context, v any) error {
-	body, err := readAll(c, bodyLimit)
+func readJSON(c *gin.Context, v any) error { return readLargeJSON(c, v, bodyLimit) }
+
+func readLargeJSON(c *gin.Context, v any, limit int64) error {
+	body, err := readAll(c, limit)
 	if err != nil {
 		return err
 	}

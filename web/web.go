@@ -60,6 +60,10 @@ type Options struct {
 	// Explain says what a payload for the named source means; nothing is stored. A
 	// *router.InputError says what cannot be understood: source or body.
 	Explain func(ctx context.Context, source string, payload []byte) (Explanation, error)
+	// Mapping is that of a source in YAML, and ExplainMapping explains a payload with another
+	// one. A source without a mapping, and a mistake in one, is an InputError.
+	Mapping        func(source string) (string, error)
+	ExplainMapping func(ctx context.Context, source, mapping string, payload []byte) (Explanation, error)
 	// Backup writes a copy of the store as a tar archive.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Notifications tells people; nil means that nobody does.
@@ -185,6 +189,8 @@ func (a *API) Register(engine *gin.Engine) {
 	viewer.GET("/deadletters", a.letters)
 	viewer.GET("/deadletters/:id", a.letter)
 	viewer.POST("/explain", a.explain)
+	viewer.GET("/explain/mapping", a.mapping)
+	viewer.POST("/explain/mapping", a.explainMapping)
 	viewer.GET("/choices", a.choices)
 	viewer.GET("/version", a.version)
 	viewer.GET("/views", a.views)

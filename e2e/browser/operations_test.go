@@ -49,6 +49,26 @@ func TestOperationsPages(t *testing.T) {
 	s.looked("explain", "/explain?letter="+strings.TrimPrefix(letter, "/operations/deadletters/"), explain, chromedp.WaitReady(chromedp.CSS("#result")))
 }
 
+// TestCorrectMapping begins at a dead letter, corrects the mapping of its source and sees
+// what comes of it, in a browser that runs no script; then it looks at the page.
+func TestCorrectMapping(t *testing.T) {
+	s := newSite(t, `
+sources: {shop-monitor: {format: mapping, mapping: {name: {path: title}, host: {path: node}, status: {path: state, map: {ok: resolved, alerting: firing}}}}}
+`)
+	s.api("POST", "/ingest/shop-monitor", map[string]any{"title": "Checkout is slow", "node": "web-01", "state": "degraded", "level": "High"})
+	w := open(t, s, plain)
+	w.visit("/operations/deadletters")
+	w.run(chromedp.Click(chromedp.CSS("main tbody a")), chromedp.WaitReady(chromedp.CSS("#body")), chromedp.Click(chromedp.CSS(`main a[href^="/explain"]`)), chromedp.WaitReady(chromedp.CSS("#mapping")))
+	address := eval[string](w, "location.pathname + location.search")
+	corrected := []step{chromedp.SetValue(chromedp.CSS("#mapping"), "name: {path: title}\nhost: {path: node}\nseverity: {path: level}\nstatus: {path: state, map: {ok: resolved}, default: firing}\n"),
+		chromedp.Click(chromedp.CSS("main form button")), chromedp.WaitReady(chromedp.CSS("#file"))}
+	w.run(corrected...)
+	if text := w.text(); !strings.Contains(text, "Checkout is slow: opened") || !strings.Contains(text, "    mapping:\n      name: {path: title}\n") {
+		t.Errorf("the page says\n%s", text)
+	}
+	s.looked("explain-mapping", address, corrected...)
+}
+
 // TestSilenceWithoutScript makes a silence, after a look at what it would hit, in a
 // browser that runs no script.
 func TestSilenceWithoutScript(t *testing.T) {

@@ -92,3 +92,37 @@ func TestExplainPage(t *testing.T) {
 		d.lacks(w.Body.String(), hostile)
 	}
 }
+
+// TestCorrectMapping: what a source's mapping cannot read is read with another one, which
+// is shown as the file wants it; what is in force stays.
+func TestCorrectMapping(t *testing.T) {
+	d := newDesk(t, `
+sources:
+  shop:
+    format: mapping
+    mapping: {name: {path: title}, status: {path: state, map: {ok: resolved, bad: firing}}}
+  other: {format: mapping, mapping: {name: {path: what}}}
+`)
+	letter := d.misfitOf("shop", `{"title": "Slow", "state": "`+hostile+`"}`)
+	d.has(d.page("/operations/deadletters/"+letter, 200), `href="/explain?letter=`+letter+`">Correct the mapping<`)
+	page := d.page("/explain?letter="+letter, 200)
+	d.has(page, "The mapping of shop", "As it is in force.", "\n  path: state\n", `<option value="shop" selected>`)
+	d.lacks(d.page("/explain?source=alertmanager", 200), "The mapping of")
+	asks := func(status int, fields ...string) string {
+		t.Helper()
+		w := d.submit("/explain", d.form(page, "/explain", append([]string{"source", "shop", "payload", `{"title": "Slow", "state": "` + hostile + `"}`}, fields...)...))
+		if w.Code != status {
+			t.Fatalf("%q: got %d, want %d\n%s", fields, w.Code, status, w.Body)
+		}
+		d.lacks(w.Body.String(), hostile)
+		return w.Body.String()
+	}
+	d.has(asks(200), "As it is in force.", "0 alerts, 1 not understood", "is neither firing nor resolved")
+	tried := asks(200, "mapping", "name: {path: title}\r\nstatus: {path: state, map: {ok: resolved}, default: firing}\r\n")
+	d.has(tried, "Slow</bdi>: opened", "Changed here;", "sources:\n  shop:\n    format: mapping\n    mapping:\n      name: {path: title}\n      status: {path: state, map: {ok: resolved}, default: firing}\n</pre>",
+		"then the dead letter can be tried again")
+	d.has(asks(400, "mapping", "name: {path: title}\nseverity: {regex: '(', path: x}\nstate: {path: "+hostile+"}"), `role="alert"`, "mapping.severity.regex: line 2, column 19: not a regular expression", "line 3, column 1: unknown key &#34;state&#34;")
+	d.has(asks(200, "source", "other", "mapping", "nonsense"), "The mapping of other", "As it is in force.", "0 alerts, 1 not understood")
+	d.has(d.page("/explain?source=shop", 200), "As it is in force.", "\n  path: state\n")
+	d.has(d.page("/", 200), "No incident is open")
+}

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,8 +34,12 @@ type explainData struct {
 	// form can hold, and is taken from there.
 	Letter, Recording string
 	Binary            bool
-	Letters           []web.LetterJSON
-	Recordings        []web.RecordingJSON
+	// Mapping is what is written into the form, MappingOf the source that it is for: empty if
+	// this source has none. Tried: it is another one than that in force.
+	Mapping, MappingOf string
+	Tried              bool
+	Letters            []web.LetterJSON
+	Recordings         []web.RecordingJSON
 	// Result is nil if nothing was asked; Raw is the same as the API said it.
 	Result  *web.Explanation
 	Left    int
@@ -54,6 +59,7 @@ func (k *Console) explain(c *gin.Context) {
 		// A form ends its lines as mail does, senders do not.
 		d.Source, d.Payload = values.Get("source"), strings.ReplaceAll(values.Get("payload"), "\r\n", "\n")
 		d.Letter, d.Recording = values.Get("letter"), values.Get("recording")
+		d.Mapping, d.MappingOf = strings.ReplaceAll(values.Get("mapping"), "\r\n", "\n"), values.Get("mapping_of")
 	}
 	body := payload(d.Payload)
 	if d.Payload == "" {
@@ -62,6 +68,10 @@ func (k *Console) explain(c *gin.Context) {
 			k.fail(c, err)
 			return
 		}
+	}
+	if err := k.samples(c, &d); err != nil {
+		k.fail(c, err)
+		return
 	}
 	status := http.StatusOK
 	if c.Request.Method == http.MethodPost {
@@ -73,11 +83,7 @@ func (k *Console) explain(c *gin.Context) {
 			status = d.Problem.Status
 		}
 	}
-	if err := k.samples(c, &d); err != nil {
-		k.fail(c, err)
-		return
-	}
-	k.render(c, status, "explain", &view{Title: "Explain", Section: "explain", Data: d})
+	k.render(c, status, "explain", &view{Title: "Explain", Section: "explain", Data: &d})
 }
 
 // stored is the body of the dead letter or the recording that d names, if it names one.
@@ -117,7 +123,11 @@ func (k *Console) stored(c *gin.Context, d *explainData) (payload, error) {
 
 // explainBody asks what becomes of a body.
 func (k *Console) explainBody(c *gin.Context, d *explainData, body payload) error {
-	a, err := k.call(c, http.MethodPost, "/api/v1/explain?source="+url.QueryEscape(d.Source), body, 0)
+	to, said := "/api/v1/explain", any(body)
+	if d.Tried {
+		to, said = to+"/mapping", web.TryMappingJSON{Mapping: d.Mapping, Payload: string(body)}
+	}
+	a, err := k.call(c, http.MethodPost, to+"?source="+url.QueryEscape(d.Source), said, 0)
 	if err != nil {
 		return err
 	}
@@ -143,6 +153,12 @@ func (k *Console) samples(c *gin.Context, d *explainData) error {
 		return err
 	}
 	d.Sources = slices.DeleteFunc(found.Sources, func(s web.SourceJSON) bool { return s.Format == "" })
+	if d.Source == "" && len(d.Sources) > 0 {
+		d.Source = d.Sources[0].Name // what a browser chooses
+	}
+	if err := k.mapping(c, d); err != nil {
+		return err
+	}
 	letters, err := get[web.LettersJSON](k, c, "/api/v1/deadletters?limit=20")
 	if err != nil {
 		return err
@@ -157,4 +173,32 @@ func (k *Console) samples(c *gin.Context, d *explainData) error {
 		d.Recordings = page.Recordings
 	}
 	return nil
+}
+
+// mapping fills in the mapping in force where the form is not about it yet.
+func (k *Console) mapping(c *gin.Context, d *explainData) error {
+	n := slices.IndexFunc(d.Sources, func(s web.SourceJSON) bool { return s.Name == d.Source })
+	if n < 0 || d.Sources[n].Format != "mapping" || d.Binary {
+		d.Mapping, d.MappingOf = "", ""
+		return nil
+	}
+	found, err := get[web.MappingJSON](k, c, "/api/v1/explain/mapping?source="+url.QueryEscape(d.Source))
+	if err != nil {
+		return err
+	}
+	if d.MappingOf != d.Source || strings.TrimSpace(d.Mapping) == "" {
+		d.Mapping, d.MappingOf = found.Mapping, d.Source
+	}
+	d.Tried = strings.TrimSpace(d.Mapping) != strings.TrimSpace(found.Mapping)
+	return nil
+}
+
+// File is the mapping as it stands in the configuration file.
+func (d *explainData) File() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "sources:\n  %s:\n    format: mapping\n    mapping:\n", d.MappingOf)
+	for line := range strings.Lines(d.Mapping) {
+		out.WriteString("      " + line)
+	}
+	return out.String()
 }

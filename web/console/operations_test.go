@@ -36,9 +36,11 @@ func (d *desk) rowOf(page, text string) string {
 }
 
 // misfit sends what nobody understands and returns the id of its dead letter.
-func (d *desk) misfit(body string) string {
+func (d *desk) misfit(body string) string { d.t.Helper(); return d.misfitOf("alertmanager", body) }
+
+func (d *desk) misfitOf(source, body string) string {
 	d.t.Helper()
-	if w := d.send("POST", "/ingest/alertmanager", "application/json", body); w.Code >= 500 {
+	if w := d.send("POST", "/ingest/"+source, "application/json", body); w.Code >= 500 {
 		d.t.Fatalf("got %d %s", w.Code, w.Body)
 	}
 	id := regexp.MustCompile(`/operations/deadletters/([0-9a-f]+)`).FindStringSubmatch(d.page("/operations/deadletters", 200))
