@@ -37,7 +37,7 @@ func (k *Console) registerOperations(viewer *gin.RouterGroup) {
 // done are the words for what was just done, by what stands in the query: a page says
 // nothing that a link made up.
 var done = map[string]string{
-	"silenced": "The silence is made. It holds within a few seconds.",
+	"silenced": "The silence is made. It holds within a few seconds, or as soon as it begins.",
 	"expired":  "The silence has expired.",
 	"again":    "It is being tried again.",
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // hostile is what senders may write anywhere.
@@ -160,10 +161,32 @@ func TestSilenceForm(t *testing.T) {
 	d.lacks(d.page("/operations/silences?done="+url.QueryEscape(hostile), 200), "alert(1)</", hostile)
 }
 
+// TestSilenceLater: a silence for planned work begins when the form says, by the clock of
+// its zone.
+func TestSilenceLater(t *testing.T) {
+	d := newDesk(t, operated)
+	d.has(d.page("/operations/silences/new", 200), "Time zone: UTC.")
+	form := url.Values{"matchers": {`service="mail"`}, "from": {"2088-07-01T02:00"}, "zone": {"Europe/Zurich"}, "for": {"4h"}, "by": {"ann"}, "comment": {"the hall moves"}, "do": {"preview"}}
+	d.has(d.submit("/operations/silences/new", form).Body.String(), `value="2088-07-01T02:00"`, "Time zone: Europe/Zurich.", `name="zone" value="Europe/Zurich"`)
+	form.Set("do", "create")
+	w := d.submit("/operations/silences/new", form)
+	if w.Code != http.StatusSeeOther {
+		t.Fatalf("got %d %s", w.Code, w.Body)
+	}
+	d.has(d.page(w.Header().Get("Location"), 200), "pending", `title="2088-07-01 00:00:00 UTC"`, `title="2088-07-01 04:00:00 UTC"`)
+	form.Set("zone", "UTC")
+	form.Set("from", time.Now().UTC().Format("2006-01-02T15:04")) // this minute has begun
+	if w := d.submit("/operations/silences/new", form); w.Code != http.StatusSeeOther {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	d.has(d.page("/operations/silences", 200), "<td>active</td>")
+}
+
 func TestSilenceMistakes(t *testing.T) {
 	d := newDesk(t, "")
 	for name, change := range map[string]url.Values{
 		"no matcher such as": {"matchers": {"this is none " + hostile}}, "at least one matcher": {"matchers": {" \r\n"}}, "Choose how long": {"for": {"forever"}},
+		"is no time such as": {"from": {hostile}}, "has passed": {"from": {"2020-01-01T00:00"}},
 		"matchers": {"matchers": {`a=~".*"`}}, "comment": {"comment": {""}},
 	} {
 		form := url.Values{"matchers": {`service="mail"`}, "for": {"2h"}, "by": {"ann"}, "comment": {"known"}, "do": {"create"}}

@@ -87,14 +87,15 @@ func (k *Console) showSilences(c *gin.Context, status int, p *problem) {
 
 // silenceForm is what is written into the form of a new silence.
 type silenceForm struct {
-	Matchers, For, By, Comment string
+	Matchers, From, For, By, Comment string
 	// Wrong says what is wrong with a field, by its name.
 	Wrong map[string]string
 	// Preview is what it would hit; nil if nobody asked.
 	Preview *silencePreview
 	Lasts   []lasting
-	// Once is the id of the form.
-	Once string
+	// Once is the id of the form, FormZone the zone of From.
+	Once     string
+	FormZone *time.Location
 }
 
 // silencePreview is the answer of the API; see mute/silences.
@@ -148,7 +149,9 @@ func (k *Console) newSilence(c *gin.Context) {
 }
 
 func (k *Console) showSilence(c *gin.Context, status int, f silenceForm) {
-	f.Lasts, f.Once = lastings, newOnce()
+	if f.Lasts, f.Once = lastings, newOnce(); f.FormZone == nil {
+		f.FormZone = zoneOf(c)
+	}
 	k.operate(c, status, "silence", "New silence", f)
 }
 
@@ -159,7 +162,7 @@ func (k *Console) putSilence(c *gin.Context) {
 		k.fail(c, err)
 		return
 	}
-	f := silenceForm{Matchers: values.Get("matchers"), For: values.Get("for"), By: values.Get("by"), Comment: values.Get("comment"), Wrong: map[string]string{}}
+	f := silenceForm{Matchers: values.Get("matchers"), From: values.Get("from"), FormZone: formZone(c, values), For: values.Get("for"), By: values.Get("by"), Comment: values.Get("comment"), Wrong: map[string]string{}}
 	if name := web.IdentityOf(c).Name; name != "" {
 		f.By = name
 	}
@@ -184,14 +187,19 @@ func (k *Console) putSilence(c *gin.Context) {
 		k.showSilence(c, http.StatusOK, f)
 		return
 	}
-	s := silence{Matchers: ms, StartsAt: k.options.Now(), CreatedBy: f.By, Comment: f.Comment}
+	from, wrong := f.start(k.options.Now())
+	if wrong != "" {
+		f.Wrong["from"] = wrong
+	}
 	n := slices.IndexFunc(lastings, func(l lasting) bool { return l.Value == f.For })
 	if n < 0 {
 		f.Wrong["for"] = "Choose how long it holds."
+	}
+	if len(f.Wrong) > 0 {
 		k.showSilence(c, http.StatusBadRequest, f)
 		return
 	}
-	s.EndsAt = s.StartsAt.Add(lastings[n].d)
+	s := silence{Matchers: ms, StartsAt: from, EndsAt: from.Add(lastings[n].d), CreatedBy: f.By, Comment: f.Comment}
 	_, err = k.callOnce(c, http.MethodPost, "/api/v2/silences", s, 0, values.Get(onceField))
 	p, ok = k.asProblem(c, err)
 	switch {
@@ -202,6 +210,28 @@ func (k *Console) putSilence(c *gin.Context) {
 	default:
 		c.Redirect(http.StatusSeeOther, "/operations/silences?done=silenced")
 	}
+}
+
+// startsNow is how long ago the beginning may be that is taken for now: it was so when
+// somebody began to write.
+const startsNow = 5 * time.Minute
+
+// start is when the silence begins; wrong says what is wrong with that.
+func (f *silenceForm) start(now time.Time) (at time.Time, wrong string) {
+	text := strings.TrimSpace(f.From)
+	if text == "" {
+		return now, ""
+	}
+	at, ok := timeIn(text, f.FormZone)
+	switch {
+	case !ok:
+		return now, "The beginning is no time such as " + now.In(f.FormZone).Format(timeLayouts[0]) + "."
+	case at.Before(now.Add(-startsNow)):
+		return now, "The beginning has passed; leave it empty, and the silence begins now."
+	case at.Before(now):
+		return now, ""
+	}
+	return at, ""
 }
 
 // readMatchers reads one matcher in each line; wrong says what is wrong with them.
