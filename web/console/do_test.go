@@ -82,7 +82,7 @@ func everyCommand(other string) []done {
 		{"assess", []string{"impact", "high", "urgency", "low", "observations", "slow", "category", "network"}, []string{"<dd>high, low</dd>", ">slow</span>", "<bdi>network</bdi>"}},
 		{"severity", []string{"severity", "critical"}, []string{`<span class="severity critical">`}},
 		{"phase", []string{"phase", "mitigating"}, []string{`<span class="phase">mitigating</span>`}},
-		{"level", []string{"level", "major"}, []string{`<span class="mark">major</span>`}},
+		{"level", []string{"level", "major"}, []string{`<span class="mark">level major</span>`}},
 		{"category", []string{"category", "hardware"}, []string{"<bdi>hardware</bdi>"}},
 		{"customers", []string{"customers", " Acme \r\n\r\nOther"}, []string{"<bdi>Acme, Other</bdi>"}},
 		{"update", []string{"what", "the shop is slow", "progress", "a restart", "restoration", later, "public", "yes"}, []string{"the shop is slow", "Waits for a signature", `<span class="mark">public</span>`}},
