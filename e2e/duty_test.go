@@ -255,6 +255,9 @@ func (d *dutyTrial) check(within time.Duration) *shown {
 			if fired := d.fired(s, in.ID); len(fired) < dutySteps+d.again {
 				return fmt.Errorf("%s: fired %q", in.Title, fired)
 			}
+			if in.Severity != "critical" { // the list was read before the last duty fired
+				return fmt.Errorf("%s: %s", in.Title, in.Severity)
+			}
 		}
 		return d.hears.know(d.incidents)
 	})

@@ -191,8 +191,12 @@ func (s *Sender) direct(ctx context.Context, m Message) Result {
 // said, or if that is 0 as long as there is time.
 func (s *Sender) retry(ctx context.Context, m Message, times int) error {
 	pause := 200 * time.Millisecond
+	var before error
 	for n := 1; ; n++ {
 		err := s.post(ctx, m)
+		if err != nil && before != nil && ctx.Err() != nil {
+			return before // this attempt had no time: what came before says more
+		}
 		if err == nil || errors.Is(err, errRefused) || n == times {
 			return err
 		}
@@ -204,7 +208,7 @@ func (s *Sender) retry(ctx context.Context, m Message, times int) error {
 		case <-ctx.Done():
 			return err
 		}
-		pause = min(2*pause, 2*time.Second)
+		pause, before = min(2*pause, 2*time.Second), err
 	}
 }
 

@@ -152,7 +152,7 @@ func TestNobodyListens(t *testing.T) {
 func TestWithoutAFolder(t *testing.T) {
 	g := newGateway(t)
 	s, warned := sender(t, g)
-	s.Spool, s.Timeout = "", 700*time.Millisecond
+	s.Spool, s.Timeout = "", 1500*time.Millisecond
 	n := 0
 	g.answer = func(string) int {
 		if n++; n == 2 {
@@ -168,6 +168,25 @@ func TestWithoutAFolder(t *testing.T) {
 	}
 	g.answers(400)
 	s.want(t, "c", Rejected)
+}
+
+// TestNoTimeLeft: what the gateway said before there was no time any more is what is warned of.
+func TestNoTimeLeft(t *testing.T) {
+	g := newGateway(t)
+	s, warned := sender(t, g)
+	s.Spool, s.Timeout = "", 2*time.Second
+	held, n := make(chan struct{}), 0
+	g.answer = func(string) int {
+		if n++; n > 1 {
+			<-held
+		}
+		return 503
+	}
+	defer close(held) // before the server is closed
+	s.want(t, "a", Failed)
+	if !strings.Contains(warned.String(), "503; the message is lost") {
+		t.Errorf("warned %q", warned)
+	}
 }
 
 // TestAGatewayThatSaysNothing costs no more than the time that is given.
