@@ -68,6 +68,7 @@ var picture = []struct {
 	{"store/embedded", []string{"store", "store/transfer", "store/row", "store/repeats", "incident", "alert"}},
 	{"store/redis", []string{"store", "store/transfer", "store/redisurl", "store/row", "store/repeats", "incident", "alert"}},
 	{"store/redis/redistest", nil},
+	{"store/embedded/embeddedtest", []string{"store/embedded"}},
 	// From one of them to another, in units that all agree on.
 	{"store/transfer", []string{"store", "store/row", "incident", "alert"}},
 	// The grammar of URLs, which the file is checked against without a driver.

@@ -15,6 +15,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
 )
 
@@ -22,15 +23,7 @@ import (
 // they work under the external URL also where the API answers this machine only,
 // and on every gateway of the store.
 func TestAnswersComeFromElsewhere(t *testing.T) {
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	text := ""
 	load := func() (*config.Config, error) { return config.Load([]byte(text), "tocsin.yml") }
 	start := func() *gateway.Gateway {

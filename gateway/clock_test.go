@@ -15,6 +15,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
 // TestClockIsTheStores: on a machine whose clock is ten minutes off, every time
@@ -23,15 +24,7 @@ func TestClockIsTheStores(t *testing.T) {
 	for name, off := range map[string]time.Duration{"ahead": 10 * time.Minute, "behind": -10 * time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			right := func() time.Time { return time.Now().Add(-off) }
-			st, err := embedded.Open("mem:", embedded.Options{Now: right})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := st.Close(); err != nil {
-					t.Error(err)
-				}
-			})
+			st := embeddedtest.Open(t, embedded.Options{Now: right})
 			c, err := config.Load(nil, "built-in")
 			if err != nil {
 				t.Fatal(err)

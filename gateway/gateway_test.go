@@ -22,6 +22,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
 )
 
@@ -71,15 +72,7 @@ func (f *flaky) Check(ctx context.Context) error {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	f := &fixture{t: t, store: &flaky{Store: st}}
 	empty := ""
 	f.next.Store(&empty)

@@ -18,6 +18,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 	"github.com/tocsin-gateway/tocsin/store/redis"
 	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
 )
@@ -157,11 +158,7 @@ func awaitHearing(t *testing.T, server *redistest.Server) {
 // TestStreamLastsAndEnds: a limit for answers does not cut a stream, and a
 // gateway that stops does not wait for it.
 func TestStreamLastsAndEnds(t *testing.T) {
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
+	st := embeddedtest.Open(t, embedded.Options{})
 	s := serve(t, st, func(s *http.Server) { s.WriteTimeout = time.Nanosecond }) // nothing else is answered
 	events := s.follow(t, "")
 	answer := httptest.NewRecorder()
@@ -185,11 +182,7 @@ func TestStreamLastsAndEnds(t *testing.T) {
 // happens, their own ends in the same process included: with -benchtime 1x over
 // a minute, after which the metric is CPU seconds of a second.
 func BenchmarkIdleStreams(b *testing.B) {
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = st.Close() })
+	st := embeddedtest.Open(b, embedded.Options{})
 	s := serve(b, st)
 	for range 500 {
 		s.follow(b, "")

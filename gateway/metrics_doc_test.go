@@ -22,6 +22,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/recorder"
 	"github.com/tocsin-gateway/tocsin/spool"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
 // describedMetric is a metric as docs/metrics.md or a registry has it.
@@ -38,15 +39,7 @@ func families(t *testing.T) []*dto.MetricFamily {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(versioncollector.NewCollector("tocsin")) // as the command serve does
 	log := slog.New(slog.DiscardHandler)

@@ -25,6 +25,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
 // world is a pipeline into a store in memory, and a Muter beside it.
@@ -72,15 +73,7 @@ correlate:
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	c, err := config.Load([]byte(rules), "tocsin.yml")
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
 const target = "ops/chat[0]"
@@ -143,15 +144,7 @@ func (c *chat) take() []heard {
 
 func newGale(t *testing.T, s notify.Storm) *gale {
 	t.Helper()
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	g := &gale{t: t, store: &brittle{Store: st}, chat: &chat{}, log: slog.New(slog.DiscardHandler)}
 	g.in = &notify.Integration{Name: "chat", Receiver: "ops", Sender: g.chat, SendResolved: true, Storm: s}
 	g.settings = notify.Settings{Integrations: map[string]*notify.Integration{target: g.in}, Timing: func(*incident.Incident, string) notify.Timing {
@@ -160,6 +153,7 @@ func newGale(t *testing.T, s notify.Storm) *gale {
 		return notify.Links{Incident: "https://tocsin.example.com/incidents/" + i.Reference}
 	}}
 	c := dedupe.Config{Rules: []dedupe.Rule{{Name: "groups", By: []string{"group"}}}}
+	var err error
 	if g.places, err = dedupe.NewCorrelator(c); err != nil {
 		t.Fatal(err)
 	}

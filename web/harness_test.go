@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/live"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
@@ -148,15 +149,7 @@ type server struct {
 func newServer(t *testing.T, change ...func(*web.Options)) *server {
 	t.Helper()
 	s := &server{t: t, clock: &clock{t: morning}, log: &bytes.Buffer{}, address: "127.0.0.1:5555", host: "127.0.0.1:9095"}
-	st, err := embedded.Open("mem:", embedded.Options{Now: s.clock.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{Now: s.clock.now})
 	s.store = &brokenStore{Store: st}
 	log := slog.New(slog.NewTextHandler(io.MultiWriter(s.log, t.Output()), nil))
 	pages := live.New(live.Options{Store: s.store, Severities: func() []string { return s.pipeline.Severities() }, Log: log, Registerer: prometheus.NewRegistry()})

@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
 )
@@ -50,15 +51,7 @@ func newFixture(t *testing.T, adminToken string) *fixture {
 	}
 	t.Setenv("USER", "ann")
 	f := &fixture{t: t, now: time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)}
-	st, err := embedded.Open("mem:", embedded.Options{Now: func() time.Time { return f.now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{Now: func() time.Time { return f.now }})
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f.store, f.pipeline = st, router.New(st, log, prometheus.NewRegistry())
 	f.worker = notify.New(st, log, prometheus.NewRegistry(), func() {})

@@ -37,6 +37,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
 // screenshots is where pictures of the pages are written; docs/console has those that
@@ -400,15 +401,7 @@ type site struct {
 // newSite starts a gateway with a configuration, which may be empty.
 func newSite(t *testing.T, text string) *site {
 	t.Helper()
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	c, err := config.Load([]byte(text), "tocsin.yml")
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/match"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
 func TestMain(m *testing.M) {
@@ -43,15 +44,7 @@ type world struct {
 // inMemory is a store that is closed when the test, or its bubble, ends.
 func inMemory(t *testing.T) *embedded.Store {
 	t.Helper()
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	return st
 }
 

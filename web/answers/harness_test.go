@@ -37,6 +37,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/answers"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
@@ -146,15 +147,7 @@ func allOn() *answers.Config {
 func newServer(t testing.TB, change ...func(*answers.Options)) *server {
 	t.Helper()
 	s := &server{t: t, clock: &clock{t: morning}, log: &bytes.Buffer{}, registry: prometheus.NewRegistry(), address: "203.0.113.7:5555"}
-	st, err := embedded.Open("mem:", embedded.Options{Now: s.clock.now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{Now: s.clock.now})
 	s.store = &flaky{Store: st}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	s.pipeline = router.New(s.store, log, s.registry)
@@ -171,6 +164,7 @@ func newServer(t testing.TB, change ...func(*answers.Options)) *server {
 	for _, c := range change {
 		c(&o)
 	}
+	var err error
 	if s.handler, err = answers.New(o); err != nil {
 		t.Fatal(err)
 	}

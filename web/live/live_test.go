@@ -20,6 +20,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
 var policy = incident.Policy{Severities: []string{"critical", "warning", "info"}}
@@ -35,15 +36,7 @@ type fixture struct {
 
 func newFixture(t testing.TB, change ...func(*Options)) *fixture {
 	t.Helper()
-	st, err := embedded.Open("mem:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st := embeddedtest.Open(t, embedded.Options{})
 	return on(t, st, change...)
 }
 
