@@ -33,6 +33,7 @@ type ChoicesJSON struct {
 	ReportChannels  []string `json:"report_channels"`
 	CauseStates     []string `json:"cause_states"`
 	ActionKinds     []string `json:"action_kinds"`
+	LinkKinds       []string `json:"link_kinds"`
 }
 
 // choices answers GET /api/v1/choices.
@@ -44,7 +45,8 @@ func (a *API) choices(c *gin.Context) {
 	v := ChoicesJSON{Severities: list(a.pipeline.Severities()), Categories: list(a.pipeline.Categories()), Teams: list(a.pipeline.Teams()),
 		Receivers: []string{}, Tiers: []string{}, Services: []string{}, Customers: []string{},
 		Phases: incident.Phases(), Levels: incident.Levels(), Grades: incident.Grades(), Roles: incident.Roles(), Reasons: incident.Reasons(),
-		ContactChannels: incident.ContactChannels(), ReportChannels: router.Channels(), CauseStates: incident.CauseStates(), ActionKinds: incident.ActionKinds()}
+		ContactChannels: incident.ContactChannels(), ReportChannels: router.Channels(), CauseStates: incident.CauseStates(), ActionKinds: incident.ActionKinds(),
+		LinkKinds: incident.LinkKinds()}
 	if a.options.ReceiverNames != nil {
 		v.Receivers = list(a.options.ReceiverNames())
 	}

@@ -96,7 +96,8 @@ var commands = []*command{
 		{Name: "at", Label: "When it happened", Kind: moment, Help: "Empty: now. An earlier time makes it a late entry."}}},
 	{Name: "link", Path: "link", Title: "Add a link", Done: "The link is added.", Help: "Such as to logs, a ticket or a conference.", Group: groupWork, Shown: notClosed, Fields: []field{
 		{Name: "name", Label: "What it leads to", Kind: line, Required: true},
-		{Name: "url", Label: "Address", Kind: line, Required: true, Help: "It begins with https:// or http://."}}},
+		{Name: "url", Label: "Address", Kind: line, Required: true, Help: "It begins with https:// or http://."},
+		{Name: "kind", Label: "Kind", Kind: line, Options: choose(func(c *web.ChoicesJSON) []string { return c.LinkKinds }), Help: "What the process may ask for before it is closed."}}},
 	{Name: "snooze", Path: "snooze", Title: "Snooze", Done: "Nobody is told of it for a time.", Help: "Tell nobody of it for a time. It stays on the board.", Group: groupWork, Shown: isOpen, Fields: []field{
 		{Name: "for_seconds", Label: "For how long", Kind: number, Options: func(*facts) []option {
 			return []option{{"900", "15 minutes"}, {"1800", "30 minutes"}, {"3600", "1 hour"}, {"7200", "2 hours"}, {"14400", "4 hours"}, {"28800", "8 hours"}, {"86400", "1 day"}, {"604800", "7 days"}}
@@ -244,6 +245,11 @@ func findings() []field {
 		{"communication", "How people were told", func(f *web.FindingsJSON) string { return f.Communication }},
 		{"recommendations", "What should be done", func(f *web.FindingsJSON) string { return f.Recommendations }},
 		{"lessons", "What was learnt", func(f *web.FindingsJSON) string { return f.Lessons }},
+		{"lessons_detection", "What was learnt of how it was noticed", func(f *web.FindingsJSON) string { return f.LessonsDetection }},
+		{"lessons_response", "What was learnt of how people came together", func(f *web.FindingsJSON) string { return f.LessonsResponse }},
+		{"lessons_diagnosis", "What was learnt of how the cause was found", func(f *web.FindingsJSON) string { return f.LessonsDiagnosis }},
+		{"lessons_communication", "What was learnt of how people were told", func(f *web.FindingsJSON) string { return f.LessonsCommunication }},
+		{"lessons_restoration", "What was learnt of how the service came back", func(f *web.FindingsJSON) string { return f.LessonsRestoration }},
 	} {
 		k := area
 		if f.name == "follow_up" {

@@ -31,10 +31,14 @@ type doData struct {
 // missing is what the process wants to be done before, and the address of the form for it.
 type missing struct{ Name, Text, URL string }
 
-// fulfils names the commands after which the usual requirements are met.
+// fulfils names the commands after which the usual requirements are met, with what then
+// stands in their fields.
 var fulfils = map[string]string{
 	"assessed": "assess", "confirmed": "confirm", "settled": "workaround-removed", "cause": "findings", "solution": "findings", "fix": "findings",
-	"follow_up": "findings", "lessons": "findings", "followed_up": "followed-up", "acknowledged": "acknowledge", "updated": "update", "incident_manager": "assign",
+	"follow_up": "findings", "lessons": "findings", "followed_up": "followed-up", "acknowledged": "acknowledge", "updated": "update", "incident_manager": "assign?role=incident_manager",
+	"communications_manager": "assign?role=communications_manager", "technical_lead": "assign?role=technical_lead", "technical_help": "assign?role=technical_help",
+	"change_ticket": "link?kind=change", "problem_ticket": "link?kind=problem", "post_mortem": "link?kind=post_mortem",
+	"reviewed": "findings", "customer_told": "next-contact", "published": "update?public=yes", "contacted": "contacted", "worked_on": "work", "accepted": "accept",
 }
 
 // commandForm answers GET /incidents/{id}/do/{command}; fields may have values in the query.
@@ -89,7 +93,9 @@ func (k *Console) commandPage(c *gin.Context, cmd *command, about *facts, values
 
 // miss adds what the process wants before the command.
 func (d *doData) miss(about *facts, name, text string) {
-	to, query := fulfils[name], url.Values{nextField: {d.Command.Name}}
+	to, has, _ := strings.Cut(fulfils[name], "?")
+	query, _ := url.ParseQuery(has) // of ours
+	query.Set(nextField, d.Command.Name)
 	switch {
 	case to == "workaround-removed" && about.Incident.Findings.Workaround == "":
 		to = "findings"

@@ -76,6 +76,7 @@ func everyCommand(other string) []done {
 		{"team", []string{"team", "storage"}, []string{"<dt>Team</dt><dd><bdi>storage</bdi></dd>"}},
 		{"note", []string{"text", "two\r\nlines", "at", earlier}, []string{"two\nlines", "late entry"}},
 		{"link", []string{"name", "logs", "url", "https://logs.example.com/1"}, []string{`<a href="https://logs.example.com/1"`}},
+		{"link", []string{"name", "CHG-7", "url", "https://example.com/chg/7", "kind", "change"}, []string{`Change: <a href="https://example.com/chg/7" rel="noopener noreferrer"><bdi>CHG-7</bdi>`}},
 		{"snooze", []string{"for_seconds", "3600"}, []string{"Nobody is told of it until"}},
 		{"unsnooze", nil, []string{"People are told of it again."}},
 		{"snooze", []string{"until", later}, []string{"Nobody is told of it until"}},
@@ -95,6 +96,7 @@ func everyCommand(other string) []done {
 		{"answer", nil, []string{"The call is answered."}},
 		{"findings", []string{"whys", "full\r\nno alert", "cause", "a full disk", "workaround", "a restart", "follow_up", "https://example.com/t/1"}, []string{"<li dir=\"auto\">no alert</li>", "a full disk", "a restart", `href="https://example.com/t/1"`}},
 		{"cause", []string{"text", "the network", "state", "ruled_out"}, []string{"<strong>Ruled out:</strong>", "the network"}},
+		{"findings", []string{"lessons_detection", "customers were first"}, []string{"<dt>Lessons of the detection</dt>", "customers were first"}},
 		{"workaround-removed", nil, []string{"(removed "}},
 		{"action", []string{"text", "more disks", "owner", "bob", "due", later, "kind", "corrective"}, []string{"more disks", "left</time>"}},
 		{"action-done", []string{"n", "1"}, []string{"done by <bdi>ann</bdi>"}},
@@ -214,6 +216,19 @@ func TestRace(t *testing.T) {
 	w = d.submit(at, d.form(w.Body.String(), at, "by", "bob", "severity", "info"))
 	if w.Code != http.StatusSeeOther {
 		t.Fatalf("anyway: got %d\n%s", w.Code, w.Body)
+// TestWayToWhatIsMissing: whatever a gate usually needs can be said in the console.
+func TestWayToWhatIsMissing(t *testing.T) {
+	d := newDesk(t, strings.Replace(people, "need: [cause]", "need: [change_ticket, post_mortem, reviewed, technical_lead, customer_told]", 1))
+	reference := d.fires("alertname", "Disk")
+	at := "/incidents/" + reference + "/do/"
+	page := html.UnescapeString(d.page(at+"resolve", 200))
+	d.has(page, `"`+at+`link?kind=change&next=resolve"`, `"`+at+`link?kind=post_mortem&next=resolve"`, `"`+at+`findings?next=resolve"`,
+		`"`+at+`assign?next=resolve&role=technical_lead"`, `"`+at+`next-contact?next=resolve"`)
+	d.has(d.page(at+"link?kind=change&next=resolve", 200), `<option value="change" selected>change</option>`)
+	d.does(reference, "link", "by", "ann", "name", "CHG-7", "url", "https://example.com/chg/7", "kind", "change")
+	d.lacks(d.page(at+"resolve", 200), "link the change ticket")
+}
+
 	}
 	d.has(d.page("/incidents/"+reference, 200), `<span class="severity info">`)
 }
