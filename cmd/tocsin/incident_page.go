@@ -113,7 +113,10 @@ func (i *incidents) firing(ctx context.Context, v web.IncidentJSON) ([]web.Alert
 func (i *incidents) page(v web.IncidentJSON, duties web.DutiesJSON, timeline []web.TimelineJSON, firing []web.AlertJSON) {
 	w := i.out
 	fmt.Fprintf(w, "%s  %s\n", visible(v.Reference), cut(visible(v.Title), max(i.width-columns(visible(v.Reference))-2, 20)))
-	status := strings.Join([]string{v.State, v.Severity, v.Priority, v.Phase}, " · ")
+	status := strings.Join([]string{v.State, v.Severity, v.Priority}, " · ")
+	if v.State == incident.Open || v.State == incident.Acknowledged {
+		status += " · " + v.Phase
+	}
 	if v.Level != incident.Levels()[0] {
 		status += " · " + v.Level
 	}
@@ -150,7 +153,10 @@ func (i *incidents) facts(v web.IncidentJSON) [][2]string {
 		}
 		return t + " by " + by
 	}
-	counts := fmt.Sprintf("%d firing of %d, %d messages", v.Alerts.Firing, v.Alerts.Total, v.Occurrences)
+	counts := fmt.Sprintf("%d firing of %d, %s", v.Alerts.Firing, v.Alerts.Total, number(int(v.Occurrences), "message", false))
+	if v.Alerts.Total == 0 && v.Occurrences == 0 {
+		counts = "" // a person reported it
+	}
 	if v.LeftOut > 0 {
 		counts += fmt.Sprintf(", and %d that the sender left out", v.LeftOut)
 	}

@@ -23,15 +23,20 @@ import (
 type saying struct {
 	*incidents
 	clause *kingpin.CmdClause
-	// path is what stands after the incident in the address. A member with the name
-	// ordinal goes where it has {n}.
+	// path is what stands after the incident in the address. A member that is one of
+	// inPath goes where it has {n}.
 	path    string
 	members []func(body map[string]any) error
 	// required: one of these at least has to be there.
 	required []string
 }
 
-const ordinal = "number"
+const (
+	ordinal = "number"
+	duty    = "duty"
+)
+
+var inPath = [...]string{ordinal, duty}
 
 // registerProcess adds the commands on what people make of an incident.
 func (i *incidents) registerProcess(cmd *kingpin.CmdClause) map[string]func(context.Context) error {
@@ -97,6 +102,10 @@ func (i *incidents) registerProcess(cmd *kingpin.CmdClause) map[string]func(cont
 	s.words("text", "What is to be done.").text("owner", "Who does it.").future("due", "due", "By when").choiceOrNone("kind", "Of which kind, corrective if nothing is said", incident.ActionKinds()).end("text")
 	s = say("action-done", "actions/{n}/done", "Say that an action is done.")
 	s.word(ordinal, "The number of the action.").end()
+	s = say("duty-done", "duties/{n}/done", "Say that something the process asks for is done.")
+	s.word(duty, "Its name, as incident show has it.").end()
+	s = say("duty-waive", "duties/{n}/waive", "Say why something the process asks for need not be done; --comment has the reason.")
+	s.word(duty, "Its name, as incident show has it.").end()
 	s = say("correct", "correct", "Correct when it went down, or was restored.")
 	s.past("went-down", "went_down", "When it went down").past("restored", "restored", "When it was back").end("went_down", "restored")
 	s = say("link", "link", "Add a link, such as to logs.")
@@ -149,9 +158,11 @@ func (s *saying) run(ctx context.Context) error {
 		return err
 	}
 	at := s.path
-	if n, ok := body[ordinal].(string); ok {
-		at = strings.ReplaceAll(at, "{n}", url.PathEscape(n))
-		delete(body, ordinal)
+	for _, name := range inPath {
+		if n, ok := body[name].(string); ok {
+			at = strings.ReplaceAll(at, "{n}", url.PathEscape(n))
+			delete(body, name)
+		}
 	}
 	for name, value := range map[string]string{"by": s.by, "comment": s.comment} {
 		if value != "" {

@@ -88,6 +88,17 @@ func TestShowTellsWhatIsDue(t *testing.T) {
 	f.now = f.now.Add(25 * time.Minute)
 	var out bytes.Buffer
 	f.run(&out, 0, "incident", "show", db)
+	settings := config.Default().Settings()
+	settings.Guide = guide
+	if err := f.pipeline.Set(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	f.run(&out, 0, "incident", "duty-done", db, "service-disruption")
+	f.run(&out, 1, "incident", "duty-waive", db, "acknowledge")
+	f.run(&out, 0, "incident", "duty-waive", db, "acknowledge", "-m", "ben is at it")
+	f.run(&out, 1, "incident", "duty-done", db, "acknowlege")
+	f.run(&out, 2, "incident", "duty-done", db)
+	f.run(&out, 0, "incident", "show", db)
 	f.golden("due.golden", &out)
 }
 
