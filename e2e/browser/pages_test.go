@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
 )
 
 // TestBoard looks at the board with nothing on it, and with incidents.
@@ -12,6 +14,22 @@ func TestBoard(t *testing.T) {
 	s.looked("board-empty", "/")
 	s.fire(labels{"alertname": "DiskFull", "severity": "critical", "host": "db-1", "service": "shop"}, labels{"alertname": "Slow", "severity": "warning", "service": "search"})
 	s.looked("board", "/")
+}
+
+// TestPrintsDarkOnLight: paper is white, also for who works in the dark.
+func TestPrintsDarkOnLight(t *testing.T) {
+	s := newSite(t, "services: [{name: shop}]\nstatus: {enabled: true, external_url: http://127.0.0.1, components: [{name: Shop, services: [shop]}]}")
+	w := open(t, s, night)
+	for _, path := range []string{"/", "/status"} {
+		w.visit(path)
+		for _, media := range []string{"screen", "print"} {
+			call(w, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: media, Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
+			light := eval[bool](w, `getComputedStyle(document.body).color.match(/\d+/g).every(n => n < 60)`)
+			if light != (media == "print") {
+				t.Errorf("%s on %s: the ink is %s", path, media, eval[string](w, `getComputedStyle(document.body).color`))
+			}
+		}
+	}
 }
 
 // TestIncidentPage looks at an incident.
