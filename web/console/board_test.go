@@ -39,7 +39,7 @@ func TestBoardFilters(t *testing.T) {
 		}
 	}
 	page := d.page("/?severity=critical&q=disk", 200)
-	d.has(page, "selected>critical</option>", `value="disk"`, `data-part="/?q=disk&amp;severity=critical"`)
+	d.has(page, `<a href="/api/v1/reports/shift?tz=UTC">Shift brief</a>`, "selected>critical</option>", `value="disk"`, `data-part="/?q=disk&amp;severity=critical"`)
 }
 
 // TestBoardOrder puts the most urgent first.

@@ -84,7 +84,7 @@ var commands = []*command{
 	{Name: "acknowledge", Path: "acknowledge", Title: "Acknowledge", Done: "Acknowledged.", Help: "Say that you work on it. Nobody else is called any more.", Group: groupWork, Shown: state("open")},
 	{Name: "unacknowledge", Path: "unacknowledge", Title: "Take back the acknowledgement", Done: "The acknowledgement is taken back.", Help: "Say that nobody works on it any more. People are called again.", Group: groupWork, Shown: state("acknowledged")},
 	{Name: "work", Path: "work", Title: "Say what you work on", Done: "You work on it.", Help: "So that no two people do the same unaware of each other.", Group: groupWork, Shown: isOpen,
-		Fields: []field{{Name: "on", Label: "What you do", Kind: line, Help: "Such as: restarts the database."}}},
+		Fields: []field{{Name: "on", Label: "What you work on", Kind: line, Help: "Such as: the restart of the database."}}},
 	{Name: "rest", Path: "rest", Title: "Stop working on it", Done: "You do not work on it any more.", Group: groupWork, Shown: func(i *web.IncidentJSON) bool { return len(i.Working) > 0 }},
 	{Name: "assign", Path: "assign", Title: "Assign a role", Done: "Assigned.", Group: groupWork, Shown: notClosed, Fields: []field{
 		{Name: "role", Label: "Role", Kind: line, Required: true, Options: choose(func(c *web.ChoicesJSON) []string { return c.Roles })},
@@ -119,9 +119,9 @@ var commands = []*command{
 	{Name: "category", Path: "category", Title: "Set the category", Done: "The category is set.", Group: groupJudge, Shown: notClosed, Fields: []field{
 		{Name: "category", Label: "Category", Kind: line, Required: true, Options: choose(func(c *web.ChoicesJSON) []string { return c.Categories }), Value: now(func(i *web.IncidentJSON) string { return i.Category })}}},
 	{Name: "customers", Path: "customers", Title: "Say which customers it affects", Done: "The customers are written down.", Group: groupJudge, Shown: notClosed, Fields: []field{
-		{Name: "customers", Label: "Customers", Kind: lines, Clears: true, Help: "All of them; none if the field is empty.", Value: now(func(i *web.IncidentJSON) string { return strings.Join(i.Customers, "\n") })}}},
+		{Name: "customers", Label: "Customers", Kind: lines, Clears: true, Suggest: customers, Help: "All of them; none if the field is empty.", Value: now(func(i *web.IncidentJSON) string { return strings.Join(i.Customers, "\n") })}}},
 
-	{Name: "update", Path: "update", Title: "Write a status update", Done: "The update is written.", Help: "To the stakeholders. Where the process wants it, somebody has to sign it before it goes out.", Group: groupTell, Fields: []field{
+	{Name: "update", Path: "update", Title: "Write a status update", Done: "The update is written.", Help: "To the stakeholders. Where the process wants it, somebody else has to sign it before it goes out.", Group: groupTell, Fields: []field{
 		{Name: "what", Label: "What happened", Kind: area, Required: true},
 		{Name: "phase", Label: "Phase", Kind: line, Options: choose(func(c *web.ChoicesJSON) []string { return c.Phases }), Help: "Empty: it stays as it is."},
 		{Name: "analysis", Label: "What the analysis says", Kind: area},

@@ -87,6 +87,7 @@ func everyCommand(other string) []done {
 		{"category", []string{"category", "hardware"}, []string{"<bdi>hardware</bdi>"}},
 		{"customers", []string{"customers", " Acme \r\n\r\nOther"}, []string{"<bdi>Acme, Other</bdi>"}},
 		{"update", []string{"what", "the shop is slow", "progress", "a restart", "restoration", later, "public", "yes"}, []string{"the shop is slow", "Waits for a signature", `<span class="mark">public</span>`}},
+		{"note", []string{"text", "who signs?"}, []string{"Status update 1 by <bdi>ann</bdi> waits for a signature: nobody has heard of it yet.", `/do/sign?n=1">Sign update 1</a></p>`}},
 		{"sign", []string{"n", "1", "by", "bob"}, []string{"Signed by <bdi>bob</bdi>"}},
 		{"contacted", []string{"who", "Mr Li", "channel", "phone", "reached", "yes", "note", "not amused"}, []string{"<bdi>Mr Li</bdi>", "not amused", "<td>yes"}},
 		{"contacted", []string{"who", "Ms Ho", "channel", "email"}, []string{"<bdi>Ms Ho</bdi>", "<td>no"}},
@@ -95,8 +96,8 @@ func everyCommand(other string) []done {
 		{"accept", []string{"by", "bob"}, []string{"accepted by <bdi>bob</bdi>"}},
 		{"answer", nil, []string{"The call is answered."}},
 		{"findings", []string{"whys", "full\r\nno alert", "cause", "a full disk", "workaround", "a restart", "follow_up", "https://example.com/t/1"}, []string{"<li dir=\"auto\">no alert</li>", "a full disk", "a restart", `href="https://example.com/t/1"`}},
-		{"cause", []string{"text", "the network", "state", "ruled_out"}, []string{"<strong>Ruled out:</strong>", "the network"}},
 		{"findings", []string{"lessons_detection", "customers were first"}, []string{"<dt>Lessons of the detection</dt>", "customers were first"}},
+		{"cause", []string{"text", "the network", "state", "ruled_out"}, []string{"<strong>Ruled out:</strong>", "the network"}},
 		{"workaround-removed", nil, []string{"(removed "}},
 		{"action", []string{"text", "more disks", "owner", "bob", "due", later, "kind", "corrective"}, []string{"more disks", "left</time>"}},
 		{"action-done", []string{"n", "1"}, []string{"done by <bdi>ann</bdi>"}},
@@ -177,6 +178,22 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestWordsThatFormsKnow: where people write a list, the form says what there is; and who
+// signed in, and so has no field for a name, is spoken to.
+func TestWordsThatFormsKnow(t *testing.T) {
+	d := newDesk(t, people)
+	reference := d.fires("alertname", "Disk")
+	at := "/incidents/" + reference + "/do/"
+	d.has(d.page(at+"update", 200), "One on each line. There are ops.")
+	d.has(d.page(at+"customers", 200), "One on each line. There are Acme.")
+	w := d.send("POST", "/api/v1/tokens", "application/json", `{"role":"admin","name":"boss"}`)
+	_, after, _ := strings.Cut(w.Body.String(), `"token":"`)
+	token, _, _ := strings.Cut(after, `"`)
+	d.header.Set("Authorization", "Bearer "+token)
+	d.does(reference, "update", "what", "the shop is slow")
+	d.has(d.do(reference, "sign", "n", "1").Body.String(), "<strong>You</strong>: who wrote an update cannot sign it")
+}
+
 // TestGate names what the process wants first, with the way there and back.
 func TestGate(t *testing.T) {
 	d := newDesk(t, people)
@@ -199,6 +216,19 @@ func TestGate(t *testing.T) {
 	d.does(reference, "resolve", "by", "ann")
 }
 
+// TestWayToWhatIsMissing: whatever a gate usually needs can be said in the console.
+func TestWayToWhatIsMissing(t *testing.T) {
+	d := newDesk(t, strings.Replace(people, "need: [cause]", "need: [change_ticket, post_mortem, reviewed, technical_lead, customer_told]", 1))
+	reference := d.fires("alertname", "Disk")
+	at := "/incidents/" + reference + "/do/"
+	page := html.UnescapeString(d.page(at+"resolve", 200))
+	d.has(page, `"`+at+`link?kind=change&next=resolve"`, `"`+at+`link?kind=post_mortem&next=resolve"`, `"`+at+`findings?next=resolve"`,
+		`"`+at+`assign?next=resolve&role=technical_lead"`, `"`+at+`next-contact?next=resolve"`)
+	d.has(d.page(at+"link?kind=change&next=resolve", 200), `<option value="change" selected>change</option>`)
+	d.does(reference, "link", "by", "ann", "name", "CHG-7", "url", "https://example.com/chg/7", "kind", "change")
+	d.lacks(d.page(at+"resolve", 200), "link the change ticket")
+}
+
 // TestRace: who is slower sees who was faster and with what, loses nothing, and may do
 // it all the same.
 func TestRace(t *testing.T) {
@@ -216,19 +246,6 @@ func TestRace(t *testing.T) {
 	w = d.submit(at, d.form(w.Body.String(), at, "by", "bob", "severity", "info"))
 	if w.Code != http.StatusSeeOther {
 		t.Fatalf("anyway: got %d\n%s", w.Code, w.Body)
-// TestWayToWhatIsMissing: whatever a gate usually needs can be said in the console.
-func TestWayToWhatIsMissing(t *testing.T) {
-	d := newDesk(t, strings.Replace(people, "need: [cause]", "need: [change_ticket, post_mortem, reviewed, technical_lead, customer_told]", 1))
-	reference := d.fires("alertname", "Disk")
-	at := "/incidents/" + reference + "/do/"
-	page := html.UnescapeString(d.page(at+"resolve", 200))
-	d.has(page, `"`+at+`link?kind=change&next=resolve"`, `"`+at+`link?kind=post_mortem&next=resolve"`, `"`+at+`findings?next=resolve"`,
-		`"`+at+`assign?next=resolve&role=technical_lead"`, `"`+at+`next-contact?next=resolve"`)
-	d.has(d.page(at+"link?kind=change&next=resolve", 200), `<option value="change" selected>change</option>`)
-	d.does(reference, "link", "by", "ann", "name", "CHG-7", "url", "https://example.com/chg/7", "kind", "change")
-	d.lacks(d.page(at+"resolve", 200), "link the change ticket")
-}
-
 	}
 	d.has(d.page("/incidents/"+reference, 200), `<span class="severity info">`)
 }

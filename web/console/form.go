@@ -88,6 +88,11 @@ func (f *form) refused(p *problem) {
 	for _, e := range p.Errors {
 		f.wrong(e.Field, e.Detail)
 	}
+	for n := range f.Errors {
+		if e := &f.Errors[n]; e.Field == nil && e.Name == byField.Name {
+			e.Name = "you" // who signed in has no field for a name
+		}
+	}
 }
 
 // encode makes the body of a request from what was said in the fields, and what

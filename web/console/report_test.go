@@ -35,6 +35,10 @@ func TestReport(t *testing.T) {
 		t.Fatalf("got %d to %q\n%s", w.Code, to, w.Body)
 	}
 	d.has(d.page(to, 200), "This incident is new.", "the printer in the lobby", "<bdi>Mr Li</bdi>, <bdi>teller</bdi>, <bdi>4711</bdi>, by phone", "drill", "<dd>low, medium</dd>", "nothing &lt;b&gt;prints&lt;/b&gt;")
+	// It has no alerts, so how many fire says nothing about how bad it is.
+	d.lacks(d.page(to, 200), "0 of 0", "all its alerts share")
+	d.lacks(d.page("/", 200), "0 of 0")
+	d.lacks(d.page("/wall", 200), "0 firing")
 	if w := d.submit("/report", values); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/" {
 		t.Errorf("twice: got %d to %q", w.Code, w.Header().Get("Location"))
 	}
