@@ -115,7 +115,7 @@ func (i *incidents) registerReport(cmd *kingpin.CmdClause) string {
 	}
 	report.Flag("started-at", "When it began, if that is known: RFC 3339, or how long ago.").StringVar(&i.at)
 	report.Flag("drill", "It is an exercise.").BoolVar(&i.drill)
-	report.Flag("by", "Who reports it.").Envar("USER").Default(login()).StringVar(&i.by)
+	report.Flag("by", "Who reports it; with a token, its name counts.").Envar("USER").Default(login()).StringVar(&i.by)
 	report.Validate(func(*kingpin.CmdClause) error { return i.times() })
 	return report.FullCommand()
 }
@@ -296,7 +296,11 @@ func (i *incidents) reportOne(ctx context.Context) error {
 	for name, value := range i.report {
 		body[name] = *value
 	}
-	if body["reporter"] == "" {
+	token, err := i.token()
+	if err != nil {
+		return err
+	}
+	if body["reporter"] == "" && token == "" { // with a token the gateway knows who reports it
 		body["reporter"] = i.by
 	}
 	for name, value := range body {

@@ -368,3 +368,16 @@ func FuzzVisible(f *testing.F) {
 		}
 	})
 }
+
+// TestReporterOfAToken: who holds a token reports under its name, and not under that of the
+// account on some machine.
+func TestReporterOfAToken(t *testing.T) {
+	f := newFixture(t, "an admin token of the test")
+	t.Setenv("TOCSIN_TOKEN", "an admin token of the test")
+	t.Setenv("USER", "root")
+	f.run(nil, 0, "incident", "report", "--description=no mail")
+	out := f.run(nil, 0, "incident", "list", "--output=json")
+	if !strings.Contains(out, `"reporter": "admin"`) || strings.Contains(out, "root") {
+		t.Errorf("got %s", out)
+	}
+}
