@@ -249,7 +249,7 @@ func (s *Sender) post(ctx context.Context, m Message) error {
 	case code != http.StatusBadRequest && code != http.StatusRequestEntityTooLarge && code != http.StatusUnsupportedMediaType:
 		// Also a wrong token or a source that is not there: somebody will mend that,
 		// and then the message is as good as before.
-		return fmt.Errorf("the gateway answered %d", code)
+		return fmt.Errorf("the gateway answered %s", strings.TrimSpace(fmt.Sprintf("%d %s", code, visible(text[:min(len(text), 200)]))))
 	default:
 		return fmt.Errorf("%w: the gateway answered %d %s", errRefused, code, visible(text))
 	}

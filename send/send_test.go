@@ -163,7 +163,7 @@ func TestWithoutAFolder(t *testing.T) {
 	s.want(t, "a", Delivered)
 	g.answers(503)
 	s.want(t, "b", Failed)
-	if !strings.Contains(warned.String(), "503; the message is lost") {
+	if !strings.Contains(warned.String(), "503 because of   it; the message is lost") {
 		t.Errorf("warned %q", warned)
 	}
 	g.answers(400)
