@@ -443,7 +443,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 	s := mustOpen(t, "file:"+dir, Options{})
 	_, err = Verify(dir)
-	wantError(t, "a folder that is in use", err, dir)
+	wantError(t, "a folder that is in use", err, dir, "in use by another process")
 	if err := s.db.Set([]byte{rowSchema}, []byte(`{"name":"tocsin","major":2,"minor":0}`), pebble.Sync); err != nil {
 		t.Fatal(err)
 	}

@@ -103,6 +103,9 @@ func (silent) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, arg
 func verifyRows(fs vfs.FS, dir string, m *manifest) (report Report, err error) {
 	db, err := openReadOnly(fs, dir)
 	if err != nil {
+		if inUse(fs, dir) {
+			return Report{}, fmt.Errorf("store: verify: the folder %s is in use by another process: stop it first, or verify a backup of it", dir)
+		}
 		return Report{}, fmt.Errorf("store: verify: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
