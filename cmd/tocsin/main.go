@@ -15,6 +15,9 @@ import (
 	"github.com/prometheus/common/version"
 )
 
+// A program that was built without a version says so, wherever it says which it is.
+func init() { version.Version = firstOf(version.Version, "development") }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)

@@ -161,7 +161,7 @@ func (v *server) run(ctx context.Context) (err error) {
 	mail.receive(c, g, log, registry)
 	checks.receive(c.NSCA, g, log)
 	pages.show(g.Status, log)
-	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s%s%s\n", firstOf(version.Version, "development"), settings.URL, l.Addr(), v.console(l.Addr()), mail, checks, pages)
+	fmt.Fprintf(v.err, "tocsin %s started store=%s listen=%s console=%s%s%s%s\n", version.Version, settings.URL, l.Addr(), v.console(l.Addr()), mail, checks, pages)
 	return v.serve(ctx, netutil.LimitListener(l, connections), g, mail, checks, pages, log)
 }
 
@@ -174,7 +174,7 @@ type backer interface {
 // gateway makes a gateway with what else a process has to say of itself.
 func (v *server) gateway(ctx context.Context, o gateway.Options) (*gateway.Gateway, error) {
 	o.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), versioncollector.NewCollector("tocsin"))
-	o.Version = firstOf(version.Version, "development")
+	o.Version = version.Version
 	if st, ok := o.Store.(backer); ok {
 		o.Backup = st.Backup
 	}
