@@ -70,8 +70,8 @@ func (q queue) add(m Message, now time.Time) (string, error) {
 	}
 	_, err = f.Write(content)
 	err = errors.Join(err, f.Sync(), f.Close())
-	// Two processes may have the same time.
-	name := fmt.Sprintf("%019d-%d%s", at, os.Getpid(), suffix)
+	// Two processes may have the same time, and in containers the same number.
+	name := fmt.Sprintf("%019d-%s%s", at, strings.TrimPrefix(filepath.Base(f.Name()), part), suffix)
 	if err == nil {
 		err = os.Rename(f.Name(), filepath.Join(q.dir, name))
 	}

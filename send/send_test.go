@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -108,7 +109,7 @@ func TestAwayForAWhile(t *testing.T) {
 			for i := range 3 {
 				s.want(t, fmt.Sprint(i), Spooled)
 			}
-			if len(waiting(t, s.Spool)) != 3 || !strings.Contains(warned.String(), fmt.Sprintf("answered %d; 3 messages wait", code)) {
+			if len(waiting(t, s.Spool)) != 3 || !strings.Contains(warned.String(), fmt.Sprintf("answered %d because of   it; 3 messages wait", code)) {
 				t.Fatalf("%q wait; warned %q", waiting(t, s.Spool), warned)
 			}
 			g.answers(200)
@@ -470,5 +471,25 @@ func TestURLOfASource(t *testing.T) {
 	}
 	if got := (&Sender{URL: "http://h/tocsin/ingest/x"}).target("eu"); got != "http://h/tocsin/ingest/eu" {
 		t.Errorf("behind a prefix: got %s", got)
+	}
+}
+
+// TestNamesOfMessages: two processes may have the same time, and in containers the same
+// number too. Neither takes the place of the other's message.
+func TestNamesOfMessages(t *testing.T) {
+	q, now := queue{t.TempDir()}, time.Now()
+	names := map[string]bool{}
+	for range 3 {
+		name, err := q.add(message("x"), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(q.dir, name)); err != nil { // the next one does not see it yet
+			t.Fatal(err)
+		}
+		names[name] = true
+	}
+	if len(names) != 3 {
+		t.Errorf("three messages at once are called %q", slices.Collect(maps.Keys(names)))
 	}
 }
