@@ -31,6 +31,7 @@ const longRow = 1500
 var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"policy": func() string { return Policy },
 	"class":  classOf,
+	"label":  labelOf,
 	"pieces": pieces,
 	"long": func(r Row) bool {
 		n := 0
@@ -72,6 +73,15 @@ func pieces(text string) (out []string) {
 	}
 	over(len(text))
 	return append(out, text[begin:])
+}
+
+// labelOf is what stands before a cell where a row is no row: on a telephone. A list that
+// ends in words, such as a timeline, is understood without.
+func labelOf(columns []Column, n int) string {
+	if last := columns[len(columns)-1].Name; n >= len(columns) || last == "text" || last == "event" {
+		return ""
+	}
+	return columns[n].Label
 }
 
 // classOf is the class of a cell: n is set to the right, id is not broken into lines.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 )
@@ -28,6 +29,19 @@ func TestPrintsDarkOnLight(t *testing.T) {
 			if light != (media == "print") {
 				t.Errorf("%s on %s: the ink is %s", path, media, eval[string](w, `getComputedStyle(document.body).color`))
 			}
+		}
+	}
+}
+
+// TestReportsOnATelephone: no word of a table is beside the window.
+func TestReportsOnATelephone(t *testing.T) {
+	s := newSite(t, process)
+	reference := s.story()
+	w := open(t, s, phoneDark)
+	for _, path := range []string{"/incidents/" + reference + "/report?kind=closure", "/incidents/" + reference + "/report?kind=handover", "/reports/shift", "/reports/monthly?month=" + time.Now().UTC().Format("2006-01")} {
+		w.visit("/api/v1" + path)
+		if beside := eval[int](w, `[...document.querySelectorAll("table.data td")].filter(e => e.getBoundingClientRect().right > innerWidth).length`); beside > 0 {
+			t.Errorf("%s: %d cells are beside the window", path, beside)
 		}
 	}
 }
