@@ -104,3 +104,11 @@ func TestRunExitCodes(t *testing.T) {
 		}
 	}
 }
+
+// TestVersion: a program that was built without a version says which it is all the same.
+func TestVersion(t *testing.T) {
+	var out, errOut strings.Builder
+	if code := run(context.Background(), []string{"--version"}, strings.NewReader(""), &out, &errOut); code != exitOK || !strings.HasPrefix(out.String(), "tocsin, version development ") {
+		t.Errorf("got %d %s%s", code, &out, &errOut)
+	}
+}
