@@ -43,8 +43,8 @@ func (g *Gateway) duties(i *incident.Incident, now time.Time) []report.Duty {
 	var out []report.Duty
 	for _, d := range g.guide.Load().Duties(i, now) {
 		due := d.Due
-		if due.IsZero() && d.Outcome == "" && d.Deadline {
-			due = firedAt(i, d.Name)
+		if due.IsZero() {
+			due = d.Missed
 		}
 		if due.IsZero() {
 			continue
@@ -56,14 +56,4 @@ func (g *Gateway) duties(i *incident.Incident, now time.Time) []report.Duty {
 		out = append(out, report.Duty{Name: d.Name, Due: due, Text: text})
 	}
 	return out
-}
-
-// firedAt is when a duty was due that is still to be done.
-func firedAt(i *incident.Incident, name string) time.Time {
-	for _, d := range i.Proceedings().Duties {
-		if d.Name == name {
-			return d.FiredAt
-		}
-	}
-	return time.Time{}
 }

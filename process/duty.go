@@ -465,6 +465,9 @@ type Next struct {
 	At          time.Time
 	// Deadline: people have to do it by then; otherwise something happens by itself.
 	Deadline bool
+	// Missed is when a deadline was due the last time that still has to be met; zero if
+	// it is due again, or nobody has to any more.
+	Missed time.Time
 }
 
 // Duties are those of an incident that are to come, the next first, and then those
@@ -481,6 +484,9 @@ func (g *Guide) Duties(i *incident.Incident, now time.Time) []Next {
 			next.Due = s.due
 			ahead = append(ahead, next)
 		case s.rec.Fired > 0 || s.rec.Outcome != "":
+			if d.deadline && s.waits() {
+				next.Missed = s.rec.FiredAt
+			}
 			over = append(over, next)
 		}
 	}

@@ -94,6 +94,32 @@ duties:
 	}
 }
 
+// TestMissedDutyIsStillThere: a deadline that is due no more has to be met until it is, or
+// nobody has to any more.
+func TestMissedDutyIsStillThere(t *testing.T) {
+	text := "profile: none\nduties:\n- {name: ack, after: 10m, while: [open], unless: [acknowledged]}\n"
+	missed := func(l *life, after time.Duration) (at time.Time) {
+		for _, d := range l.g.Duties(l.i, monday.Add(after)) {
+			if d.Name == "ack" {
+				at = d.Missed
+			}
+		}
+		return at
+	}
+	l := begin(t, newGuide(t, text, options()), incident.Opening{}, monday)
+	if at := missed(l, 0); !at.IsZero() {
+		t.Errorf("before it is due: missed at %v", at)
+	}
+	l.until(time.Hour)
+	if at := missed(l, time.Hour); !at.Equal(monday.Add(10 * time.Minute)) {
+		t.Errorf("after an hour: missed at %v", at)
+	}
+	l.at(2*time.Hour, acknowledge)
+	if at := missed(l, 2*time.Hour); !at.IsZero() {
+		t.Errorf("acknowledged: missed at %v", at)
+	}
+}
+
 // TestObjectives: those of the priority are duties, and counted.
 func TestObjectives(t *testing.T) {
 	o := options()

@@ -17,7 +17,12 @@ const dutiesShown = 8
 
 // writeDuties writes what is due next, what is overdue first, and what the end waits for.
 func (i *incidents) writeDuties(w io.Writer, v web.DutiesJSON) {
-	due := slices.DeleteFunc(v.Duties, func(d web.DutyJSON) bool { return d.Due == nil || d.Outcome != "" })
+	for n := range v.Duties {
+		if d := &v.Duties[n]; d.Due == nil {
+			d.Due = d.MissedAt
+		}
+	}
+	due := slices.DeleteFunc(slices.Clone(v.Duties), func(d web.DutyJSON) bool { return d.Due == nil || d.Outcome != "" })
 	slices.SortStableFunc(due, func(a, b web.DutyJSON) int { return a.Due.Compare(*b.Due) })
 	if len(due) > 0 {
 		fmt.Fprintln(w, "\nDue next")
@@ -37,7 +42,11 @@ func (i *incidents) writeDuties(w io.Writer, v web.DutiesJSON) {
 	for _, action := range slices.Sorted(maps.Keys(v.Missing)) {
 		fmt.Fprintf(w, "\nBefore %s\n", visible(action))
 		for _, r := range v.Missing[action] {
-			fmt.Fprintf(w, "  %s\n", visible(r.Text))
+			text := r.Text
+			if slices.ContainsFunc(v.Duties, func(d web.DutyJSON) bool { return d.Name == r.Name }) {
+				text += " (duty-done " + r.Name + ")"
+			}
+			fmt.Fprintf(w, "  %s\n", visible(text))
 		}
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/config"
+	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/process"
+	"github.com/tocsin-gateway/tocsin/web"
 )
 
 // TestProcessCommands walks two incidents through everything that people make of one.
@@ -131,5 +133,20 @@ func TestFutureTime(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestMissedDuties: what was due for the last time is overdue until it is done, and who is kept
+// from closing reads the name of the duty.
+func TestMissedDuties(t *testing.T) {
+	now := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
+	missed, due := now.Add(-time.Hour), now.Add(time.Hour)
+	i := &incidents{client: &client{date: now}, width: 110}
+	var out bytes.Buffer
+	i.writeDuties(&out, web.DutiesJSON{Duties: []web.DutyJSON{{Name: "later", Text: "look", Due: &due, Deadline: true}, {Name: "decide", Text: "decide on it", MissedAt: &missed, Deadline: true, Fired: 1}},
+		Missing: map[string][]incident.Requirement{"close": {{Name: "decide", Text: "decide on it"}, {Name: "cause", Text: "say what caused it"}}}})
+	const want = "\nDue next\n  overdue 1h  decide  decide on it\n  in 1h       later   look\n\nBefore close\n  decide on it (duty-done decide)\n  say what caused it\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &out, want)
 	}
 }

@@ -123,3 +123,22 @@ func TestLiveAlone(t *testing.T) {
 	_, _, body = ask(tag)
 	d.has(body, "resolved by bob", "news")
 }
+
+// TestMissedDutyStaysInSight: what was due for the last time and still has to be done is the
+// first of the duties, and not among what is done.
+func TestMissedDutyStaysInSight(t *testing.T) {
+	d := newDesk(t, "process: {profile: none, duties: [{name: decide, after: 0s, unless: [closed], text: decide on it, do: {require: close}}, {name: later, after: 20h, unless: [closed]}]}")
+	reference := d.fires("alertname", "Disk")
+	due := func(name string) bool {
+		todo, _, _ := strings.Cut(d.page("/incidents/"+reference, 200), `data-key="duties"`)
+		before, _, found := strings.Cut(todo, "<strong>"+name+"</strong>")
+		return found && (name == "later" || strings.Contains(before, "overdue") && !strings.Contains(before, "<strong>later</strong>"))
+	}
+	if !due("decide") || !due("later") {
+		t.Errorf("the duties are\n%s", d.page("/incidents/"+reference, 200))
+	}
+	d.does(reference, "duty-done", "by", "ann", "duty", "decide")
+	if due("decide") || !due("later") {
+		t.Errorf("it is done, and the duties are\n%s", d.page("/incidents/"+reference, 200))
+	}
+}
