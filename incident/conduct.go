@@ -163,7 +163,9 @@ func (e *Edit) Rest(by, comment string) error {
 	if at < 0 {
 		return nil
 	}
-	p.Working = slices.Delete(p.Working, at, at+1)
+	if p.Working = slices.Delete(p.Working, at, at+1); len(p.Working) == 0 {
+		p.Rested = e.now
+	}
 	e.Log(by, "resting", withComment("does not work on it any more", comment), 0)
 	return nil
 }

@@ -520,9 +520,9 @@ func (e *Edit) Reopen(by, comment string) error {
 	i.AcknowledgedAt, i.ResolvedAt, i.ClosedAt, i.RestoredAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	i.FirstAcknowledgedAt = time.Time{}
 	i.AcknowledgedBy, i.ResolvedBy, i.ClosedBy = "", "", ""
-	if i.Process != nil { // a new cycle has to be confirmed, and its duties done, again
+	if i.Process != nil { // a new cycle has to be confirmed, and its duties done, again; who worked on it then may sleep by now
 		p := e.Process()
-		p.Confirmed, p.Duties, p.Corrected.Restored, p.Waits = nil, nil, time.Time{}, false
+		p.Confirmed, p.Duties, p.Working, p.Corrected.Restored, p.Waits = nil, nil, nil, time.Time{}, false
 		for n := range p.Contacts { // who heard that it is over has to hear it again
 			p.Contacts[n].ToldRestored = time.Time{}
 		}

@@ -27,6 +27,8 @@ type Process struct {
 	Customer string `json:"customer,omitzero"`
 	// Unacknowledged is when an acknowledgement was last taken back.
 	Unacknowledged time.Time `json:"unacknowledged,omitzero"`
+	// Rested is when the last of those who worked on it said that they do not any more.
+	Rested time.Time `json:"rested,omitzero"`
 	// NextContact is when the customers hear from us again.
 	NextContact time.Time `json:"next_contact,omitzero"`
 	// Updates are the latest status updates, oldest first; those that wait for a

@@ -331,7 +331,11 @@ func (k *compiler) duty(path string, d Duty, fromProfile bool) duty {
 	case out.every.isZero():
 		out.times = 1
 	}
-	out.once = !slices.ContainsFunc(d.On, func(event string) bool { return !once(event) })
+	for n := range out.unless {
+		if back := takenBack[out.unless[n].text]; back != nil {
+			out.anew = append(out.anew, back)
+		}
+	}
 	out.deadline = len(d.Unless) > 0 || d.Do.Require != "" || !d.Do.does()
 	k.do(path+".do", &d, fromProfile)
 	return out
@@ -458,9 +462,9 @@ func (k *compiler) objectives() {
 			continue
 		}
 		k.g.duties = append(k.g.duties,
-			duty{name: o.name + "-objective-near", on: since("opened"), once: true, times: 1, unless: must(o.unless), of: of(o.which, nearBreach), ends: true,
+			duty{name: o.name + "-objective-near", on: since("opened"), times: 1, unless: must(o.unless), of: of(o.which, nearBreach), ends: true,
 				text: "four fifths of the time to " + o.text + " have passed", do: Do{Suggest: true}},
-			duty{name: o.name + "-objective", on: since("opened"), once: true, times: 1, unless: must(o.unless), of: of(o.which, 1), deadline: true, objective: o.name,
+			duty{name: o.name + "-objective", on: since("opened"), times: 1, unless: must(o.unless), of: of(o.which, 1), deadline: true, objective: o.name,
 				text: o.text + " within the objective of its priority"})
 	}
 }

@@ -87,9 +87,8 @@ type duty struct {
 	deadline bool
 	// ends: once it is done it is over for the cycle, although nobody has to do it.
 	ends bool
-	// once: what it counts from happens once in a cycle. A start that is corrected
-	// makes no new duty.
-	once bool
+	// anew are when what ends it was taken back: it counts from then on.
+	anew []func(p *incident.Process) time.Time
 	// objective counts whether an objective was met, with this prefix; usually empty.
 	objective string
 	// of makes the delay depend on the incident, for objectives.
@@ -98,8 +97,10 @@ type duty struct {
 
 // state is where a duty stands for an incident.
 type state struct {
-	// base is what it counts from, zero if that has not happened.
+	// base is what it counts from, zero if that has not happened; once: that happens once
+	// in a cycle.
 	base time.Time
+	once bool
 	// applies: it matches, and its conditions hold when it is due, or now if that is
 	// over. done: an Unless holds then, or somebody said so.
 	applies, done bool
@@ -115,13 +116,14 @@ func (s *state) waits() bool { return s.applies && !s.done && (!s.due.IsZero() |
 
 // stand looks where d stands.
 func (g *Guide) stand(d *duty, v view) state {
-	s := state{base: d.base(v.i, v.p)}
+	var s state
+	s.base, s.once = d.base(v.i, v.p)
 	// What is a part of another incident is handled there.
 	if s.base.IsZero() || !v.p.MergedInto.IsZero() || d.of == nil && d.path != g.path(v.i) || !match.Of(v.i).All(d.match) {
 		return s
 	}
 	known := s.base
-	if d.once {
+	if s.once {
 		known = time.Time{} // whatever it counted from
 	}
 	if s.rec = v.p.Duty(d.name, known); s.rec.Base.IsZero() {
@@ -154,19 +156,27 @@ func (d *duty) ask(v view, s *state) {
 	}
 }
 
-// base is the latest of the events that d counts from, in this cycle.
-func (d *duty) base(i *incident.Incident, p *incident.Process) time.Time {
-	var base time.Time
+// base is the latest of the events that d counts from, in this cycle, and whether that
+// happens once in it.
+func (d *duty) base(i *incident.Incident, p *incident.Process) (base time.Time, once bool) {
 	for n := range d.on {
 		at := d.on[n].at(i, p)
 		if !d.on[n].earlier && at.Before(i.CycleOpenedAt) {
 			continue
 		}
 		if at.After(base) {
-			base = at
+			base, once = at, d.on[n].once
 		}
 	}
-	return base
+	if base.IsZero() {
+		return base, once
+	}
+	for _, back := range d.anew {
+		if at := back(p); at.After(base) && !at.Before(i.CycleOpenedAt) {
+			base, once = at, false
+		}
+	}
+	return base, once
 }
 
 // next is when d fires next.
@@ -312,7 +322,7 @@ func (g *Guide) pass(e *incident.Edit, l *looks, first bool) (fired bool) {
 // settle notes what became of a duty that was pending and is no longer: it was
 // kept, or done too late.
 func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
-	moved := is.base.After(was.base) && !d.once
+	moved := is.base.After(was.base) && !is.once
 	if !d.deadline && !d.ends || !is.done && !moved {
 		return
 	}

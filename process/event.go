@@ -82,18 +82,28 @@ type event struct {
 	at   func(i *incident.Incident, p *incident.Process) time.Time
 	// earlier: it may have been before the cycle began.
 	earlier bool
+	// once: it happens once in a cycle. A time of it that is corrected makes no new duty.
+	once bool
 }
 
 // since is an event by its name, none if there is none of that name.
 func since(name string) []event {
 	if at := events[name]; at != nil {
-		return []event{{name, at, name == "down"}}
+		return []event{{name, at, name == "down", once(name)}}
 	}
 	return nil
 }
 
 // once reports whether an event happens once in a cycle.
-func once(event string) bool { return event == "opened" || event == "down" || event == "reopened" }
+func once(event string) bool {
+	return slices.Contains([]string{"opened", "down", "reopened"}, event)
+}
+
+// takenBack says for facts that people take back again when they last did.
+var takenBack = map[string]func(p *incident.Process) time.Time{
+	"acknowledged": func(p *incident.Process) time.Time { return p.Unacknowledged },
+	"worked_on":    func(p *incident.Process) time.Time { return p.Rested },
+}
 
 // Events are the names of what duties count from.
 func Events() []string { return slices.Sorted(maps.Keys(events)) }

@@ -1,0 +1,108 @@
+package process
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tocsin-gateway/tocsin/incident"
+)
+
+// team are contacts and a chain that the profiles name.
+const team = `
+contacts: [{name: on-call, receiver: ops}, {name: support, receiver: ops}, {name: management, receiver: boss}, {name: operations, receiver: desk}]
+chains: [{name: calling-tree, call: [on-call, management], wait: 10m, rounds: 1}]
+`
+
+// takeBack takes the acknowledgement back; work and rest begin and end work on it.
+func takeBack(e *incident.Edit) error { return e.Unacknowledge("ana", "") }
+func work(e *incident.Edit) error     { return e.Work("ana", "", "") }
+func rest(e *incident.Edit) error     { return e.Rest("ana", "") }
+
+// only are the duties of a profile that stay.
+func only(t *testing.T, profile string, names ...string) *Guide {
+	t.Helper()
+	g := newGuide(t, "profile: "+profile+team, options())
+	list := g.duties
+	g.duties = nil
+	for _, d := range list {
+		for _, name := range names {
+			if d.name == name {
+				g.duties = append(g.duties, d)
+			}
+		}
+	}
+	return g
+}
+
+// TestAcknowledgementTakenBack: whom an acknowledgement has put at rest is told when it is
+// taken back, whatever the profile. A mistake at night must not be the end of it.
+func TestAcknowledgementTakenBack(t *testing.T) {
+	for profile, want := range map[string][]string{
+		"support-l2-l3": {"23m acknowledge: nobody has acknowledged it → ops", "38m acknowledge: nobody has acknowledged it → ops"},
+		"itil-basic":    {"18m acknowledge: nobody has acknowledged it → ops", "28m acknowledge: nobody has acknowledged it → ops", "38m acknowledge: nobody has acknowledged it → ops"},
+		"vshn-like":     {"18m acknowledge: nobody has acknowledged it → ops", "28m acknowledge: nobody has acknowledged it → ops", "38m acknowledge: nobody has acknowledged it → ops"},
+	} {
+		t.Run(profile, func(t *testing.T) {
+			l := begin(t, only(t, profile, "acknowledge"), incident.Opening{}, monday)
+			l.at(5*time.Minute, acknowledge)
+			l.at(8*time.Minute, takeBack)
+			l.until(40 * time.Minute)
+			l.hears(want...)
+		})
+	}
+	for name, undo := range map[string][2]func(*incident.Edit) error{"acknowledged": {acknowledge, takeBack}, "worked on": {work, rest}} {
+		t.Run("the calling tree, "+name, func(t *testing.T) {
+			l := begin(t, only(t, "itil-basic", "calling-tree"), incident.Opening{}, monday)
+			l.i.Level = "minor"
+			l.at(5*time.Minute, undo[0])
+			l.at(8*time.Minute, undo[1])
+			l.until(30 * time.Minute)
+			l.hears("28m calling-tree: significant downtime; the calling tree is started", "28m calls calling-tree: significant downtime; the calling tree is started",
+				"28m called on-call by ops (1 of 2) → ops")
+		})
+	}
+	t.Run("of what was never escalated nothing follows", func(t *testing.T) {
+		g := newGuide(t, "profile: none\nduties: [{name: d, on: [escalated], after: 5m, unless: [acknowledged]}]\n", options())
+		l := begin(t, g, incident.Opening{}, monday)
+		l.at(5*time.Minute, acknowledge)
+		l.at(8*time.Minute, takeBack)
+		l.until(time.Hour)
+		l.hears()
+	})
+}
+
+// TestWhoRestsIsNotHeard: an acknowledgement whose holder has gone to rest expires.
+func TestWhoRestsIsNotHeard(t *testing.T) {
+	l := begin(t, only(t, "vshn-like", "acknowledgement-expires"), incident.Opening{}, monday)
+	l.at(5*time.Minute, acknowledge)
+	l.at(6*time.Minute, work)
+	l.at(20*time.Minute, rest)
+	l.until(12 * time.Hour)
+	l.hears("2h20m acknowledgement-expires: nothing was heard for two hours since it was acknowledged → ops", "2h20m acknowledgement taken back: acknowledgement-expires")
+
+	t.Run("while another one works on it", func(t *testing.T) {
+		l := begin(t, only(t, "vshn-like", "acknowledgement-expires"), incident.Opening{}, monday)
+		l.at(5*time.Minute, acknowledge)
+		l.at(6*time.Minute, work)
+		l.at(7*time.Minute, func(e *incident.Edit) error { return e.Work("bo", "", "") })
+		l.at(20*time.Minute, rest)
+		l.until(12 * time.Hour)
+		l.hears()
+	})
+}
+
+// TestNobodyWorksOnWhatReopens: who worked on it before it was over need not be there any
+// more when it begins again.
+func TestNobodyWorksOnWhatReopens(t *testing.T) {
+	l := begin(t, only(t, "itil-basic", "calling-tree"), incident.Opening{}, monday)
+	l.i.Level = "minor"
+	l.at(5*time.Minute, work)
+	l.at(10*time.Minute, resolve)
+	l.at(5*time.Hour, reopen)
+	if w := l.i.Proceedings().Working; len(w) > 0 {
+		t.Errorf("it is said that %v work on it", w)
+	}
+	l.until(5*time.Hour + 25*time.Minute)
+	l.hears("5h20m calling-tree: significant downtime; the calling tree is started", "5h20m calls calling-tree: significant downtime; the calling tree is started",
+		"5h20m called on-call by ops (1 of 2) → ops")
+}
