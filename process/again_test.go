@@ -106,3 +106,31 @@ func TestNobodyWorksOnWhatReopens(t *testing.T) {
 	l.hears("5h20m calling-tree: significant downtime; the calling tree is started", "5h20m calls calling-tree: significant downtime; the calling tree is started",
 		"5h20m called on-call by ops (1 of 2) → ops")
 }
+
+// TestRestorationCorrected: the report that is due after it is one report. Correcting the
+// time neither writes it nor makes it due again.
+func TestRestorationCorrected(t *testing.T) {
+	correct := func(minute int) func(e *incident.Edit) error {
+		return func(e *incident.Edit) error {
+			return e.Correct("ana", incident.Corrected{Restored: monday.Add(time.Duration(minute) * time.Minute)}, "")
+		}
+	}
+	const name = "service-disruption-report"
+	g := only(t, "itil-basic", name)
+	l := begin(t, g, incident.Opening{}, monday)
+	l.i.Level = "minor"
+	l.at(time.Hour, resolve)
+	l.at(2*time.Hour, correct(70))
+	l.counts()
+	if want := monday.Add(48*time.Hour + 70*time.Minute); !l.due.Equal(want) {
+		t.Errorf("due at %s, want %s", l.due, want)
+	}
+	l.at(3*time.Hour, func(e *incident.Edit) error {
+		base, _ := g.Base(e.Incident, name, e.Now())
+		return e.Fulfil("ana", name, base, false, "")
+	})
+	l.at(4*time.Hour, correct(80))
+	l.until(30 * 24 * time.Hour)
+	l.hears()
+	l.counts(name + " kept")
+}

@@ -96,7 +96,7 @@ func since(name string) []event {
 
 // once reports whether an event happens once in a cycle.
 func once(event string) bool {
-	return slices.Contains([]string{"opened", "down", "reopened"}, event)
+	return slices.Contains([]string{"opened", "down", "reopened", "resolved", "restored", "closed"}, event)
 }
 
 // takenBack says for facts that people take back again when they last did.
