@@ -156,6 +156,9 @@ type Update struct {
 // Waits reports whether u waits for a signature.
 func (u *Update) Waits() bool { return u.NeedsSignature && u.SignedBy == "" }
 
+// OutAt is when u went out: when it was written, or signed if it had to be.
+func (u *Update) OutAt() time.Time { return latest(u.At, u.SignedAt) }
+
 // Contact is somebody who was contacted. Only a named person who answered was reached.
 type Contact struct {
 	Who     string    `json:"who"`

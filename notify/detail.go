@@ -79,10 +79,7 @@ func (m *Message) tellLess(detail string, since time.Time) {
 func publicNews(p *incident.Process, id incident.ID, since time.Time) []incident.TimelineEntry {
 	var news []incident.TimelineEntry
 	for _, u := range p.Updates {
-		at := u.At
-		if u.SignedAt.After(at) {
-			at = u.SignedAt
-		}
+		at := u.OutAt()
 		if u.Public && !u.Waits() && at.After(since) {
 			news = append(news, incident.TimelineEntry{Incident: id, At: at, Action: "update", Text: u.Phase + ": " + u.What})
 		}

@@ -134,3 +134,34 @@ func TestRestorationCorrected(t *testing.T) {
 	l.hears()
 	l.counts(name + " kept")
 }
+
+// TestUpdateOutWhenSigned: an update is heard when it is signed, not when it is written.
+func TestUpdateOutWhenSigned(t *testing.T) {
+	g := newGuide(t, contacts+`
+profile: none
+communication: [{audience: [management], signature: true}]
+duties: [{name: status-update, on: [acknowledged, updated], after: 30m, every: 30m, while: [open], unless: [resolved]}]
+`, options())
+	l := begin(t, g, incident.Opening{}, monday)
+	l.at(time.Minute, acknowledge)
+	l.at(5*time.Minute, publish)
+	l.at(25*time.Minute, func(e *incident.Edit) error { return e.Sign("bo", 1, "") })
+	l.until(80 * time.Minute)
+	l.hears("55m status-update: status-update")
+	l.counts("status-update kept", "status-update missed")
+}
+
+// TestStatusPageOfWhatReopens: the page says that it is over until somebody says otherwise.
+func TestStatusPageOfWhatReopens(t *testing.T) {
+	l := begin(t, only(t, "vshn-like", "status-page-impact"), incident.Opening{}, monday)
+	public := func(e *incident.Edit) error {
+		return e.Publish(incident.Update{By: "ana", What: "we look at it", Public: true}, "")
+	}
+	l.at(5*time.Minute, public)
+	l.at(20*time.Minute, resolve)
+	l.at(25*time.Minute, reopen)
+	l.at(39*time.Minute, public)
+	l.until(2 * time.Hour)
+	l.hears("35m status-page-impact: a major impact for more than 10 minutes; update the status page (there is nobody to tell: [communications] has no receiver)")
+	l.counts("status-page-impact kept", "status-page-impact missed")
+}

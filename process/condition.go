@@ -102,8 +102,8 @@ var facts = map[string]func(v view) bool{
 	"drill":             func(v view) bool { return v.i.Drill },
 	"recovered":         func(v view) bool { return v.i.Alerts.Firing == 0 },
 	"assessed":          func(v view) bool { return v.p.Assessment != nil },
-	"updated":           func(v view) bool { return v.p.LastUpdate() != nil },
-	"published":         func(v view) bool { return published(v.p) },
+	"updated":           func(v view) bool { return told(v, func(*incident.Update) bool { return true }) },
+	"published":         func(v view) bool { return told(v, func(u *incident.Update) bool { return u.Public }) },
 	"escalated":         func(v view) bool { return len(v.p.Handovers) > 0 },
 	"accepted":          func(v view) bool { n := len(v.p.Handovers); return n > 0 && v.p.Handovers[n-1].AcceptedBy != "" },
 	"confirmed":         func(v view) bool { return v.p.Confirmed != nil },
@@ -136,7 +136,9 @@ var facts = map[string]func(v view) bool{
 		return slices.ContainsFunc(v.p.Contacts, func(c incident.Contact) bool { return c.Reached })
 	},
 	"answered": func(v view) bool {
-		return slices.ContainsFunc(v.p.Calls, func(c incident.Call) bool { return c.ConfirmedBy != "" })
+		return slices.ContainsFunc(v.p.Calls, func(c incident.Call) bool {
+			return c.ConfirmedBy != "" && !c.ConfirmedAt.Before(v.i.CycleOpenedAt)
+		})
 	},
 	"business_hours": func(v view) bool { return v.g.calendar.IsBusiness(v.now) },
 	"usage_hours":    func(v view) bool { return v.g.calendar.InUsage(v.now) },
@@ -151,8 +153,12 @@ func linked(kind string) func(v view) bool {
 	}
 }
 
-func published(p *incident.Process) bool {
-	return slices.ContainsFunc(p.Updates, func(u incident.Update) bool { return u.Public && !u.Waits() })
+// told reports whether such an update went out in this cycle: who heard that it is over
+// has to hear that it is not.
+func told(v view, such func(u *incident.Update) bool) bool {
+	return slices.ContainsFunc(v.p.Updates, func(u incident.Update) bool {
+		return !u.Waits() && !u.OutAt().Before(v.i.CycleOpenedAt) && such(&u)
+	})
 }
 
 // words are facts that have a value; order is that of the words, least first, nil

@@ -40,11 +40,13 @@ var events = map[string]func(i *incident.Incident, p *incident.Process) time.Tim
 		}
 		return p.Assessment.At
 	},
-	"updated": func(_ *incident.Incident, p *incident.Process) time.Time {
-		if u := p.LastUpdate(); u != nil {
-			return u.At
+	"updated": func(_ *incident.Incident, p *incident.Process) (at time.Time) {
+		for n := range p.Updates {
+			if u := &p.Updates[n]; !u.Waits() && u.OutAt().After(at) {
+				at = u.OutAt()
+			}
 		}
-		return time.Time{}
+		return at
 	},
 	"drafted": func(_ *incident.Incident, p *incident.Process) time.Time {
 		for _, u := range p.Updates {

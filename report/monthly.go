@@ -189,10 +189,7 @@ func quiet(i *incident.Incident, now time.Time) (updates int, longest time.Durat
 		end = now
 	}
 	for _, u := range i.Proceedings().Updates {
-		at := u.At
-		if !u.SignedAt.IsZero() {
-			at = u.SignedAt
-		}
+		at := u.OutAt()
 		if u.Waits() || at.Before(i.CycleOpenedAt) {
 			continue
 		}

@@ -178,5 +178,5 @@ func (b *builder) latest(i *incident.Incident) Value {
 	if u.Forecast != "" {
 		text += "\nforecast: " + u.Forecast
 	}
-	return plain(text, "process.updates").noted(fmt.Sprintf("%s ago", spell(b.view.Now.Sub(u.At))))
+	return plain(text, "process.updates").noted(fmt.Sprintf("%s ago", spell(b.view.Now.Sub(u.OutAt()))))
 }

@@ -120,7 +120,7 @@ func (c *compiled) incident(i *incident.Incident) (out Incident, ok bool) {
 	}
 	for n := range p.Updates {
 		if u := &p.Updates[n]; u.Public && !u.Waits() {
-			at := later(u.At, u.SignedAt)
+			at := u.OutAt()
 			out.Updates = append(out.Updates, Update{moment(at), u.Phase, u.What, u.Forecast, someTime(u.Restoration), fmt.Sprintf("at-%d", at.UnixMilli())})
 		}
 	}
