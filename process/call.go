@@ -36,23 +36,42 @@ func (g *Guide) call(e *incident.Edit) {
 			c.Exhausted = true // it is over; nobody need be called any more
 			continue
 		}
+		if !p.MergedInto.IsZero() {
+			continue // who handles the other one is called about that
+		}
 		ch, ok := g.chains[c.Chain]
-		if !ok {
+		switch {
+		case g.callDue(c).After(now):
+		case ok:
+			g.callNext(e, c, ch)
+		default:
 			c.Exhausted = true
 			e.Log(incident.System, "calling", "the calling chain "+c.Chain+" is not configured any more", 0)
-			continue
-		}
-		if !g.callDue(c, ch).After(now) {
-			g.callNext(e, c, ch)
 		}
 	}
 }
 
-func (g *Guide) callDue(c *incident.Call, ch chain) time.Time {
-	if c.Step == 0 {
+// unknownChain is how long after its latest call a chain is given up that is not in the
+// configuration: that of another gateway may have it, which goes on with it meanwhile.
+const unknownChain = time.Hour
+
+// callDue is when the next one is called.
+func (g *Guide) callDue(c *incident.Call) time.Time {
+	ch, ok := g.chains[c.Chain]
+	switch {
+	case !ok:
+		return latest(c.At, c.Last).Add(unknownChain)
+	case c.Step == 0:
 		return c.At
 	}
 	return c.Last.Add(ch.wait)
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // callNext calls the next one who can be reached. If nobody can, the next round
@@ -97,9 +116,12 @@ func (g *Guide) following(c *incident.Call, ch chain) string {
 // nextCall is when the next one is called, zero if nobody is.
 func (g *Guide) nextCall(p *incident.Process) time.Time {
 	var next time.Time
+	if !p.MergedInto.IsZero() {
+		return next
+	}
 	for n := range p.Calls {
 		if c := &p.Calls[n]; !c.Over() {
-			next = earlier(next, g.callDue(c, g.chains[c.Chain]))
+			next = earlier(next, g.callDue(c))
 		}
 	}
 	return next

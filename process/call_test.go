@@ -66,7 +66,29 @@ func TestChain(t *testing.T) {
 		l.g = newGuide(t, "profile: none\n", options())
 		l.policy.Guide = l.g
 		l.until(24 * time.Hour)
-		l.hears("15m the calling chain tree is not configured any more")
+		l.hears("1h10m the calling chain tree is not configured any more")
+	})
+	t.Run("another gateway does not know the chain yet", func(t *testing.T) {
+		g := treeOf(t, "on-call")
+		l := begin(t, g, incident.Opening{}, monday)
+		l.until(11 * time.Minute)
+		l.policy.Guide = newGuide(t, "profile: none\n", options())
+		l.late(16*time.Minute, func(e *incident.Edit) error { return e.Note("bo", "an alert joins there", time.Time{}) })
+		l.policy.Guide, l.due = g, monday.Add(17*time.Minute)
+		l.until(18 * time.Minute)
+		l.hears(append(started[:3:3], "17m called management by boss (2 of 6) → boss")...)
+	})
+	t.Run("it is merged into another", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		parent := &incident.Incident{ID: incident.ID{9}, State: incident.Open}
+		l.at(11*time.Minute, func(e *incident.Edit) error { return e.Merge("bo", parent, "") })
+		l.until(12 * time.Hour)
+		l.hears(started[:3]...)
+		if !l.due.IsZero() {
+			t.Errorf("the job is done again at %s", l.due)
+		}
+		l.at(13*time.Hour, func(e *incident.Edit) error { return e.Unmerge("bo", "") })
+		l.hears("13h called management by boss (2 of 6) → boss")
 	})
 	t.Run("nobody can be reached", func(t *testing.T) {
 		o := options()
