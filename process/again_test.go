@@ -165,3 +165,11 @@ func TestStatusPageOfWhatReopens(t *testing.T) {
 	l.hears("35m status-page-impact: a major impact for more than 10 minutes; update the status page (there is nobody to tell: [communications] has no receiver)")
 	l.counts("status-page-impact kept", "status-page-impact missed")
 }
+
+// TestHoursAndAge: what waits for hours that come and go, and for a time that is far ahead.
+func TestHoursAndAge(t *testing.T) {
+	g := newGuide(t, "profile: none\nduties: [{name: old, while: [open, business_hours, age > 13d12h]}]\n", options())
+	l := begin(t, g, incident.Opening{}, monday)
+	l.until(60 * 24 * time.Hour)
+	l.hears("13d23h old: old") // Monday, 2026-03-16, 09:00
+}

@@ -36,17 +36,23 @@ type condition struct {
 	turns func(v view) time.Time
 }
 
-// turn is when one of several conditions may turn by itself; zero if they cannot
-// hold by that.
+// turn is before when several conditions, not all of which hold, cannot all hold; zero
+// if they never do by themselves.
 func turn(list []condition, v view) time.Time {
 	var next time.Time
 	for n := range list {
-		switch c := &list[n]; {
-		case c.turns != nil:
-			next = earlier(next, c.turns(v))
-		case !c.hold(v):
-			return time.Time{}
+		c := &list[n]
+		if c.hold(v) {
+			continue
 		}
+		var at time.Time
+		if c.turns != nil {
+			at = c.turns(v)
+		}
+		if at.IsZero() {
+			return at
+		}
+		next = latest(next, at)
 	}
 	return next
 }
