@@ -173,3 +173,51 @@ func TestHoursAndAge(t *testing.T) {
 	l.until(60 * 24 * time.Hour)
 	l.hears("13d23h old: old") // Monday, 2026-03-16, 09:00
 }
+
+// TestDoneThisTime: a status review that was held is due again, in step.
+func TestDoneThisTime(t *testing.T) {
+	say := func(g *Guide, name string, waive bool) func(e *incident.Edit) error {
+		return func(e *incident.Edit) error {
+			base, _ := g.Base(e.Incident, name, e.Now())
+			return e.Fulfil("ana", name, base, waive, "said")
+		}
+	}
+	g := newGuide(t, `profile: none
+duties:
+  - {name: review, on: [down], after: 2h, every: 2h, while: [open], text: hold it, do: {suggest: true}}
+  - {name: update, after: 30m, every: 30m, while: [open], unless: [resolved], text: write it}
+  - {name: weekly, after: 1 business day, every: 1 business day, while: [open], text: look}
+  - {name: asked, after: 2h, every: 1h, while: [open], text: once, do: {require: resolve}}
+`, options())
+	l := begin(t, g, incident.Opening{}, monday)
+	l.at(2*time.Hour+30*time.Minute, say(g, "update", true))
+	l.said, l.outcomes = nil, nil
+	l.at(2*time.Hour+40*time.Minute, say(g, "review", false))
+	l.at(2*time.Hour+41*time.Minute, say(g, "review", false))
+	l.at(2*time.Hour+42*time.Minute, say(g, "weekly", false)) // before it is due
+	l.at(2*time.Hour+43*time.Minute, say(g, "asked", false))
+	for _, d := range g.Duties(l.i, monday.Add(3*time.Hour)) {
+		if due := d.Due.Sub(monday); d.Name == "review" && (d.Outcome != "" || due != 4*time.Hour) || d.Name == "weekly" && due != 48*time.Hour {
+			t.Errorf("ahead: got %+v, due after %s", d, due)
+		}
+	}
+	l.until(8 * time.Hour)
+	l.hears("4h review: hold it", "6h review: hold it", "8h review: hold it")
+	l.counts("weekly kept")
+	l.at(9*time.Hour, say(g, "review", true))
+	l.until(50 * time.Hour)
+	l.hears("2d weekly: look")
+	l.counts()
+
+	t.Run("what went out", func(t *testing.T) {
+		g := only(t, "vshn-like", "status-update")
+		l := begin(t, g, incident.Opening{}, monday)
+		l.at(0, acknowledge)
+		l.at(20*time.Minute, say(g, "status-update", false)) // in a chat
+		l.at(70*time.Minute, publish)
+		l.until(100 * time.Minute)
+		const update = " status-update: write a status update: what happened, since when, the state, and whom to ask → desk"
+		l.hears("1h"+update, "1h40m"+update)
+		l.counts("status-update kept", "status-update missed")
+	})
+}

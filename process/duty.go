@@ -105,6 +105,8 @@ type state struct {
 	// over. done: an Unless holds then, or somebody said so.
 	applies, done bool
 	rec           incident.Duty
+	// again: a person has done it, this time.
+	again bool
 	// due is when it fires next, zero if it does no more.
 	due time.Time
 }
@@ -129,10 +131,14 @@ func (g *Guide) stand(d *duty, v view) state {
 	if s.rec = v.p.Duty(d.name, known); s.rec.Base.IsZero() {
 		s.rec.Base = s.base
 	}
+	s.again = d.isAgain() && s.rec.By != "" && (s.rec.Outcome == incident.DutyKept || s.rec.Outcome == incident.DutyMissed)
 	s.due = d.next(g, v, &s)
 	d.ask(v, &s)
 	return s
 }
+
+// isAgain reports whether it is to be done again and again, not asked for until it is done.
+func (d *duty) isAgain() bool { return !d.every.isZero() && d.times == 0 && d.do.Require == "" }
 
 // turnsAtMost is how many changes of conditions ahead are looked at.
 const turnsAtMost = 16
@@ -145,7 +151,7 @@ func (d *duty) ask(v view, s *state) {
 		v.now = s.due
 	}
 	s.applies = all(d.while, v)
-	s.done = s.rec.Outcome != "" || anyOf(d.unless, v)
+	s.done = s.rec.Outcome != "" && !s.again || anyOf(d.unless, v)
 	for n := 0; n < turnsAtMost && !s.applies && !s.done && !s.due.IsZero(); n++ {
 		if v.now = turn(d.while, v); v.now.IsZero() {
 			return
@@ -181,27 +187,30 @@ func (d *duty) base(i *incident.Incident, p *incident.Process) (base time.Time, 
 
 // next is when d fires next.
 func (d *duty) next(g *Guide, v view, s *state) time.Time {
-	due := d.first(g, v, s.base)
+	due, after := d.first(g, v, s.base), s.rec.FiredAt
 	switch {
 	case due.IsZero():
 		return due
+	case s.again: // the first, too, if it was done before that
+		after = latest(latest(after, s.rec.At), due)
 	case s.rec.Fired == 0:
 		return due
 	case d.times > 0 && s.rec.Fired >= d.times, d.every.isZero():
 		return time.Time{}
-	case d.every.clock > 0:
+	}
+	if d.every.clock > 0 {
 		// In step with the first, however late the latest was.
-		if passed := s.rec.FiredAt.Sub(due); passed >= 0 {
+		if passed := after.Sub(due); passed >= 0 {
 			due = due.Add((passed/d.every.clock + 1) * d.every.clock)
 		}
 		return due
 	}
 	for range stepsAtMost {
-		if due = d.every.after(due, g.calendar); due.After(s.rec.FiredAt) {
+		if due = d.every.after(due, g.calendar); due.After(after) {
 			return due
 		}
 	}
-	return d.every.after(s.rec.FiredAt, g.calendar)
+	return d.every.after(after, g.calendar)
 }
 
 // stepsAtMost bounds the business time that a late job is caught up with in step.
@@ -327,6 +336,9 @@ func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
 		return
 	}
 	late := was.rec.Fired > 0
+	if was.again {
+		return // it was counted when it was done
+	}
 	if is.rec.Outcome != "" { // a person said so, which has been counted
 		if is.rec.Outcome == incident.DutyKept && !late {
 			g.count(e, d, "met")
@@ -372,7 +384,9 @@ func (g *Guide) fire(e *incident.Edit, d *duty, s *state) {
 	rec.Name, rec.Base = d.name, s.base
 	rec.Fired++
 	rec.FiredAt = e.Now()
-	if rec.Fired == 1 {
+	if s.again {
+		rec.Outcome, rec.By, rec.At = "", "", time.Time{}
+	} else if rec.Fired == 1 {
 		outcome := incident.DutyFired
 		if d.deadline {
 			outcome = incident.DutyMissed
@@ -491,7 +505,9 @@ func (g *Guide) Duties(i *incident.Incident, now time.Time) []Next {
 		next := Next{Name: d.name, Text: cmp.Or(d.text, d.name), Fired: s.rec.Fired, Outcome: s.rec.Outcome, By: s.rec.By, At: s.rec.At, Deadline: d.deadline}
 		switch {
 		case s.pending():
-			next.Due = s.due
+			if next.Due = s.due; s.again {
+				next.Outcome, next.By, next.At = "", "", time.Time{}
+			}
 			ahead = append(ahead, next)
 		case s.rec.Fired > 0 || s.rec.Outcome != "":
 			if d.deadline && s.waits() {
