@@ -125,7 +125,9 @@ func (t *dutyTurn) step(st incident.State) (incident.Next, error) {
 	if t.others = !e.Changed() && !t.newest; t.others {
 		return incident.Next{}, nil
 	}
-	next.Jobs[0].Due = t.due
+	if next.Jobs[0].Due = t.due; !t.newest { // the newer one may want something that this one does not know of
+		next.Jobs[0].Due = earlier(t.due, st.Now.Add(othersPause))
+	}
 	if e.Changed() {
 		e.Into(&next)
 	}
@@ -174,7 +176,9 @@ const typeProcess = "process"
 
 // Review has the process look at all incidents that are not closed, if its version
 // is another one than the last time: what is due earlier than before must not wait
-// for the old time.
+// for the old time. It does so once after the start, too, or after another process, though
+// another gateway has done it before: what was opened here, or by who was here before,
+// since then was looked at with the old one.
 func (p *Pipeline) Review(ctx context.Context, version string) error {
 	guide := p.rules.Load().Guide
 	if guide == nil {
@@ -192,11 +196,15 @@ func (p *Pipeline) Review(ctx context.Context, version string) error {
 		return err // unreachable: it is a text
 	}
 	p.process.Store(&data)
-	if bytes.Equal(d.Data, data) {
+	known := bytes.Equal(d.Data, data)
+	if last := p.reviewed.Load(); known && last != nil && bytes.Equal(*last, data) {
 		return nil
 	}
 	if err := p.reviewAll(ctx, guide); err != nil {
 		return err
+	}
+	if p.reviewed.Store(&data); known {
+		return nil
 	}
 	d.Data = data
 	if _, err := p.store.PutDocument(ctx, d); err != nil && !errors.Is(err, incident.ErrConflict) { // another gateway has done it too

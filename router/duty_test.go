@@ -153,6 +153,43 @@ func TestAnOlderProcessLosesNoDuty(t *testing.T) {
 	}
 }
 
+// TestDutiesWhileAnOlderProcessIsThere: what a gateway with the older process opens, or
+// fires, does not keep what the newer one wants from coming.
+func TestDutiesWhileAnOlderProcessIsThere(t *testing.T) {
+	both := func(t *testing.T) (g *gateway, older, newer *Pipeline) {
+		g = newGateway(t)
+		older, newer = g.Pipeline, pipeline(t, g.st, settings())
+		g.reload(older, "1", dutiesOf(t, "20m"))
+		return g, older, newer
+	}
+	t.Run("due at the same time", func(t *testing.T) {
+		g, older, newer := both(t)
+		g.send(g.firing("Down", "a"))
+		g.reload(newer, "2", dutiesOf(t, "20m0s"))
+		g.due(older, 20*time.Minute) // it fires its own, and knows of nothing else
+		g.due(newer, 31*time.Second)
+		if got := g.firedDuties(); got["after-20m"] != 1 || got["after-20m0s"] != 1 {
+			t.Errorf("fired %v, want each once", got)
+		}
+	})
+	for name, reloaded := range map[string]func(*gateway, *Pipeline) *Pipeline{
+		"reloaded":  func(_ *gateway, older *Pipeline) *Pipeline { return older },
+		"restarted": func(g *gateway, _ *Pipeline) *Pipeline { return pipeline(t, g.st, settings()) },
+	} {
+		t.Run("opened before it is "+name, func(t *testing.T) {
+			g, older, newer := both(t)
+			g.reload(newer, "2", dutiesOf(t, "10m", "20m"))
+			g.send(g.firing("Down", "a")) // by the older one
+			older = reloaded(g, older)
+			g.reload(older, "2", dutiesOf(t, "10m", "20m"))
+			g.due(newer, 10*time.Minute)
+			if got := g.firedDuties(); got["after-10m"] != 1 {
+				t.Errorf("fired %v, want after-10m", got)
+			}
+		})
+	}
+}
+
 // failing is a store that cannot commit changes of one incident.
 type failing struct {
 	store.Store

@@ -47,8 +47,9 @@ type Pipeline struct {
 	notifier    Notifier
 	// wake has something in it if jobs may be due before the next poll.
 	wake chan struct{}
-	// process is the version of the process that this gateway has, nil before Review.
-	process atomic.Pointer[[]byte]
+	// process is the version of the process that this gateway has, and reviewed the one
+	// that it has looked at all incidents with; nil before Review.
+	process, reviewed atomic.Pointer[[]byte]
 	// scanned is the list of generations for which reconcile has seen all entries.
 	scanned atomic.Uint64
 }
