@@ -14,12 +14,9 @@ import (
 func (g *Gateway) reportFacts() web.ReportFacts {
 	return web.ReportFacts{
 		Duties: g.duties,
-		Objectives: func() map[string]report.Objectives {
-			out := map[string]report.Objectives{}
-			for priority, o := range g.config.Load().Incidents.Priorities {
-				out[priority] = report.Objectives{Response: time.Duration(o.Response), Resolution: time.Duration(o.Resolution)}
-			}
-			return out
+		Objectives: func(i *incident.Incident) report.Objectives {
+			o := g.guide.Load().ObjectivesOf(i)
+			return report.Objectives{Response: time.Duration(o.Response), Resolution: time.Duration(o.Resolution)}
 		},
 		Communication: func() []string { return g.guide.Load().Telling() },
 		Uncounted:     func() []string { return g.guide.Load().Uncounted() },

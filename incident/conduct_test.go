@@ -268,6 +268,23 @@ func TestLevels(t *testing.T) {
 	s.says(4, func(e *Edit) error { return e.SetCategory("ana", "network", "") }, "category ana: category none → network")
 }
 
+// TestCycleKeepsItsFirstAcknowledgement: a cycle that is over says what was observed of it.
+func TestCycleKeepsItsFirstAcknowledgement(t *testing.T) {
+	s := begin(t, Opening{})
+	by := func(who string) func(*Edit) error { return func(e *Edit) error { return e.Acknowledge(who, "") } }
+	s.must(3, by("ana"))
+	s.must(4, func(e *Edit) error { return e.Unacknowledge("ana", "") })
+	s.must(30, by("ben"), resolve)
+	s.must(40, func(e *Edit) error { return e.Reopen("ana", "") })
+	if c := s.incident.Cycles[0]; !c.AcknowledgedAt.Equal(at(3)) || c.AcknowledgedBy != "" {
+		t.Errorf("got %+v, want it acknowledged at %s, by nobody who is known", c, at(3))
+	}
+	s.must(45, by("cy"), resolve, func(e *Edit) error { return e.Reopen("ana", "") })
+	if c := s.incident.Cycles[1]; !c.AcknowledgedAt.Equal(at(45)) || c.AcknowledgedBy != "cy" {
+		t.Errorf("got %+v, want it acknowledged by cy", c)
+	}
+}
+
 func TestWorking(t *testing.T) {
 	s := begin(t, Opening{})
 	on := func(who, what string) func(*Edit) error { return func(e *Edit) error { return e.Work(who, what, "") } }

@@ -72,6 +72,16 @@ func (i *Incident) Outage() (d time.Duration, ok bool) {
 	return max(restored.Sub(i.WentDown()), 0), true
 }
 
+// Cycle is the current cycle. It was acknowledged when it first was; by whom is not known
+// any more if that was taken back.
+func (i *Incident) Cycle() Cycle {
+	c := Cycle{i.CycleOpenedAt, i.AcknowledgedAt, i.AcknowledgedBy, i.ResolvedAt, i.ResolvedBy, i.CycleSeverity}
+	if first := i.FirstAcknowledgedAt; !first.IsZero() {
+		c.AcknowledgedAt, c.AcknowledgedBy = first, ""
+	}
+	return c
+}
+
 // Measured reports whether i counts in the statistics: drills and merged children
 // do not.
 func (i *Incident) Measured() bool { return !i.Drill && i.Parent.IsZero() }

@@ -511,7 +511,7 @@ func (e *Edit) Reopen(by, comment string) error {
 	if i.IsOpen() {
 		return nil
 	}
-	i.Cycles = append(i.Cycles, Cycle{i.CycleOpenedAt, i.AcknowledgedAt, i.AcknowledgedBy, i.ResolvedAt, i.ResolvedBy, i.CycleSeverity})
+	i.Cycles = append(i.Cycles, i.Cycle())
 	if len(i.Cycles) > cyclesKept {
 		i.Cycles = i.Cycles[len(i.Cycles)-cyclesKept:]
 	}

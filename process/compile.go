@@ -426,7 +426,7 @@ func (k *compiler) plans() {
 func (k *compiler) objectives() {
 	of := func(which func(incident.Objectives) model.Duration, part float64) func(view) time.Duration {
 		return func(v view) time.Duration {
-			return time.Duration(part * float64(which(v.g.objectivesOf(v.i))))
+			return time.Duration(part * float64(which(v.g.ObjectivesOf(v.i))))
 		}
 	}
 	response := func(o incident.Objectives) model.Duration { return o.Response }

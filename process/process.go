@@ -237,8 +237,8 @@ type Service struct {
 	Objectives map[string]incident.Objectives
 }
 
-// objectivesOf are those of an incident: its service's, or else its priority's.
-func (g *Guide) objectivesOf(i *incident.Incident) incident.Objectives {
+// ObjectivesOf are those of an incident: its service's, or else its priority's.
+func (g *Guide) ObjectivesOf(i *incident.Incident) incident.Objectives {
 	if o, ok := g.services[i.Service].Objectives[i.Priority]; ok {
 		return o
 	}

@@ -51,7 +51,9 @@ func documents(c report.Case, v report.View) []*report.Document {
 		report.Shift(report.Watch{Since: v.Now, Open: []*incident.Incident{i}, Happened: []report.Event{{Incident: i, Entry: c.Timeline[0]}}, Duties: []report.Due{{Incident: i, Duty: c.Duties[0]}},
 			Hidden: []report.Hidden{{Incident: i, By: text, Text: text, Until: v.Now}}, LeftOut: []string{text}}, v),
 		report.Monthly(report.Month{From: v.Now, To: v.Now, Incidents: []*incident.Incident{i}, Communication: []string{text}, LeftOut: []string{text},
-			Silences: []report.Silence{{What: text, By: text, Comment: text, Hid: []string{text}, More: 1}}, Objectives: map[string]report.Objectives{text: {Response: time.Minute, Resolution: time.Minute}}}, v)}
+			Silences: []report.Silence{{What: text, By: text, Comment: text, Hid: []string{text}, More: 1}}, Objectives: func(*incident.Incident) report.Objectives {
+				return report.Objectives{Response: time.Minute, Resolution: time.Minute}
+			}}, v)}
 }
 
 // elements are those that a page of ours has.

@@ -81,11 +81,16 @@ func child(t testing.TB) report.Case {
 	return c
 }
 
+// promised are the objectives of each priority.
+func promised(i *incident.Incident) report.Objectives {
+	return map[string]report.Objectives{"P1": {Response: 5 * time.Minute, Resolution: time.Hour}, "P3": {Response: time.Hour, Resolution: 8 * time.Hour}, "P4": {Response: 4 * time.Hour}}[i.Priority]
+}
+
 // month is a month with the incidents above, an exercise and a child.
 func month(t testing.TB) report.Month {
 	return report.Month{From: time.Date(2026, 11, 1, 0, 0, 0, 0, zurich), To: time.Date(2026, 12, 1, 0, 0, 0, 0, zurich),
 		Incidents:     []*incident.Incident{bare(t).Incident, drill(t), over(t).Incident, child(t).Incident, recorded(t, "queue").Incident},
-		Objectives:    map[string]report.Objectives{"P1": {Response: 5 * time.Minute, Resolution: time.Hour}, "P3": {Response: time.Hour, Resolution: 8 * time.Hour}, "P4": {Response: 4 * time.Hour}},
+		Objectives:    promised,
 		Communication: []string{"status_update"}, Uncounted: []string{"raise-major"},
 		Silences: []report.Silence{{What: `alertname="QueueLong"`, By: "bob", Comment: "being rebuilt", From: night, To: night.Add(2 * time.Hour), Hid: []string{"INC-20261121-0Q11"}, More: 2}},
 		LeftOut:  []string{"The month has more than 5 incidents; the oldest are left out."}}

@@ -17,8 +17,8 @@ type Month struct {
 	// Incidents are those that were opened in it, in any order. Exercises and
 	// children are left out of the report.
 	Incidents []*incident.Incident
-	// Objectives are the promises of each priority.
-	Objectives map[string]Objectives
+	// Objectives are the promises for an incident; nil promises nothing.
+	Objectives func(i *incident.Incident) Objectives
 	// Communication names the duties that are about telling people, and Uncounted
 	// those that are not counted: nobody can keep them, or they are the objectives.
 	Communication, Uncounted []string
@@ -72,7 +72,7 @@ func Monthly(m Month, v View) *Document {
 		reviews = reviews[:detailed]
 	}
 	for n := range reviews {
-		b.one(&reviews[n], &m)
+		b.one(&reviews[n])
 	}
 	return b.finish()
 }
@@ -108,6 +108,7 @@ const (
 // review is one incident with what the review makes of it.
 type review struct {
 	*incident.Incident
+	goal                     Objectives
 	response, resolution     string
 	responseIn, resolutionIn time.Duration
 	dutiesKept, dutiesMissed []string
@@ -118,14 +119,20 @@ type review struct {
 }
 
 func (m *Month) review(i *incident.Incident, now time.Time) review {
-	r := review{Incident: i}
-	goal := m.Objectives[i.Priority]
-	r.response, r.resolution = noGoal, noGoal
-	for _, c := range cyclesOf(i) {
-		in, verdict := judge(c.OpenedAt, c.AcknowledgedAt, c.ResolvedAt, now, goal.Response)
-		r.response, r.responseIn = worse(r.response, verdict), max(r.responseIn, in)
-		in, verdict = judge(c.OpenedAt, c.ResolvedAt, time.Time{}, now, goal.Resolution)
-		r.resolution, r.resolutionIn = worse(r.resolution, verdict), max(r.resolutionIn, in)
+	r := review{Incident: i, response: noGoal, resolution: noGoal}
+	if m.Objectives != nil {
+		r.goal = m.Objectives(i)
+	}
+	cycles := cyclesOf(i)
+	for n, c := range cycles {
+		next := time.Time{}
+		if n+1 < len(cycles) {
+			next = cycles[n+1].OpenedAt
+		}
+		in, verdict := judge(c.OpenedAt, c.AcknowledgedAt, c.ResolvedAt, now, r.goal.Response)
+		r.response, r.responseIn = worse(r.response, cmp.Or(counted(i, "response", c.OpenedAt, next), verdict)), max(r.responseIn, in)
+		in, verdict = judge(c.OpenedAt, c.ResolvedAt, time.Time{}, now, r.goal.Resolution)
+		r.resolution, r.resolutionIn = worse(r.resolution, cmp.Or(counted(i, "resolution", c.OpenedAt, next), verdict)), max(r.resolutionIn, in)
 	}
 	p := i.Proceedings()
 	for _, d := range p.Duties {
@@ -147,15 +154,26 @@ func (m *Month) review(i *incident.Incident, now time.Time) review {
 
 // cyclesOf are all times from opening to resolution, the current one last.
 func cyclesOf(i *incident.Incident) []incident.Cycle {
-	acknowledged := i.FirstAcknowledgedAt
-	if acknowledged.IsZero() {
-		acknowledged = i.AcknowledgedAt
+	return append(slices.Clone(i.Cycles), i.Cycle())
+}
+
+// counted is the verdict on an objective that statistics have of a cycle, empty if they
+// have none: by what was promised then, whatever the priority is now.
+func counted(i *incident.Incident, objective string, from, next time.Time) (verdict string) {
+	for _, o := range i.Observed {
+		switch {
+		case o.At.Before(from) || !next.IsZero() && !o.At.Before(next):
+		case o.Metric == objective+"_objective_missed_total":
+			return missed
+		case o.Metric == objective+"_objective_met_total":
+			verdict = kept
+		}
 	}
-	return append(slices.Clone(i.Cycles), incident.Cycle{OpenedAt: i.CycleOpenedAt, AcknowledgedAt: acknowledged, ResolvedAt: i.ResolvedAt})
+	return verdict
 }
 
 // judge says whether what was promised from a time on was done in time. Over is
-// when it could not be done any more.
+// when it need not be done any more.
 func judge(from, done, over, now time.Time, goal time.Duration) (time.Duration, string) {
 	took := max(done.Sub(from), 0)
 	if done.IsZero() {
@@ -164,7 +182,7 @@ func judge(from, done, over, now time.Time, goal time.Duration) (time.Duration, 
 	switch {
 	case goal <= 0:
 		return took, noGoal
-	case !done.IsZero() && done.Sub(from) <= goal:
+	case !done.IsZero() && done.Sub(from) <= goal, done.IsZero() && !over.IsZero() && over.Sub(from) <= goal:
 		return took, kept
 	case !done.IsZero() || !over.IsZero() || now.Sub(from) > goal:
 		return took, missed
@@ -441,7 +459,7 @@ func spread(list []time.Duration) []Value {
 }
 
 // one tells of one incident.
-func (b *builder) one(r *review, m *Month) {
+func (b *builder) one(r *review) {
 	i := r.Incident
 	c := Case{Incident: i}
 	p := i.Proceedings()
@@ -449,8 +467,7 @@ func (b *builder) one(r *review, m *Month) {
 	b.part("incident", i.Reference+": "+i.Title, "")
 	b.field("what", "What", plain(strings.Join(slices.DeleteFunc([]string{i.Severity, i.Priority, i.Level, i.Service, i.State}, func(s string) bool { return s == "" }), ", "), "severity, priority, level, service, state"))
 	b.field("timeline", "Timeline in short", b.short(&c)...)
-	goal := m.Objectives[i.Priority]
-	b.field("response", "Response", r.against("acknowledged", r.response, r.responseIn, goal.Response), r.against("resolved", r.resolution, r.resolutionIn, goal.Resolution), listed("duties missed", r.dutiesMissed), listed("duties kept", r.dutiesKept))
+	b.field("response", "Response", r.against("acknowledged", r.response, r.responseIn, r.goal.Response), r.against("resolved", r.resolution, r.resolutionIn, r.goal.Resolution), listed("duties missed", r.dutiesMissed), listed("duties kept", r.dutiesKept))
 	said := plain(count(r.updates, "update", "updates")+", at the longest "+spell(r.quiet)+" without one", "process.updates")
 	b.field("communication", "Communication", c.finding("communication", f.Communication), said, listed("updates missed", r.updatesLate), listed("updates kept", r.updatesKept))
 	b.field("cause", "Cause", c.finding("cause", f.Cause))
@@ -475,14 +492,24 @@ func (b *builder) one(r *review, m *Month) {
 
 // against says how long something took, what was promised, and the verdict.
 func (r *review) against(what, verdict string, took, goal time.Duration) Value {
+	cycles := cyclesOf(r.Incident)
+	done := slices.ContainsFunc(cycles, func(c incident.Cycle) bool {
+		return what == "acknowledged" && !c.AcknowledgedAt.IsZero() || what == "resolved" && !c.ResolvedAt.IsZero()
+	})
 	text := what + " within " + spell(took)
-	if took == 0 && verdict != kept {
+	switch {
+	case !done && what == "acknowledged" && !r.IsOpen():
+		text = "never acknowledged"
+	case !done:
 		text = "not " + what + " yet"
-		if what == "acknowledged" && !r.IsOpen() {
-			text = "never acknowledged"
-		}
 	}
-	if verdict != noGoal {
+	switch {
+	case verdict == noGoal:
+	case goal <= 0, done && len(cycles) == 1 && verdict != pending && (took <= goal) != (verdict == kept):
+		text += ", by what was promised then" // the priority, or the configuration, was another one
+	case !done && verdict == kept:
+		text += ", over within the objective " + spell(goal)
+	default:
 		text += ", objective " + spell(goal)
 	}
 	return plain(text+": "+verdict, what+"_at")
@@ -506,11 +533,7 @@ func (b *builder) short(c *Case) []Value {
 	}
 	restored, _ := i.Restored()
 	list := []stone{{i.WentDown(), "went down", "went_down"}, {i.OpenedAt, "opened", "opened_at"}, {restored, "restored", "restored_at"}, {i.ClosedAt, "closed" + byName(i.ClosedBy), "closed_at"}}
-	cycles := cyclesOf(i)
-	for n, k := range cycles {
-		if n == len(cycles)-1 {
-			k.AcknowledgedBy, k.ResolvedBy = i.AcknowledgedBy, i.ResolvedBy
-		}
+	for n, k := range cyclesOf(i) {
 		if n > 0 {
 			list = append(list, stone{k.OpenedAt, "reopened", "cycles"})
 		}

@@ -297,8 +297,8 @@ func TestMonthLeavesOut(t *testing.T) {
 	if got := field(t, d, "incidents").Text; !strings.HasPrefix(got, "3 ") {
 		t.Errorf("incidents: got %q, want 3", got)
 	}
-	if got := field(t, d, "response").Text; got != "1 kept, 2 missed" {
-		t.Errorf("response: got %q, want 1 kept (the shop), 2 missed (never acknowledged, still open)", got)
+	if got := field(t, d, "response").Text; got != "2 kept, 1 missed" {
+		t.Errorf("response: got %q, want 2 kept (the shop, and what was over before), 1 missed (still open)", got)
 	}
 	if got := field(t, d, "resolution").Text; got != "1 kept, 2 missed" {
 		t.Errorf("resolution: got %q", got)
@@ -306,6 +306,50 @@ func TestMonthLeavesOut(t *testing.T) {
 	m.Objectives = nil
 	if got := field(t, report.Monthly(m, reviewed), "response").Text; got != "none was to be kept" {
 		t.Errorf("without objectives: got %q", got)
+	}
+}
+
+// TestMonthSaysWhatStatisticsSay: what was promised when it was acknowledged counts, not what
+// its priority promises now; and nobody acknowledged before they did.
+func TestMonthSaysWhatStatisticsSay(t *testing.T) {
+	c := over(t).Incident
+	at := func(minute int) time.Time { return night.Add(time.Duration(minute) * time.Minute) }
+	taken := func(i incident.Incident) *incident.Incident { // by ann, who took that back, and by bob
+		i.FirstAcknowledgedAt, i.AcknowledgedAt, i.AcknowledgedBy = at(3), at(30), "bob"
+		return &i
+	}
+	of := func(i *incident.Incident) (response, timeline string) {
+		d := report.Monthly(report.Month{Incidents: []*incident.Incident{i}, Objectives: promised}, reviewed)
+		for _, s := range d.Sections {
+			for _, f := range s.Fields {
+				switch {
+				case s.Name != "incident":
+				case f.Name == "response":
+					response = f.Values[0].Text
+				case f.Name == "timeline":
+					timeline = f.Text
+				}
+			}
+		}
+		return response, timeline
+	}
+	for name, want := range map[string]struct {
+		observed []incident.Observed
+		response string
+	}{
+		"nothing was counted":           {nil, "acknowledged within 3 min, objective 5 min: kept"},
+		"more was promised then":        {[]incident.Observed{{Metric: "response_objective_missed_total", At: at(2)}}, "acknowledged within 3 min, by what was promised then: missed"},
+		"what was counted was the same": {[]incident.Observed{{Metric: "response_objective_met_total", At: at(3)}}, "acknowledged within 3 min, objective 5 min: kept"},
+	} {
+		i := taken(*c)
+		i.Observed = want.observed
+		response, timeline := of(i)
+		if response != want.response {
+			t.Errorf("%s: got %q, want %q", name, response, want.response)
+		}
+		if !strings.Contains(timeline, "04:03:00 CET (03:03:00 UTC): acknowledged\n") || strings.Contains(timeline, "(03:03:00 UTC): acknowledged by") {
+			t.Errorf("%s: got the timeline %q, want nobody's name at the first acknowledgement", name, timeline)
+		}
 	}
 }
 

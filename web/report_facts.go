@@ -263,9 +263,7 @@ func (a *API) month(ctx context.Context, from, to, now time.Time) (report.Month,
 	if m.Incidents = list; more {
 		m.LeftOut = append(m.LeftOut, fmt.Sprintf("The month has more than %d incidents; the oldest are left out.", monthIncidents))
 	}
-	if of := a.options.Reports.Objectives; of != nil {
-		m.Objectives = of()
-	}
+	m.Objectives = a.options.Reports.Objectives
 	if of := a.options.Reports.Communication; of != nil {
 		m.Communication = of()
 	}

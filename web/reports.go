@@ -21,8 +21,8 @@ import (
 type ReportFacts struct {
 	// Duties says what the team's process wants next of an incident.
 	Duties func(i *incident.Incident, now time.Time) []report.Duty
-	// Objectives are the promises of each priority.
-	Objectives func() map[string]report.Objectives
+	// Objectives are the promises for an incident.
+	Objectives func(i *incident.Incident) report.Objectives
 	// Communication names the duties that are about telling people, and Uncounted those
 	// that are not counted: nobody can keep them, or they are the objectives.
 	Communication, Uncounted func() []string

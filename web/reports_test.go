@@ -241,9 +241,7 @@ func TestShift(t *testing.T) {
 
 func TestMonth(t *testing.T) {
 	s := newServer(t, func(o *web.Options) {
-		o.Reports.Objectives = func() map[string]report.Objectives {
-			return map[string]report.Objectives{"P1": {Response: time.Hour}}
-		}
+		o.Reports.Objectives = func(*incident.Incident) report.Objectives { return report.Objectives{Response: time.Hour} }
 	})
 	s.do(s.accept(s.firing("DiskFull", "db")), "acknowledge", `{"by":"ann"}`)
 	s.send("POST", "/api/v1/incidents", `{"title":"a drill","description":"x","reporter":"ann","drill":true}`).want(200)
