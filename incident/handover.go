@@ -78,6 +78,20 @@ func (e *Edit) StartCall(by, chain, why string) {
 	e.Log(by, "calling", withComment("calls "+chain, why), 0)
 }
 
+// Calling reports whether a calling chain is on its way that nobody has answered yet.
+func (i *Incident) Calling() bool {
+	return slices.ContainsFunc(i.Proceedings().Calls, func(c Call) bool { return !c.Over() })
+}
+
+// Take is Acknowledge by a person who is asked to. If another one works on it already,
+// it answers the call.
+func (e *Edit) Take(by, comment string) error {
+	if e.Incident.State == Acknowledged && e.Incident.Calling() {
+		return e.Answer(by, comment)
+	}
+	return e.Acknowledge(by, comment)
+}
+
 // Answer ends the calling chains: a named person has confirmed. Nothing that a
 // machine says counts.
 func (e *Edit) Answer(by, comment string) error {

@@ -163,7 +163,7 @@ func (a *API) simple(c *gin.Context, edit func(e *incident.Edit, by, comment str
 	a.act(c, func(e *incident.Edit) error { return edit(e, cmd.By, cmd.Comment) })
 }
 
-func (a *API) acknowledge(c *gin.Context) { a.simple(c, (*incident.Edit).Acknowledge) }
+func (a *API) acknowledge(c *gin.Context) { a.simple(c, (*incident.Edit).Take) }
 
 func (a *API) unacknowledge(c *gin.Context) { a.simple(c, (*incident.Edit).Unacknowledge) }
 func (a *API) resolve(c *gin.Context)       { a.simple(c, (*incident.Edit).Resolve) }

@@ -238,7 +238,7 @@ func named(to string, err error) error {
 // sms is the text of a message, with the way to acknowledge it whole.
 func sms(m *notify.Message, text string) string {
 	link := ""
-	if m.Links.Acknowledge != "" && !m.Resolved() && m.Incident.AcknowledgedBy == "" {
+	if m.Links.Acknowledge != "" && !m.Resolved() && (m.Incident.AcknowledgedBy == "" || m.Incident.Calling()) {
 		link = "\n" + m.Links.Acknowledge
 	}
 	if len(link) > smsLimit/2 {

@@ -92,7 +92,7 @@ func (l *Links) For(i *incident.Incident, target string) notify.Links {
 	// Whole hours, so that a message that is made again is the same for a while.
 	expires := l.store.Now().Add(time.Duration(l.expiry.Load()) + time.Hour).Truncate(time.Hour)
 	t := Token{Incident: i.ID, Cycle: i.Reopens, Target: target, Expires: expires}
-	if i.State == incident.Open {
+	if i.State == incident.Open || i.Calling() {
 		t.Action = Acknowledge
 		out.Acknowledge = l.external + PathAct + t.sign(keys[0].Secret)
 	}

@@ -44,7 +44,7 @@ type deed struct {
 }
 
 var (
-	acknowledge   = deed{result: resultAcknowledged, still: true, edit: (*incident.Edit).Acknowledge}
+	acknowledge   = deed{result: resultAcknowledged, still: true, edit: (*incident.Edit).Take}
 	unacknowledge = deed{result: resultUnacknowledged, still: true, edit: (*incident.Edit).Unacknowledge}
 	resolve       = deed{result: resultResolved, edit: (*incident.Edit).Resolve}
 	note          = deed{result: resultNoted, anyCycle: true, edit: func(e *incident.Edit, by, text string) error {

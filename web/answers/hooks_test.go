@@ -406,6 +406,40 @@ func TestCall(t *testing.T) {
 	}
 }
 
+// TestTheCallOfWhatSomebodyHas: who is called about an incident that another one has
+// acknowledged, such as an expert, ends the calls as they are asked to: by acknowledging.
+func TestTheCallOfWhatSomebodyHas(t *testing.T) {
+	s := newServer(t)
+	i := s.opened()
+	s.act(i, func(e *incident.Edit) error { return e.Acknowledge("Ann", "") })
+	calls := func() *incident.Incident {
+		s.act(i, func(e *incident.Edit) error { e.StartCall(incident.System, "experts", ""); return nil })
+		return s.incident(i.Reference)
+	}
+	answeredBy := func(want string) {
+		t.Helper()
+		list := s.incident(i.Reference).Process.Calls
+		if got := list[len(list)-1].ConfirmedBy; got != want {
+			t.Errorf("answered by %q, want %q", got, want)
+		}
+		if got := s.state(i); got != "acknowledged Ann" {
+			t.Errorf("got %s, want acknowledged Ann", got)
+		}
+	}
+	token := strings.TrimPrefix(s.links.For(calls(), "oncall/call[0]").Acknowledge, external.String()+"/a/")
+	s.call(goodSecret, token, url.Values{"CallSid": {"CA1"}, "Digits": {"4"}, "To": {"+18005551212"}}).want(200, "<Say>Acknowledged. Thank you.</Say>")
+	answeredBy("phone …1212")
+
+	ack, _ := s.paths(calls())
+	s.send("GET", ack, "").want(200, "Acknowledge this incident?")
+	s.send("POST", ack, "name=Ben").want(200, "<h1>Answered</h1>", "Nobody else is called. Ann works on it since")
+	answeredBy("Ben")
+	s.send("POST", ack, "name=Cy").want(200, "Ann was faster")
+	if got := s.links.For(s.incident(i.Reference), "oncall/call[0]").Acknowledge; got != "" {
+		t.Errorf("nobody is called, and there is the link %s", got)
+	}
+}
+
 func TestOffUnlessConfigured(t *testing.T) {
 	s := newServer(t)
 	i := s.opened()

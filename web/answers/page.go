@@ -140,7 +140,7 @@ func settled(action links.Action, i *incident.Incident) string {
 	switch {
 	case !i.IsOpen():
 		return fmt.Sprintf("It is over already: resolved by %s at %s.", notify.Line(i.ResolvedBy), clock(i.ResolvedAt))
-	case action == links.Acknowledge && i.State == incident.Acknowledged:
+	case action == links.Acknowledge && i.State == incident.Acknowledged && !i.Calling():
 		return fmt.Sprintf("%s was faster and works on it since %s.", notify.Line(i.AcknowledgedBy), clock(i.AcknowledgedAt))
 	}
 	return ""
@@ -173,6 +173,8 @@ func (h *Handler) press(c *gin.Context) {
 	h.did(c.Request.Context(), "link", a, nil)
 	v := view{Heading: "Nothing to do", About: facts(changed), Link: h.options.Links.Incident(changed)}
 	switch over := settled(token.Action, changed); {
+	case a.Result == resultAcknowledged && changed.State == incident.Acknowledged && changed.AcknowledgedBy != by:
+		v.Heading, v.Say = "Answered", "Nobody else is called. "+notify.Line(changed.AcknowledgedBy)+" works on it since "+clock(changed.AcknowledgedAt)+"."
 	case a.Result == resultAcknowledged:
 		v.Heading, v.Say = "Acknowledged", by+" works on it now. Everybody who was told of it hears so."
 	case a.Result == resultResolved:
