@@ -2,6 +2,7 @@ package process
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ func (g *Guide) call(e *incident.Edit) {
 		if c.Over() {
 			continue
 		}
-		if i := e.Incident; i.State == incident.Acknowledged && !i.AcknowledgedAt.Before(c.At) {
+		// A tool that does not say who acknowledged there is nobody who confirms.
+		if i := e.Incident; i.State == incident.Acknowledged && !i.AcknowledgedAt.Before(c.At) && !slices.Contains(i.Sources, i.AcknowledgedBy) {
 			c.ConfirmedBy, c.ConfirmedAt = i.AcknowledgedBy, now
 			continue
 		}

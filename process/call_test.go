@@ -42,6 +42,17 @@ func TestChain(t *testing.T) {
 			t.Errorf("got %+v, want it confirmed by ana", c)
 		}
 	})
+	t.Run("a tool acknowledges, and says not who", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		l.i.Sources = []string{"mail"}
+		l.at(12*time.Minute, func(e *incident.Edit) error { return e.Acknowledge("mail", "") })
+		l.at(16*time.Minute, func(e *incident.Edit) error { return e.Take("bo", "") })
+		l.until(24 * time.Hour)
+		l.hears(started...)
+		if c := l.i.Proceedings().Calls[0]; c.ConfirmedBy != "bo" {
+			t.Errorf("got %+v, want it confirmed by bo", c)
+		}
+	})
 	t.Run("a person answers the call", func(t *testing.T) {
 		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
 		l.at(5*time.Minute, acknowledge) // before: that confirms no call
