@@ -38,7 +38,11 @@ func (e *Edit) Escalate(by, to, reason, comment string) error {
 	for _, r := range receivers {
 		e.CallIn(r, "escalated to "+to, "")
 	}
-	e.Log(by, "escalated", withComment(fmt.Sprintf("%s → %s, %s", from, to, roleName(reason)), comment), 0)
+	text := fmt.Sprintf("%s → %s, %s", from, to, roleName(reason))
+	if e.policy.Guide != nil && len(receivers) == 0 {
+		text += " (nobody of " + to + " can be reached: tell them)"
+	}
+	e.Log(by, "escalated", withComment(text, comment), 0)
 	e.tell(urgentNews)
 	return nil
 }

@@ -183,3 +183,17 @@ communication:
 		t.Errorf("got %+v, %t", called, sign)
 	}
 }
+
+// TestEscalatedToNobody: an escalation says so if nobody hears of it.
+func TestEscalatedToNobody(t *testing.T) {
+	o := options()
+	o.Rotas["line"] = onCall(nil)
+	g := newGuide(t, contacts+`profile: none
+rotas: {line: {shifts: [{people: [on-call], start: 2026-01-05, handover: "09:00", length: 1d}]}}
+tiers: [{name: L2}, {name: L3, contacts: [line, nobody]}]
+duties: [{name: up, after: 10m, while: [open], do: {escalate: {to: L3, reason: time_sensitive}}}]
+`, o)
+	l := begin(t, g, incident.Opening{}, monday)
+	l.until(time.Hour)
+	l.hears("10m up: up", "10m L2 → L3, time sensitive (nobody of L3 can be reached: tell them): up")
+}
