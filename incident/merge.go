@@ -154,6 +154,9 @@ func (e *Edit) takeIn(child *Incident, at int) error {
 	if was.Version >= is.Version || was == same {
 		return nil // an old one, or nothing that counts here
 	}
+	if !is.Over && !i.IsOpen() { // nobody handles it here any more
+		return &RefusedError{i.Reference + " is over"}
+	}
 	if child.FlappingUntil.After(e.now) && was.Over == is.Over {
 		return nil // too often to be news
 	}

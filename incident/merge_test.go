@@ -102,7 +102,9 @@ func TestMerge(t *testing.T) {
 		t.Fatalf("the parent is %s", f.parent.incident.State)
 	}
 	f.does(leaves("warning", 6), "child_over tocsin: over in INC-C, firing: 0 of 2", "resolved tocsin: resolved: what was merged into it is over as well")
-	f.does(reopen, "child_news tocsin: again in INC-C, firing: 0 of 2")
+	f.child.must(9, reopen)
+	f.child.incident.Version++
+	f.parent.refuses(9, f.hear, "INC-P is over")
 	if f.parent.incident.State != Resolved || f.parent.incident.Process.Waits {
 		t.Errorf("the parent is %s, waits %v", f.parent.incident.State, f.parent.incident.Process.Waits)
 	}

@@ -42,6 +42,35 @@ func pair(g *gateway) (child, parent *incident.Incident) {
 	return g.incident(out[0].Incident), g.incident(g.send(g.firing("Core", "2"))[0].Incident)
 }
 
+// TestAPartThatComesBack: when what it is merged into is over, nobody handles it there. It
+// is on its own, with its duties.
+func TestAPartThatComesBack(t *testing.T) {
+	ctx := context.Background()
+	g := newGateway(t)
+	g.reload(g.Pipeline, "1", dutiesOf(t, "10m"))
+	a, b := g.firing("Switch", "1"), g.firing("Core", "2")
+	child, parent := g.incident(g.send(a)[0].Incident), g.incident(g.send(b)[0].Incident)
+	if _, err := g.Merge(ctx, child.Reference, parent.Reference, Terms{}, "ana", "the same"); err != nil {
+		t.Fatal(err)
+	}
+	g.send(g.over(a))
+	g.send(g.over(b))
+	g.due(g.Pipeline, time.Minute)
+	if i := g.incident(parent.ID.String()); i.State != incident.Resolved {
+		t.Fatalf("the parent is %s", i.State)
+	}
+	g.send(g.firing("Switch", "1"))
+	g.due(g.Pipeline, time.Second)
+	i := g.incident(child.ID.String())
+	if i.State != incident.Open || i.HasFamily() || !i.Measured() {
+		t.Errorf("the part is %s, has family: %t, counts: %t", i.State, i.HasFamily(), i.Measured())
+	}
+	g.due(g.Pipeline, 10*time.Minute)
+	if got := g.firedDuties(); got["after-10m"] != 1 {
+		t.Errorf("fired %v, want after-10m of the part", got)
+	}
+}
+
 // TestMergeInTwoWrites: whether the process lives or dies between them, the two know
 // each other in the end, and a death before the first changes nothing.
 func TestMergeInTwoWrites(t *testing.T) {
