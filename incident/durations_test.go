@@ -107,3 +107,28 @@ func TestDurationsAreNeverNegative(t *testing.T) {
 		}
 	})
 }
+
+// TestOutageOfWhatStillFires: an alert that has ended is not the last as long as another
+// one fires. Then it is over when a person says so.
+func TestOutageOfWhatStillFires(t *testing.T) {
+	s := begin(t, Opening{})
+	s.must(0, joins("a", "warning"), joins("b", "warning"))
+	ends := func(minute int) func(*Edit) error {
+		return func(e *Edit) error {
+			e.Leave("warning", at(minute))
+			e.Log(System, "alerts_resolved", "", 1)
+			return nil
+		}
+	}
+	s.must(10, ends(10))
+	s.must(60, resolve)
+	want := func(minute int) {
+		t.Helper()
+		if at, _ := s.incident.Restored(); !at.Equal(epoch.Add(time.Duration(minute) * time.Minute)) {
+			t.Errorf("restored at %s, want minute %d", at, minute)
+		}
+	}
+	want(60)
+	s.must(61, ends(55)) // heard late
+	want(55)
+}

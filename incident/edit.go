@@ -440,6 +440,7 @@ func (e *Edit) Resolve(by, comment string) error {
 	e.tell(byWhom(by))
 	text := "resolved"
 	if n := i.Alerts.Firing; n > 0 {
+		i.RestoredAt = time.Time{} // those that have ended were not the last
 		text = fmt.Sprintf("resolved while %d alerts still fire", n)
 		if n == 1 {
 			text = "resolved while 1 alert still fires"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // JobFamily has a parent know what became of a child: one that is merged into it, or
@@ -163,6 +164,7 @@ func (e *Edit) takeIn(child *Incident, at int) error {
 	e.Process().Merged[at] = is
 	switch {
 	case is.Over && !was.Over:
+		e.restoredWith(child)
 		e.Log(System, "child_over", "over in "+text, is.Total)
 	case !is.Over && was.Over:
 		e.Log(System, "child_news", "again in "+text, is.Firing)
@@ -177,6 +179,16 @@ func (e *Edit) takeIn(child *Incident, at int) error {
 	}
 	e.childrenOver()
 	return nil
+}
+
+// restoredWith has the outage last as long as that of what is merged into the incident.
+func (e *Edit) restoredWith(child *Incident) {
+	i := e.Incident
+	if at, ok := child.Restored(); ok && at.After(i.RestoredAt) {
+		if i.RestoredAt = at; !at.Equal(child.RestoredAt) { // no alert says so: it is over when the incident is
+			i.RestoredAt = time.Time{}
+		}
+	}
 }
 
 // childrenOver resolves the incident if it only waited for those merged into it.

@@ -209,3 +209,34 @@ func TestCustomersPart(t *testing.T) {
 	s.refuses(6, take, "it is the incident of one customer, which has no parts")
 	s.same(6, func(e *Edit) error { e.Link(another(), "depends on it"); return nil })
 }
+
+// TestOutageOfWhatIsMerged: it lasts until the last of them is back.
+func TestOutageOfWhatIsMerged(t *testing.T) {
+	ends := func(minute int) func(*Edit) error {
+		return func(e *Edit) error {
+			e.Leave("warning", at(minute))
+			e.Log(System, "alerts_resolved", "", 1)
+			return e.Resolve(System, "")
+		}
+	}
+	for name, c := range map[string]struct {
+		over func(*Edit) error
+		want int
+	}{"its alerts end": {ends(60), 60}, "a person resolves it": {resolve, 61}} {
+		t.Run(name, func(t *testing.T) {
+			f := newFamily(t)
+			f.child.must(0, joins("s1", "warning"))
+			f.parent.must(0, joins("c1", "warning"))
+			f.child.must(1, func(e *Edit) error { return e.Merge("ana", f.parent.incident, "") })
+			f.child.incident.Version++
+			f.parent.must(1, f.hear)
+			f.parent.must(10, ends(10))
+			f.child.must(61, c.over)
+			f.child.incident.Version++
+			f.parent.must(61, f.hear)
+			if d, ok := f.parent.incident.Outage(); !ok || d != at(c.want).Sub(at(0)) {
+				t.Errorf("got %v, %t, want %d minutes", d, ok, c.want)
+			}
+		})
+	}
+}
