@@ -221,3 +221,19 @@ duties:
 		l.counts("status-update kept", "status-update missed")
 	})
 }
+
+// TestClosedIsClosed: nobody is told every half hour of what is closed for the time that it
+// is kept, but of what is to be done afterwards.
+func TestClosedIsClosed(t *testing.T) {
+	l := begin(t, newGuide(t, contacts+`profile: none
+duties:
+  - {name: look, after: 30m, every: 30m, text: look, do: {notify: [on-call]}}
+  - {name: once, after: 3h, text: once, do: {notify: [on-call]}}
+  - {name: lessons, on: [resolved], after: 2h, every: 2h, times: 2, unless: [lessons], text: say}
+  - {name: restored, on: [restored], after: 2h, every: 3h, times: 2, unless: [lessons], text: say}
+`, options()), incident.Opening{}, monday)
+	l.at(40*time.Minute, resolve)
+	l.at(70*time.Minute, shut)
+	l.until(7 * 24 * time.Hour)
+	l.hears("30m look: look → ops", "1h look: look → ops", "2h40m lessons: say", "2h40m restored: say", "3h once: once → ops", "4h40m lessons: say", "5h40m restored: say")
+}

@@ -195,7 +195,7 @@ func (d *duty) next(g *Guide, v view, s *state) time.Time {
 		after = latest(latest(after, s.rec.At), due)
 	case s.rec.Fired == 0:
 		return due
-	case d.times > 0 && s.rec.Fired >= d.times, d.every.isZero():
+	case d.times > 0 && s.rec.Fired >= d.times, d.every.isZero(), v.i.State == incident.Closed && !d.isAfterwards(v, s.base):
 		return time.Time{}
 	}
 	if d.every.clock > 0 {
@@ -211,6 +211,11 @@ func (d *duty) next(g *Guide, v view, s *state) time.Time {
 		}
 	}
 	return d.every.after(after, g.calendar)
+}
+
+// isAfterwards reports whether d is about what is to be done when an incident is over.
+func (d *duty) isAfterwards(v view, base time.Time) bool {
+	return !base.Before(v.i.ResolvedAt) || slices.ContainsFunc(d.on, func(e event) bool { return e.name == "resolved" || e.name == "restored" })
 }
 
 // stepsAtMost bounds the business time that a late job is caught up with in step.
