@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -142,15 +143,35 @@ func onlyFirst(jobs []incident.Job) []incident.Job {
 	return jobs[:1+len(rest)]
 }
 
+// watched is a process that another gateway may have a newer one of: then whatever is
+// edited here is looked at there as well.
+type watched struct {
+	Guide
+	older *atomic.Bool
+}
+
+// Review implements incident.Guide.
+func (w watched) Review(e *incident.Edit) {
+	w.Guide.Review(e)
+	if w.older.Load() {
+		e.ArmDuty(e.Now().Add(othersPause))
+	}
+}
+
 // hasNewestProcess reports whether no other gateway has loaded another process since
 // this one has. Until all have the same, a job that nothing follows from may be theirs.
 func (p *Pipeline) hasNewestProcess(ctx context.Context) (bool, error) {
 	d, err := p.store.Document(ctx, typeProcess, typeProcess)
-	if errors.Is(err, incident.ErrNotFound) {
-		return true, nil
-	}
 	ours := p.process.Load()
-	return err == nil && ours != nil && bytes.Equal(d.Data, *ours), err
+	switch {
+	case errors.Is(err, incident.ErrNotFound):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	newest := ours != nil && bytes.Equal(d.Data, *ours)
+	p.older.Store(!newest && ours != nil)
+	return newest, nil
 }
 
 // Fulfil says in an edit that a person has done what a duty asks for, or, with
@@ -203,13 +224,13 @@ func (p *Pipeline) Review(ctx context.Context, version string) error {
 	if err := p.reviewAll(ctx, guide); err != nil {
 		return err
 	}
-	if p.reviewed.Store(&data); known {
-		return nil
+	if p.reviewed.Store(&data); !known {
+		d.Data = data
+		if _, err := p.store.PutDocument(ctx, d); err != nil && !errors.Is(err, incident.ErrConflict) { // another gateway has done it too
+			return err
+		}
 	}
-	d.Data = data
-	if _, err := p.store.PutDocument(ctx, d); err != nil && !errors.Is(err, incident.ErrConflict) { // another gateway has done it too
-		return err
-	}
+	p.older.Store(false)
 	return nil
 }
 

@@ -172,6 +172,19 @@ func TestDutiesWhileAnOlderProcessIsThere(t *testing.T) {
 			t.Errorf("fired %v, want each once", got)
 		}
 	})
+	t.Run("opened while it stays", func(t *testing.T) {
+		g, older, newer := both(t)
+		g.reload(newer, "2", dutiesOf(t, "1m", "20m"))
+		if newest, err := older.hasNewestProcess(context.Background()); err != nil || newest { // as Run asks now and then
+			t.Fatalf("newest %t, %v", newest, err)
+		}
+		g.send(g.firing("Down", "a"))
+		g.due(older, 30*time.Second)
+		g.due(newer, 30*time.Second)
+		if got := g.firedDuties(); got["after-1m"] != 1 {
+			t.Errorf("fired %v, want after-1m", got)
+		}
+	})
 	for name, reloaded := range map[string]func(*gateway, *Pipeline) *Pipeline{
 		"reloaded":  func(_ *gateway, older *Pipeline) *Pipeline { return older },
 		"restarted": func(g *gateway, _ *Pipeline) *Pipeline { return pipeline(t, g.st, settings()) },

@@ -50,6 +50,8 @@ type Pipeline struct {
 	// process is the version of the process that this gateway has, and reviewed the one
 	// that it has looked at all incidents with; nil before Review.
 	process, reviewed atomic.Pointer[[]byte]
+	// older: another gateway has loaded another process since.
+	older atomic.Bool
 	// scanned is the list of generations for which reconcile has seen all entries.
 	scanned atomic.Uint64
 }
@@ -112,6 +114,9 @@ func Compile(s Settings) error {
 func (p *Pipeline) Set(ctx context.Context, s Settings) error {
 	p.setting.Lock()
 	defer p.setting.Unlock()
+	if s.Guide != nil {
+		s.Guide = watched{s.Guide, &p.older}
+	}
 	// Whatever can fail does so before the store's list changes.
 	gens, err := p.store.Generations(ctx)
 	if err != nil {

@@ -70,6 +70,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		if r := p.rules.Load(); err == nil && compares && (len(r.elders) > 0 || r.overruled()) {
 			err = p.reconcile(ctx)
 		}
+		if err == nil && compares {
+			_, err = p.hasNewestProcess(ctx)
+		}
 		if err == nil && announces {
 			err = p.announce(ctx)
 		}
