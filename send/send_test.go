@@ -185,7 +185,7 @@ func TestNoTimeLeft(t *testing.T) {
 	}
 	defer close(held) // before the server is closed
 	s.want(t, "a", Failed)
-	if !strings.Contains(warned.String(), "503; the message is lost") {
+	if !strings.Contains(warned.String(), "the gateway answered 503") {
 		t.Errorf("warned %q", warned)
 	}
 }
