@@ -212,6 +212,9 @@ func TestReport(t *testing.T) {
 			t.Errorf("the same by %s: got %v (%v), incident %s; want %v, %s", c.who, verdict, err, again.Reference, c.want, i.Reference)
 		}
 	}
+	if again, verdict, err := g.Report(ctx, Report{Description: "the site is slow", Reporter: "kim", Service: "shop", Impact: "high", Urgency: "high"}); err != nil || verdict != alert.Joined || again.ID != i.ID || again.Severity != "critical" {
+		t.Errorf("as bad as can be: got %v (%v), %+v; want it joined, and critical", verdict, err, again)
+	}
 	if i, err := g.Act(ctx, i.Reference, 0, resolveIt); err != nil || i.State != incident.Resolved {
 		t.Errorf("resolved by hand: got %+v (%v)", i, err)
 	}

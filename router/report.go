@@ -62,8 +62,9 @@ func (p *Pipeline) Report(ctx context.Context, r Report) (*incident.Incident, al
 	if err := r.complete(rules); err != nil {
 		return nil, 0, err
 	}
-	a := r.alert(p.store.Now())
-	class, _ := rules.classify(a, nil)
+	now := p.store.Now()
+	a := r.alert(now, r.Severity)
+	class, _ := rules.classify(r.alert(now, cmp.Or(r.Severity, r.meant(rules.policy))), nil)
 	r.overrule(&class)
 	var h dedupe.Hasher
 	fp := h.Fingerprint(&dedupe.Identity{Namespace: SourcePeople}, a)
@@ -83,10 +84,20 @@ func (p *Pipeline) Report(ctx context.Context, r Report) (*incident.Incident, al
 	return report.Incident.Clone(), report.Verdict, nil
 }
 
+// meant is the worst severity if the priority is that of it: what is reported as so bad
+// must not wait because nobody said a severity. Otherwise it is empty.
+func (r *Report) meant(policy incident.Policy) string {
+	worst := policy.Severities[0]
+	if r.Impact == "" || r.Urgency == "" || policy.Matrix.Priority(r.Impact, r.Urgency) != policy.Matrix.Priority(policy.Severities.Grades(worst)) {
+		return ""
+	}
+	return worst
+}
+
 // alert is the report as rules see it.
-func (r *Report) alert(now time.Time) *alert.Alert {
+func (r *Report) alert(now time.Time, severity string) *alert.Alert {
 	labels := map[string]string{"alertname": r.Title}
-	for name, value := range map[string]string{"service": r.Service, "host": r.Host, "category": r.Category, "team": r.Team, "severity": r.Severity} {
+	for name, value := range map[string]string{"service": r.Service, "host": r.Host, "category": r.Category, "team": r.Team, "severity": severity} {
 		if value != "" {
 			labels[name] = value
 		}

@@ -34,7 +34,7 @@ var reportFields = []field{
 	{Name: "impact", Label: "Impact", Kind: line, Options: grades, Help: "High: many people, or what the business lives of. Medium: a team, or one customer. Low: one person, or a detail."},
 	{Name: "urgency", Label: "Urgency", Kind: line, Options: grades, Help: "High: it gets worse every minute, or work stands still. Medium: work goes on with trouble. Low: it can wait for days."},
 	{Name: "category", Label: "Category", Kind: line, Options: choose(func(c *web.ChoicesJSON) []string { return c.Categories })},
-	{Name: "severity", Label: "Severity", Kind: line, Options: choose(func(c *web.ChoicesJSON) []string { return c.Severities }), Help: "Empty: what the rules say, or else the default, whatever the impact. Who is told may depend on it."},
+	{Name: "severity", Label: "Severity", Kind: line, Options: choose(func(c *web.ChoicesJSON) []string { return c.Severities }), Help: "Empty: what the rules say; else the worst if impact and urgency are high, and the default otherwise."},
 	{Name: "team", Label: "Team", Kind: line, Suggest: suggest(func(c *web.ChoicesJSON) []string { return c.Teams }), Help: "Empty: what the rules say."},
 	{Name: "drill", Label: "It is a drill", Kind: yes, Help: "An exercise: it is marked, and counts in no statistics."},
 }
