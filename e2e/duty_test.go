@@ -30,15 +30,17 @@ const (
 	dutyRate = 60
 )
 
-// hearer is a receiver that remembers the last severity that it was told, by title.
+// hearer is a receiver that remembers the last severity that it was told, by title. What
+// a process said before it was killed may be read after what the next one says.
 type hearer struct {
 	*httptest.Server
-	mu   sync.Mutex
-	last map[string]string
+	mu      sync.Mutex
+	last    map[string]string
+	version map[string]uint64
 }
 
 func newHearer(t *testing.T) *hearer {
-	h := &hearer{last: map[string]string{}}
+	h := &hearer{last: map[string]string{}, version: map[string]uint64{}}
 	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -48,6 +50,7 @@ func newHearer(t *testing.T) *hearer {
 			Incident struct {
 				Title    string `json:"title"`
 				Severity string `json:"severity"`
+				Version  uint64 `json:"version"`
 			} `json:"incident"`
 		}
 		if err := json.Unmarshal(body, &m); err != nil {
@@ -56,7 +59,9 @@ func newHearer(t *testing.T) *hearer {
 		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.last[m.Incident.Title] = m.Incident.Severity
+		if i := m.Incident; i.Version >= h.version[i.Title] {
+			h.last[i.Title], h.version[i.Title] = i.Severity, i.Version
+		}
 	}))
 	t.Cleanup(func() { h.CloseClientConnections(); h.Close() })
 	return h

@@ -25,8 +25,10 @@ type body struct {
 // about is what a receiver has to know of an incident, under the names that the
 // API gives to it.
 type about struct {
-	ID             string          `json:"id"`
-	Reference      string          `json:"reference"`
+	ID        string `json:"id"`
+	Reference string `json:"reference"`
+	// Version grows with each change: of two messages the one with the larger is the newer.
+	Version        uint64          `json:"version"`
 	Title          string          `json:"title"`
 	State          string          `json:"state"`
 	Phase          string          `json:"phase"`
@@ -48,7 +50,7 @@ type about struct {
 
 func aboutOf(m *notify.Message) about {
 	i := m.Incident
-	a := about{ID: i.ID.String(), Reference: i.Reference, Title: i.Title, State: i.State, Phase: i.Phase, Severity: i.Severity, Priority: i.Priority,
+	a := about{ID: i.ID.String(), Reference: i.Reference, Version: i.Version, Title: i.Title, State: i.State, Phase: i.Phase, Severity: i.Severity, Priority: i.Priority,
 		Service: i.Service, Team: i.Team, OpenedAt: i.OpenedAt, AcknowledgedAt: i.AcknowledgedAt, AcknowledgedBy: i.AcknowledgedBy,
 		ResolvedAt: i.ResolvedAt, ResolvedBy: i.ResolvedBy, Drill: i.Drill, Links: []incident.Link{}, Event: m.Event, Remark: m.Remark}
 	for _, l := range []incident.Link{{Name: "incident", URL: m.Links.Incident}, {Name: "acknowledge", URL: m.Links.Acknowledge}, {Name: "resolve", URL: m.Links.Resolve},

@@ -89,6 +89,7 @@ func TestSend(t *testing.T) {
 		t.Run(string(c.event), func(t *testing.T) {
 			server := targettest.NewWebhook(t)
 			m := targettest.Message(c.event)
+			m.Incident.Version = 7
 			if _, err := sender(t, "url: "+server.URL+"/hook").Send(t.Context(), m); err != nil {
 				t.Fatal(err)
 			}
@@ -103,7 +104,7 @@ func TestSend(t *testing.T) {
 			if g.CommonLabels["alertname"] != "DiskFull" || g.CommonLabels["host"] != "" || len(g.RouteLabels) != 1 || g.RouteLabels["tier"] != "one" {
 				t.Errorf("common labels %v, route labels %v", g.CommonLabels, g.RouteLabels)
 			}
-			for name, want := range map[string]any{"id": m.Incident.ID.String(), "reference": "INC-20261121-7KQ2", "title": "DiskFull db", "state": c.state, "severity": "critical",
+			for name, want := range map[string]any{"id": m.Incident.ID.String(), "reference": "INC-20261121-7KQ2", "version": 7.0, "title": "DiskFull db", "state": c.state, "severity": "critical",
 				"priority": "P1", "service": "db", "team": "dba", "opened_at": "2026-11-21T02:50:00Z", "acknowledged_by": m.Incident.AcknowledgedBy, "event": string(c.event)} {
 				if g.Incident[name] != want {
 					t.Errorf("incident.%s = %v, want %v", name, g.Incident[name], want)
