@@ -205,16 +205,15 @@ func (c Config) String() string {
 
 // Check loads the file at path and writes what it finds to w: each mistake in
 // a line of its own, or the warnings and a summary. It returns an error if the
-// file cannot be used; what is wrong has been written then.
+// file cannot be used; the mistakes in it have been written then.
 func Check(path string, w io.Writer) error {
 	c, err := LoadFile(path)
-	if err != nil {
-		if _, werr := fmt.Fprintln(w, err); werr != nil {
-			return fmt.Errorf("config: %w", werr)
+	if mistakes := (*MistakesError)(nil); errors.As(err, &mistakes) {
+		if _, err := fmt.Fprintln(w, err); err != nil {
+			return fmt.Errorf("config: %w", err)
 		}
-		if mistakes := (*MistakesError)(nil); errors.As(err, &mistakes) {
-			return fmt.Errorf("config: %s: %s", path, count(len(mistakes.Mistakes), "mistake"))
-		}
+		return fmt.Errorf("config: %s: %s", path, count(len(mistakes.Mistakes), "mistake"))
+	} else if err != nil {
 		return err
 	}
 	for _, warning := range c.Warnings {

@@ -179,7 +179,7 @@ var commands = []*command{
 	{Name: "action", Path: "actions", Title: "Plan an action", Done: "The action is planned.", Help: "So that it does not come again.", Group: groupFind, Fields: []field{
 		{Name: "text", Label: "What is to be done", Kind: line, Required: true},
 		{Name: "owner", Label: "Who does it", Kind: line, Required: true, Suggest: involved},
-		{Name: "due", Label: "By when", Kind: moment, Required: true},
+		{Name: "due", Label: "By when", Kind: moment, Help: "Only a task may do without."},
 		{Name: "kind", Label: "Kind", Kind: line, Required: true, Options: choose(func(c *web.ChoicesJSON) []string { return c.ActionKinds })}}},
 	{Name: "action-done", Path: "actions/{n}/done", Title: "Say that an action is done", Done: "The action is done.", Fields: []field{
 		{Name: "n", Label: "Action", Kind: line, Required: true, InPath: true, Options: func(f *facts) (out []option) {

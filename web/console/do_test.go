@@ -100,6 +100,7 @@ func everyCommand(other string) []done {
 		{"cause", []string{"text", "the network", "state", "ruled_out"}, []string{"<strong>Ruled out:</strong>", "the network"}},
 		{"workaround-removed", nil, []string{"(removed "}},
 		{"action", []string{"text", "more disks", "owner", "bob", "due", later, "kind", "corrective"}, []string{"more disks", "left</time>"}},
+		{"action", []string{"text", "call the vendor", "owner", "eve", "kind", "task"}, []string{"call the vendor"}},
 		{"action-done", []string{"n", "1"}, []string{"done by <bdi>ann</bdi>"}},
 		{"correct", []string{"went_down", earlier}, []string{"The times are corrected."}},
 		{"merge", []string{"into", other}, []string{"It is a part of", other}},
