@@ -204,14 +204,13 @@ func (w *Worker) message(ctx context.Context, s *Settings, in *Integration, i *i
 	if err := w.alerts(ctx, s.Severities, m, since); err != nil {
 		return nil, err
 	}
-	why, detail := "", ""
-	if c := timing.Called; c != nil {
-		if detail = c.Detail; c.At.After(t.At) {
-			why = c.Why
-		}
+	why := ""
+	if c := timing.Called; c != nil && c.At.After(t.At) {
+		why = c.Why
 	}
 	m.remark(why, spoken(news, in.Receiver))
-	m.tellLess(detail, t.At)
+	t.Detail = detailOf(t, timing) // kept with what becomes of the message
+	m.tellLess(t.Detail, t.At)
 	return m, nil
 }
 

@@ -44,6 +44,18 @@ func (m *Message) remark(why string, said []string) {
 	m.Remark = strings.Join(parts, " · ")
 }
 
+// detailOf is how much a target is told. One that nothing leads to any more hears how
+// it goes on with no more detail than before.
+func detailOf(t *told, timing Timing) string {
+	switch {
+	case timing.Called != nil:
+		return timing.Called.Detail
+	case timing.Routed:
+		return ""
+	}
+	return t.Detail
+}
+
 // tellLess leaves out of a message what a receiver that was called in is not told.
 // A summary has no alerts, hosts and labels; what is public is only what was
 // marked so: the state, the service and the updates for the status page.
@@ -55,10 +67,7 @@ func (m *Message) tellLess(detail string, since time.Time) {
 	i := m.Incident.Clone()
 	i.Labels, i.Hosts, i.Sources, i.Runbook, i.Links = map[string]string{}, nil, nil, "", nil
 	if detail == incident.DetailPublic {
-		i.Title, i.Description, i.Reporter, i.Captured = "Incident "+i.Reference, "", "", incident.Captured{}
-		if i.Service != "" {
-			i.Title += ": " + i.Service
-		}
+		i.Title, i.Description, i.Reporter, i.Captured = publicTitle(i), "", "", incident.Captured{}
 		i.Team, i.AcknowledgedBy, i.ResolvedBy, i.ClosedBy = "", "", "", ""
 		i.Roles = map[string]string{}
 		m.News = publicNews(i.Proceedings(), i.ID, since)
@@ -73,6 +82,13 @@ func (m *Message) tellLess(detail string, since time.Time) {
 	}
 	i.Process = nil
 	m.Incident = i
+}
+
+func publicTitle(i *incident.Incident) string {
+	if i.Service == "" {
+		return "Incident " + i.Reference
+	}
+	return "Incident " + i.Reference + ": " + i.Service
 }
 
 // publicNews are the updates for everybody since a time.

@@ -81,3 +81,30 @@ func TestSpoken(t *testing.T) {
 		t.Errorf("got %q, want nothing", said)
 	}
 }
+
+// TestDigestTellsNoMore: a digest says to those who are told what is public no more than
+// a message about one incident alone, and marks exercises.
+func TestDigestTellsNoMore(t *testing.T) {
+	secret := detailed().Incident
+	secret.Drill = true
+	links := func(i *incident.Incident, _ string) Links { return Links{Incident: "https://i/" + i.Reference} }
+	for detail, want := range map[string]string{
+		"":                     "[DRILL CRITICAL] INC-1 open: DiskFull · db-7 https://i/INC-1",
+		incident.DetailSummary: "[DRILL CRITICAL] INC-1 open: DiskFull · db-7 https://i/INC-1",
+		incident.DetailPublic:  "[DRILL CRITICAL] INC-1 open: Incident INC-1: shop",
+	} {
+		i := secret.Clone()
+		i.State, i.Severity = incident.Open, "critical"
+		list := []waiting{{incident: i, told: &told{Remark: "because"}, detail: detail}}
+		m := digestMessage(&Settings{Links: links}, &Integration{Receiver: "boss", Name: "chat"}, &stormState{}, listing{list: list}, time.Time{})
+		text := m.Plain()
+		if !strings.Contains(text, "- "+want+"\n") {
+			t.Errorf("%q: got\n%s\nwant a line %q", detail, text, want)
+		}
+		for _, word := range []string{"db-7", "dba", "because", "https://"} {
+			if detail == incident.DetailPublic && strings.Contains(everything(m)+m.Alerts[0].Labels.Get("alertname")+m.Alerts[0].Labels.Get("team")+m.Alerts[0].GeneratorURL, word) {
+				t.Errorf("the public is told %q", word)
+			}
+		}
+	}
+}

@@ -27,6 +27,8 @@ type DigestLine struct {
 	Firing int
 	// URL leads to it; empty if there is no link.
 	URL string
+	// Drill: it is an exercise.
+	Drill bool
 }
 
 const (
@@ -43,6 +45,7 @@ type waiting struct {
 	pending
 	incident *incident.Incident
 	told     *told
+	detail   string
 }
 
 // listing is what a digest lists.
@@ -183,12 +186,13 @@ func (w *Worker) waiting(ctx context.Context, s *Settings, in *Integration, p pe
 	if err != nil {
 		return nil, err
 	}
-	h, hidden, err := w.muted(ctx, s, in, i, t, s.Timing(i, in.Receiver), Updated, now)
+	timing := s.Timing(i, in.Receiver)
+	h, hidden, err := w.muted(ctx, s, in, i, t, timing, Updated, now)
 	if err != nil {
 		return nil, err
 	}
 	if !hidden {
-		return &waiting{p, i, t}, nil
+		return &waiting{p, i, t, detailOf(t, timing)}, nil
 	}
 	t.Hidden = &h
 	t.log(Attempt{At: now, Result: "hidden", Text: h.By + ": " + h.Text})
@@ -217,8 +221,11 @@ func digestMessage(s *Settings, in *Integration, st *stormState, next listing, n
 	for n := range list {
 		one := list[n].incident
 		line := DigestLine{Reference: one.Reference, Title: Cut(Line(one.Title), digestTitle), State: one.State, Severity: one.Severity, Priority: one.Priority,
-			Service: one.Service, Team: one.Team, Firing: one.Alerts.Firing}
-		if s.Links != nil {
+			Service: one.Service, Team: one.Team, Firing: one.Alerts.Firing, Drill: one.Drill}
+		remark := list[n].told.Remark
+		if list[n].detail == incident.DetailPublic { // as tellLess has it
+			line.Title, line.Team, remark = Cut(Line(publicTitle(one)), digestTitle), "", ""
+		} else if s.Links != nil {
 			line.URL = s.Links(one, in.Target()).Incident
 		}
 		m.Digest = append(m.Digest, line)
@@ -227,7 +234,7 @@ func digestMessage(s *Settings, in *Integration, st *stormState, next listing, n
 			i.Alerts.Firing++
 			i.Firing[one.Severity]++
 		}
-		m.Remark = cmp.Or(m.Remark, list[n].told.Remark)
+		m.Remark = cmp.Or(m.Remark, remark)
 	}
 	m.Incident = i
 	return m
@@ -252,6 +259,9 @@ func (d *DigestLine) alert(i *incident.Incident) Alert {
 // Text says the line in words, without its link.
 func (d *DigestLine) Text() string {
 	text := "[" + strings.ToUpper(d.Severity) + "] " + d.Reference + " " + d.State
+	if d.Drill {
+		text = "[DRILL " + text[1:]
+	}
 	if d.Firing > 0 {
 		text += fmt.Sprintf(", %d firing", d.Firing)
 	}
@@ -312,7 +322,7 @@ func (w *Worker) sendDigest(ctx context.Context, s *Settings, in *Integration, l
 			if t.is(i); !i.IsOpen() {
 				t.Remark = ""
 			}
-			t.Seq, t.At = i.TimelineLength, m.SentAt
+			t.Seq, t.At, t.Detail = i.TimelineLength, m.SentAt, list[n].detail
 			t.Sent++
 			t.Failures, t.FailedSince = 0, time.Time{}
 			t.log(a)

@@ -382,6 +382,39 @@ func TestStorm(t *testing.T) {
 	})
 }
 
+// TestNobodyLearnsMoreWhenNothingLeadsThere: who was called in with little detail, and is
+// not any more, hears how it goes on with no more of it.
+func TestNobodyLearnsMoreWhenNothingLeadsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGale(t, notify.Storm{})
+		timing := notify.Timing{Routed: true, Called: &incident.Called{Receiver: "ops", Detail: incident.DetailPublic}}
+		var mu sync.Mutex
+		g.settings.Timing = func(*incident.Incident, string) notify.Timing {
+			mu.Lock()
+			defer mu.Unlock()
+			return timing
+		}
+		defer g.run()()
+		g.send(alert.Firing, "SecretName", "warning", 1)
+		time.Sleep(2 * time.Second)
+		mu.Lock()
+		timing = notify.Timing{}
+		mu.Unlock()
+		g.send(alert.Firing, "SecretName", "critical", 1)
+		g.send(alert.Firing, "AnotherSecret", "critical", 1)
+		time.Sleep(2 * time.Second)
+		got := g.chat.take()
+		if len(got) != 2 {
+			t.Fatalf("got %d messages, want two: %+v", len(got), got)
+		}
+		for _, h := range got {
+			if strings.Contains(h.plain, "Secret") {
+				t.Errorf("got\n%s", h.plain)
+			}
+		}
+	})
+}
+
 // TestStormAtATargetThatRecognises: what ends there is said at once, also of what
 // waited: nobody is called by it.
 func TestStormAtATargetThatRecognises(t *testing.T) {

@@ -46,7 +46,9 @@ type told struct {
 	// Hidden is what hides it now.
 	Hidden *Hidden `json:"hidden,omitempty"`
 	// Remark is said with the next message: why this target is told at all.
-	Remark   string    `json:"remark,omitzero"`
+	Remark string `json:"remark,omitzero"`
+	// Detail is how much it was told last.
+	Detail   string    `json:"detail,omitzero"`
 	Attempts []Attempt `json:"attempts,omitempty"`
 	// Unknown holds members that a newer version wrote.
 	Unknown jsontext.Value `json:",embed"`
