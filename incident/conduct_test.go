@@ -503,6 +503,21 @@ func TestCallIn(t *testing.T) {
 	}
 }
 
+// TestALargeAudience: an update reaches all that a plan of communication names, of whom none
+// is forgotten for another.
+func TestALargeAudience(t *testing.T) {
+	s := begin(t, Opening{}).heard()
+	g := &guide{}
+	for n := range 40 {
+		g.also = append(g.also, Called{Receiver: fmt.Sprint("unit ", n), Detail: DetailPublic})
+	}
+	s.policy.Guide = g
+	s.must(1, func(e *Edit) error { return e.Publish(Update{By: "ana", What: "the shop is slow"}, "") })
+	if c := s.incident.Process.Called; len(c) != 40 || c[0].Receiver != "unit 0" {
+		t.Errorf("%d of 40 are told", len(c))
+	}
+}
+
 // TestDuties: done in time, late, or not needed; counted once.
 func TestDuties(t *testing.T) {
 	for name, c := range map[string]struct {

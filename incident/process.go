@@ -78,7 +78,7 @@ const (
 	whysKept         = 5
 	actionsKept      = 50
 	dutiesKept       = 100
-	calledKept       = 20
+	calledKept       = targetsKept
 	callsKept        = 10
 	openingsKept     = 10
 	mergedKept       = 100
