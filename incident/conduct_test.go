@@ -715,6 +715,35 @@ func TestUpdates(t *testing.T) {
 	s.says(201, say(Update{What: "it is over", Phase: Observing}), "update_drafted ana: update 25 waits for a signature")
 }
 
+// TestAnUnsignedPhase: the phase of an update goes out with the update, since a status page
+// shows it; what somebody says meanwhile stands.
+func TestAnUnsignedPhase(t *testing.T) {
+	s := begin(t, Opening{}).heard("ops")
+	s.policy.Guide = &guide{sign: true}
+	say := func(what, phase string) func(*Edit) error {
+		return func(e *Edit) error { return e.Publish(Update{By: "ana", What: what, Phase: phase}, "") }
+	}
+	sign := func(id uint64) func(*Edit) error { return func(e *Edit) error { return e.Sign("ben", id, "") } }
+	s.says(1, say("it should be over", Observing), "update_drafted ana: update 1 waits for a signature")
+	if s.incident.Phase != Investigating {
+		t.Errorf("unsigned: %s", s.incident.Phase)
+	}
+	s.says(2, sign(1), "signed ben: signed update 1", "phase ana: phase investigating → observing", "update ana: observing: it should be over")
+	s.must(3, say("it is back", Mitigating))
+	s.must(4, func(e *Edit) error { return e.SetPhase("cy", Investigating, "") })
+	s.must(5, sign(2))
+	if s.incident.Phase != Investigating {
+		t.Errorf("got %s, want what cy said", s.incident.Phase)
+	}
+	s.must(6, say("a", Mitigating))
+	s.must(7, say("b", Observing))
+	s.must(8, sign(4))
+	s.must(9, sign(3))
+	if s.incident.Phase != Observing {
+		t.Errorf("got %s, want that of the latest", s.incident.Phase)
+	}
+}
+
 // TestSnooze hides for a time, and what there is to tell is told when it ends.
 func TestSnooze(t *testing.T) {
 	s := begin(t, Opening{}).heard("ops")

@@ -563,6 +563,11 @@ func (e *Edit) SetPhase(by, phase, comment string) error {
 	}
 	e.Log(by, "phase", withComment("phase "+i.Phase+" → "+phase, comment), 0)
 	i.Phase = phase
+	if i.Process != nil {
+		for p, n := e.Process(), 0; n < len(p.Updates); n++ {
+			p.Updates[n].SetsPhase = false
+		}
+	}
 	return nil
 }
 

@@ -148,9 +148,12 @@ type Update struct {
 	// For are the receivers that it goes to beside those who are told anyway.
 	For []string `json:"for,omitempty"`
 	// NeedsSignature: it goes nowhere before somebody signed it.
-	NeedsSignature bool      `json:"needs_signature,omitzero"`
-	SignedBy       string    `json:"signed_by,omitzero"`
-	SignedAt       time.Time `json:"signed_at,omitzero"`
+	NeedsSignature bool `json:"needs_signature,omitzero"`
+	// SetsPhase: the incident is in its phase when it is signed, unless somebody sets
+	// another one meanwhile.
+	SetsPhase bool      `json:"sets_phase,omitzero"`
+	SignedBy  string    `json:"signed_by,omitzero"`
+	SignedAt  time.Time `json:"signed_at,omitzero"`
 }
 
 // Waits reports whether u waits for a signature.

@@ -26,12 +26,17 @@ func (e *Edit) Publish(u Update, comment string) error {
 	}
 	if u.Phase == "" {
 		u.Phase = i.Phase
-	} else if u.Phase != i.Phase && i.IsOpen() {
-		if err := e.SetPhase(u.By, u.Phase, ""); err != nil {
-			return err
-		}
+	}
+	was := i.Phase
+	if i.IsOpen() {
+		i.Phase = u.Phase // what it will be decides who is told
 	}
 	_, u.NeedsSignature = e.audience(&u)
+	i.Phase = was
+	u.SetsPhase = u.NeedsSignature && i.IsOpen() && u.Phase != was
+	if !u.NeedsSignature {
+		e.phaseOf(&u)
+	}
 	p.Updates = keepUpdates(append(p.Updates, u))
 	e.takesPart(u.By)
 	if u.Waits() {
@@ -82,10 +87,20 @@ func (e *Edit) Sign(by string, id uint64, comment string) error {
 		u.SignedBy, u.SignedAt = by, e.now
 		e.takesPart(by)
 		e.Log(by, "signed", withComment(fmt.Sprintf("signed update %d", id), comment), 0)
+		if u.SetsPhase {
+			e.phaseOf(u)
+		}
 		e.send(u.By, u, "")
 		return nil
 	}
 	return &FieldError{"update", fmt.Sprintf("there is no update %d", id)}
+}
+
+// phaseOf has the incident in the phase that an update says.
+func (e *Edit) phaseOf(u *Update) {
+	if e.Incident.IsOpen() {
+		_ = e.SetPhase(u.By, u.Phase, "") // cannot fail: it is open
+	}
 }
 
 // send tells an update to everybody who is told, and to those it is for.
