@@ -120,6 +120,22 @@ func TestTakenOff(t *testing.T) {
 	}
 }
 
+// TestDrill: the public, and who subscribed to the page, hear of no exercise.
+func TestDrill(t *testing.T) {
+	server := targettest.NewStatuspage(t)
+	s := sender(t, server, nil)
+	for _, e := range []notify.Event{notify.Opened, notify.Updated, notify.Resolved} {
+		m := targettest.Message(e)
+		m.Incident.Drill = true
+		if _, err := s.Send(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+	}
+	if all := server.Incidents(); len(all) != 0 {
+		t.Errorf("the page shows %+v", all)
+	}
+}
+
 func TestTexts(t *testing.T) {
 	server := targettest.NewStatuspage(t)
 	s := sender(t, server, func(c *Config) {
