@@ -22,6 +22,8 @@ type Case struct {
 	Owner string
 	// Populations are those who use the service, as the configuration says.
 	Populations string
+	// Told are the receivers that a message reached.
+	Told []string
 	// Others are the other customers of the same problem, whom a customer's report
 	// must not name.
 	Others []string

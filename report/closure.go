@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,7 +93,7 @@ func Closure(c Case, v View) *Document {
 
 	b.section("informed", "Who was informed", "")
 	c.informed(b)
-	if len(p.Updates) > 0 {
+	if len(c.said()) > 0 {
 		b.part("updates", "Status updates", "")
 		c.updates(b)
 	}
@@ -204,7 +205,7 @@ func (c *Case) durations(b *builder) {
 // informed adds who was contacted and told.
 func (c *Case) informed(b *builder) {
 	p := c.Incident.Proceedings()
-	b.field("told", "Receivers that were told", plain(strings.Join(c.Incident.Told, ", "), "told"))
+	b.field("told", "Receivers that were told", plain(strings.Join(c.Told, ", "), "notifications"))
 	var called []Value
 	for _, k := range p.Called {
 		called = append(called, plain(k.Receiver, "process.called").noted(k.Why))
@@ -227,10 +228,20 @@ func (c *Case) informed(b *builder) {
 	}
 }
 
+// said are the status updates that the reader may know: to a customer nothing goes that
+// waits for a signature.
+func (c *Case) said() []incident.Update {
+	p := c.Incident.Proceedings()
+	if p.Customer == "" {
+		return p.Updates
+	}
+	return slices.DeleteFunc(slices.Clone(p.Updates), func(u incident.Update) bool { return u.Waits() })
+}
+
 // updates adds the table of what was said in status updates.
 func (c *Case) updates(b *builder) {
 	t := b.table("", "id", "#No.", "at", "When", "by", "By", "phase", "Phase", "what", "What", "forecast", "Forecast", "signed", "Signed")
-	for _, u := range c.Incident.Proceedings().Updates {
+	for _, u := range c.said() {
 		signed := Value{Text: "not needed"}
 		switch {
 		case u.Waits():

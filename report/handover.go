@@ -96,7 +96,7 @@ func Handover(c Case, v View) *Document {
 
 	b.section("similar", "Similar earlier incidents", "")
 	c.similar(b)
-	if u := p.LastUpdate(); u != nil {
+	if len(c.said()) > 0 {
 		b.section("updates", "Status updates", "")
 		c.updates(b)
 	}

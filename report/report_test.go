@@ -283,6 +283,24 @@ func TestNoOtherCustomer(t *testing.T) {
 	}
 }
 
+// TestUnsigned: what waits for a signature is in no report for a customer, and in the
+// hand-over, so that whoever takes over knows of it.
+func TestUnsigned(t *testing.T) {
+	unsigned := []incident.Update{{ID: 1, By: "ann", At: night, Phase: incident.Investigating, What: "words that nobody signed", NeedsSignature: true}}
+	c := child(t)
+	c.Incident.Process.Updates = append(c.Incident.Process.Updates, unsigned...)
+	for _, d := range []*report.Document{report.Disruption(c, dayAfter), report.Closure(c, dayAfter), report.Handover(c, dayAfter)} {
+		if strings.Contains(written(t, "md", d), "words that nobody signed") {
+			t.Errorf("the %s report of a customer says it", d.Kind)
+		}
+	}
+	c = shop(t)
+	c.Incident.Process.Updates = unsigned
+	if text := written(t, "md", report.Handover(c, during)); !strings.Contains(text, "words that nobody signed") || !strings.Contains(text, "waits for a signature") {
+		t.Error("the hand-over does not say that an update waits for a signature")
+	}
+}
+
 func TestMonthLeavesOut(t *testing.T) {
 	m := month(t)
 	d := report.Monthly(m, reviewed)

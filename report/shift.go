@@ -16,6 +16,8 @@ type Watch struct {
 	Since time.Time
 	// Open are the open incidents, in any order.
 	Open []*incident.Incident
+	// Resolved are those that are over and not closed, in any order.
+	Resolved []*incident.Incident
 	// Happened is what happened since, in any order.
 	Happened []Event
 	// Duties are those that are due next, and NoProcess: nothing wants any.
@@ -86,7 +88,7 @@ func Shift(w Watch, v View) *Document {
 
 	b.section("signatures", "Updates that wait for a signature", "")
 	t = b.table("None waits.", "reference", "Reference", "id", "#Update", "by", "By", "at", "Since", "what", "What")
-	for _, i := range open {
+	for _, i := range append(open, urgentFirst(w.Resolved)...) {
 		for _, u := range i.Proceedings().Updates {
 			if u.Waits() {
 				t.add(ref(i), Value{Text: decimal(u.ID), Field: "process.updates"}, Value{Text: u.By}, b.time(u.At, ""), Value{Text: u.What})
@@ -94,7 +96,7 @@ func Shift(w Watch, v View) *Document {
 		}
 	}
 
-	b.section("hidden", "Snoozed: of these nobody is told now", "")
+	b.section("hidden", "Hidden: of these nobody is told now", "")
 	t = b.table("None is hidden.", "reference", "Reference", "title", "Incident", "by", "Hidden by", "text", "Which", "until", "Until")
 	for _, h := range w.Hidden {
 		t.add(ref(h.Incident), Value{Text: h.Incident.Title}, Value{Text: words(h.By)}, Value{Text: h.Text}, b.time(h.Until, ""))

@@ -51,6 +51,17 @@ func (a *API) caseOf(ctx context.Context, i *incident.Incident, kind string, now
 	if facts.Populations != nil && i.Service != "" {
 		c.Populations = facts.Populations(i.Service)
 	}
+	if kind == report.KindClosure && a.options.Notifications != nil {
+		list, err := a.options.Notifications.Notifications(ctx, i.ID.String())
+		if err != nil {
+			return c, err
+		}
+		for _, n := range list {
+			if n.Sent > 0 {
+				c.Told = append(c.Told, n.Target)
+			}
+		}
+	}
 	if kind != report.KindHandover {
 		return c, nil
 	}
@@ -209,6 +220,18 @@ func (a *API) watch(ctx context.Context, since, now time.Time) (report.Watch, er
 			for _, d := range a.options.Reports.Duties(i, now) {
 				w.Duties = append(w.Duties, report.Due{Incident: i, Duty: d})
 			}
+		}
+		for _, i := range ended {
+			for _, d := range a.options.Reports.Duties(i, now) {
+				if i.State == incident.Resolved || !d.Due.Before(since) { // nobody works any more on what was left undone long ago
+					w.Duties = append(w.Duties, report.Due{Incident: i, Duty: d})
+				}
+			}
+		}
+	}
+	for _, i := range ended {
+		if i.State == incident.Resolved {
+			w.Resolved = append(w.Resolved, i)
 		}
 	}
 	changed := slices.DeleteFunc(slices.Concat(open, ended), func(i *incident.Incident) bool { return i.ChangedAt.Before(since) })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,6 +239,63 @@ func TestShift(t *testing.T) {
 		t.Errorf("since the day before %d things happened, since eight hours %d; want more", b, a)
 	}
 }
+
+// TestShiftAfterTheEnd: what is still to be done about incidents that are over.
+func TestShiftAfterTheEnd(t *testing.T) {
+	s := newServer(t, func(o *web.Options) {
+		o.Reports.Duties = func(i *incident.Incident, now time.Time) []report.Duty {
+			return []report.Duty{{Name: "follow up " + i.State, Due: now.Add(time.Hour)}, {Name: "undone " + i.State, Due: now.Add(-20 * time.Hour)}}
+		}
+	})
+	for name, last := range map[string]string{"DiskFull": "resolve", "QueueLong": "close"} {
+		id := s.accept(s.firing(name, name))
+		s.do(id, "resolve", `{"by":"ann"}`)
+		if last == "close" {
+			s.do(id, last, `{"by":"ann"}`)
+		}
+		s.change(id, func(e *incident.Edit) {
+			e.Process().Updates = []incident.Update{{ID: 1, By: "ann", What: "over " + e.Incident.State, NeedsSignature: true}}
+		})
+	}
+	d := decode[report.Document](s.send("GET", "/api/v1/reports/shift?format=json", "").want(200))
+	var duties []string
+	for _, r := range section(t, d, "duties").Table.Rows {
+		duties = append(duties, r.Cells[2].Text)
+	}
+	if want := []string{"undone resolved", "follow up resolved", "follow up closed"}; !slices.Equal(slices.Sorted(slices.Values(duties)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("got the duties %q, want %q", duties, want)
+	}
+	if rows := section(t, d, "signatures").Table.Rows; len(rows) != 1 || rows[0].Cells[4].Text != "over resolved" {
+		t.Errorf("got the updates %+v, want the one that can be signed", rows)
+	}
+}
+
+// TestWhoWasTold: only who got a message.
+func TestWhoWasTold(t *testing.T) {
+	s := newServer(t, func(o *web.Options) {
+		o.Notifications = toldOf{{Target: "ops/slack[0]", Sent: 2}, {Target: "boss/email[0]", Hidden: &notify.Hidden{By: "silence"}}}
+	})
+	id := s.accept(s.firing("DiskFull", "db"))
+	s.change(id, func(e *incident.Edit) { e.Incident.Told = []string{"ops/slack[0]", "boss/email[0]"} })
+	d := decode[report.Document](s.send("GET", "/api/v1/incidents/"+id+"/report?kind=closure&format=json", "").want(200))
+	if got := section(t, d, "informed").Fields[0].Text; got != "ops/slack[0]" {
+		t.Errorf("got %q, want only who got a message", got)
+	}
+}
+
+// toldOf are who was told of every incident.
+type toldOf []notify.Notification
+
+func (l toldOf) Notifications(context.Context, string) ([]notify.Notification, error) { return l, nil }
+
+func (toldOf) Undelivered(context.Context, string, int) ([]notify.Undelivered, string, error) {
+	return nil, "", nil
+}
+func (toldOf) Again(context.Context, incident.ID, string) error { return nil }
+func (toldOf) Preview(context.Context, string, string) ([]notify.Preview, error) {
+	return nil, nil
+}
+func (toldOf) Test(context.Context, string, string) ([]notify.Tested, error) { return nil, nil }
 
 func TestMonth(t *testing.T) {
 	s := newServer(t, func(o *web.Options) {
