@@ -35,10 +35,11 @@ contacts: [{name: dba, receiver: boss}]
 // affected, and the customer's contact gets the updates of its own part.
 func TestCustomers(t *testing.T) {
 	g := newGuide(t, `profile: none
-contacts: [{name: acme-desk, receiver: ops}]
+contacts: [{name: acme-desk, receiver: ops}, {name: everybody, receiver: boss}]
 customers:
   - {name: Acme, contact: acme-desk, instructions: "https://wiki.example.com/acme"}
   - {name: Beta}
+communication: [{audience: [everybody], detail: public, signature: true}]
 `, options())
 	l := begin(t, g, incident.Opening{}, monday)
 	l.at(time.Minute, func(e *incident.Edit) error { return e.SetCustomers("ann", []string{"Acme", "Beta"}, "") })
@@ -46,10 +47,10 @@ customers:
 		t.Errorf("got %+v", links)
 	}
 	part := incident.Incident{Process: &incident.Process{Customer: "Acme"}}
-	if called, _ := g.Audience(&part, &incident.Update{}); len(called) != 1 || called[0].Receiver != "ops" || called[0].Detail != incident.DetailSummary {
-		t.Errorf("its own part: got %+v", called)
+	if called, sign := g.Audience(&part, &incident.Update{}); len(called) != 1 || called[0].Receiver != "ops" || called[0].Detail != incident.DetailSummary || !sign {
+		t.Errorf("its own part: got %+v, %t; want no one but the customer, and a signature", called, sign)
 	}
-	if called, _ := g.Audience(l.i, &incident.Update{}); len(called) != 0 {
+	if called, _ := g.Audience(l.i, &incident.Update{}); len(called) != 1 || called[0].Receiver != "boss" || called[0].Detail != incident.DetailPublic {
 		t.Errorf("the whole: got %+v", called)
 	}
 }

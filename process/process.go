@@ -285,7 +285,8 @@ func (g *Guide) Customers() []string { return slices.Sorted(maps.Keys(g.customer
 // Audience implements incident.Guide.
 func (g *Guide) Audience(i *incident.Incident, u *incident.Update) (called []incident.Called, sign bool) {
 	of := match.Of(i)
-	if c := g.customers[i.Proceedings().Customer].Contact; c != "" {
+	customer := i.Proceedings().Customer
+	if c := g.customers[customer].Contact; c != "" {
 		for _, r := range g.reach(c, u.At) { // of their own part
 			called = append(called, incident.Called{Receiver: r, Why: "status updates", Detail: incident.DetailSummary})
 		}
@@ -296,6 +297,9 @@ func (g *Guide) Audience(i *incident.Incident, u *incident.Update) (called []inc
 			continue
 		}
 		sign = sign || p.Signature
+		if customer != "" && p.Detail == incident.DetailPublic {
+			continue // what is one customer's is not for everybody
+		}
 		detail := cmp.Or(p.Detail, incident.DetailSummary)
 		if detail == "full" {
 			detail = ""
