@@ -105,14 +105,19 @@ func (a *API) wholeTimeline(ctx context.Context, i *incident.Incident) (list []i
 	return list, unread, nil
 }
 
-// otherCustomers are those of the incident that a customer's is a part of: of its
-// parents, and of the other parts.
+// otherCustomers are those of the configuration, and of the incident that a customer's
+// is a part of: of its parents, and of the other parts.
 func (a *API) otherCustomers(ctx context.Context, i *incident.Incident) ([]string, error) {
 	own := i.Proceedings().Customer
 	if own == "" {
 		return nil, nil
 	}
 	var names []string
+	if a.options.Process != nil {
+		if guide := a.options.Process(); guide != nil {
+			names = slices.DeleteFunc(guide.Customers(), func(name string) bool { return name == own })
+		}
+	}
 	read := 0
 	add := func(of *incident.Incident) {
 		p := of.Proceedings()

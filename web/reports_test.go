@@ -12,6 +12,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/notify"
+	"github.com/tocsin-gateway/tocsin/process"
 	"github.com/tocsin-gateway/tocsin/report"
 	"github.com/tocsin-gateway/tocsin/web"
 )
@@ -175,7 +176,11 @@ func TestHandover(t *testing.T) {
 
 // TestCustomersReport: that of a customer's part knows no other customer.
 func TestCustomersReport(t *testing.T) {
-	s := newServer(t)
+	guide, err := process.New(process.Config{Profile: process.ProfileNone, Customers: []process.Customer{{Name: "Acme"}, {Name: "Umbrella"}}}, process.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, func(o *web.Options) { o.Process = func() *process.Guide { return guide } })
 	parent, acme, globex := s.accept(s.firing("SiteDown", "site")), s.accept(s.firing("AcmeDown", "acme")), s.accept(s.firing("OtherDown", "other"))
 	find := func(id string) *incident.Incident {
 		i, err := s.store.Incident(t.Context(), id)
@@ -190,7 +195,7 @@ func TestCustomersReport(t *testing.T) {
 		s.change(id, func(e *incident.Edit) {
 			e.Link(top, "")
 			e.Process().Customer = name
-			_ = e.Note("ann", "Globex and Initech see it as well as Acme", time.Time{})
+			_ = e.Note("ann", "Globex and Initech see it as well as Acme, as Umbrella did in May", time.Time{})
 		})
 		child := find(id)
 		s.change(parent, func(e *incident.Edit) { e.LinkChild(child) })
@@ -198,7 +203,7 @@ func TestCustomersReport(t *testing.T) {
 	for _, kind := range report.Kinds() {
 		for _, format := range []string{"html", "md", "json"} {
 			text := string(s.send("GET", "/api/v1/incidents/"+acme+"/report?kind="+kind+"&format="+format, "").want(200).body)
-			if strings.Contains(text, "Globex") || strings.Contains(text, "Initech") || !strings.Contains(text, "Acme") {
+			if strings.Contains(text, "Globex") || strings.Contains(text, "Initech") || strings.Contains(text, "Umbrella") || !strings.Contains(text, "Acme") {
 				t.Errorf("the %s report of Acme as %s names another customer, or not Acme", kind, format)
 			}
 		}
