@@ -30,10 +30,15 @@ func Announcement(i *incident.Incident, now time.Time, zone *time.Location) stri
 	} else {
 		say("There was " + what + since)
 	}
+	about := i.CycleOpenedAt
 	if restored, over := i.Restored(); over {
 		say("It is over since " + spoken(restored, now, zone) + ".")
+		about = restored
 	}
 	u := lastPublic(i.Proceedings())
+	if u != nil && u.OutAt().Before(about) {
+		u = nil // said when it was not over yet, or of the time before
+	}
 	switch {
 	case u != nil:
 		if text := speakable(u.What, spokenAtMost); text != "" {

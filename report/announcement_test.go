@@ -59,6 +59,19 @@ func TestAnnouncement(t *testing.T) {
 			i.State, i.ResolvedAt, i.Drill, i.Service = incident.Resolved, now.Add(-10*time.Minute), true, ""
 			i.OpenedAt = opened.Add(-time.Hour)
 		}, "This is an exercise. There was a disruption, since Friday 20 November, 23:30. It is over since 01:50. This message is of 02:00."},
+		"it has come back": {func(i *incident.Incident) {
+			i.CycleOpenedAt = opened.Add(time.Hour)
+			i.Process = &incident.Process{Updates: []incident.Update{say(true, "All is well again", 0)}}
+		}, "There is a disruption of the service shop, since 00:30. We are working on it. This message is of 02:00."},
+		"over, and nobody said so": {func(i *incident.Incident) {
+			i.State, i.ResolvedAt = incident.Resolved, now.Add(-10*time.Minute)
+			i.Process = &incident.Process{Updates: []incident.Update{say(true, "Payments fail", 0)}}
+		}, "There was a disruption of the service shop, since 00:30. It is over since 01:50. This message is of 02:00."},
+		"over, and somebody said so": {func(i *incident.Incident) {
+			i.State, i.ResolvedAt = incident.Resolved, now.Add(-10*time.Minute)
+			i.Process = &incident.Process{Updates: []incident.Update{say(true, "You can pay again", 0)}}
+			i.Process.Updates[0].At = now
+		}, "There was a disruption of the service shop, since 00:30. It is over since 01:50. You can pay again. This message is of 02:00."},
 	} {
 		i := &incident.Incident{State: incident.Open, Title: "SAN rack 3", Service: "shop", OpenedAt: opened}
 		c.change(i)
