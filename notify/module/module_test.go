@@ -113,6 +113,26 @@ func TestStandardTemplatesSayMore(t *testing.T) {
 	}
 }
 
+// TestWithoutAlerts: what a person reported, and what is told in short, has a title; an
+// exercise is marked.
+func TestWithoutAlerts(t *testing.T) {
+	for _, x := range tools(t) {
+		if strings.Contains(x.block, "MarkdownV2") {
+			continue // it has no standard template
+		}
+		in := x.with(t)
+		for n, drill := range []bool{false, true} {
+			m := targettest.Message(notify.Opened)
+			m.Alerts, m.Incident.Labels, m.Incident.Title, m.Incident.Drill = nil, map[string]string{}, "The lake is gone", drill
+			send(t, in, m)
+			text := strings.Join(x.texts()[n], "\n")
+			if !strings.Contains(strings.ReplaceAll(text, `\`, ""), "The lake is gone") || strings.Contains(text, "DRILL") != drill {
+				t.Errorf("%s, a drill: %t: %s", x.name, drill, text)
+			}
+		}
+	}
+}
+
 // outcome is what an error says.
 type outcome struct {
 	reason    string

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,9 +10,9 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"github.com/prometheus/alertmanager/matcher/parse"
 	"github.com/prometheus/alertmanager/pkg/labels"
 
+	"github.com/tocsin-gateway/tocsin/mute/silences"
 	"github.com/tocsin-gateway/tocsin/web"
 )
 
@@ -236,13 +237,16 @@ func (f *silenceForm) start(now time.Time) (at time.Time, wrong string) {
 
 // readMatchers reads one matcher in each line; wrong says what is wrong with them.
 func readMatchers(text string) (ms []silenceMatcher, wrong string) {
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		m, err := parse.Matcher(line)
+		if len(ms) == silences.MaxMatchers {
+			return nil, fmt.Sprintf("These are more than %d matchers.", silences.MaxMatchers)
+		}
+		m, err := silences.ParseMatcher(line) // it refuses an expression that is dear before it compiles it
 		if err != nil {
-			return nil, "This is no matcher such as alertname=\"DiskFull\": " + line
+			return nil, fmt.Sprintf("This is no matcher such as alertname=\"DiskFull\": %s (%v)", cut(line, 200), err)
 		}
 		ms = append(ms, silenceMatcher{m.Name, m.Value, m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp, m.Type == labels.MatchEqual || m.Type == labels.MatchRegexp})
 	}
