@@ -179,7 +179,14 @@ func ParseMatcher(text string) (*labels.Matcher, error) {
 	if len(text) > maxName+maxValue {
 		return nil, errors.New("it is too long")
 	}
-	return compat.Matcher(text, "api")
+	m, err := compat.Matcher(text, "api")
+	if err == nil && (m.Type == labels.MatchRegexp || m.Type == labels.MatchNotRegexp) {
+		err = CheckPattern(m.Value) // what was looked at above may be another text: a name in quotes can have a ~
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // Compile returns the matchers as the Alertmanager module has them. The error is

@@ -27,6 +27,19 @@ import (
 	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
 )
 
+// TestParseMatcherRefusesWhatIsDear, however the expression is hidden from a first look.
+func TestParseMatcherRefusesWhatIsDear(t *testing.T) {
+	dear := strings.Repeat("(.?){1000}", 10)
+	for _, text := range []string{`a=~"` + dear + `"`, "a=~" + dear, `"a~("=~"` + dear + `"`, `a=~"\.` + dear + `\\("`, `"~["!~"` + dear + `"`} {
+		if m, err := ParseMatcher(text); err == nil {
+			t.Errorf("%.20s: got %.40s, want it refused", text, m)
+		}
+	}
+	if m, err := ParseMatcher(`"a~("=~"web.*"`); err != nil || m.Name != "a~(" {
+		t.Errorf("got %v (%v), want a matcher", m, err)
+	}
+}
+
 func TestMain(m *testing.M) {
 	compat.InitFromFlags(slog.New(slog.DiscardHandler), featurecontrol.NoopFlags{})
 	m.Run()
