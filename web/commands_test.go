@@ -1,7 +1,10 @@
 package web_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -277,6 +280,44 @@ func TestExplainMapping(t *testing.T) {
 	s.send("POST", at, `{"mapping":"x","payloads":"x"}`).problem(400, `"payloads"`)
 	s.send("POST", "/api/v1/explain/mapping", `{"mapping":"x"}`).problem(400, `"source"`)
 	s.send("GET", "/api/v1/explain/mapping?source=nobody", "").problem(400, `"source"`)
+}
+
+// TestOneMappingIsTriedAtATime: who waits for their turn and goes away costs nothing.
+func TestOneMappingIsTriedAtATime(t *testing.T) {
+	begun, end := make(chan struct{}, 2), make(chan struct{})
+	s := newServer(t, func(o *web.Options) {
+		o.ExplainMapping = func(context.Context, string, string, []byte) (web.Explanation, error) {
+			begun <- struct{}{}
+			<-end
+			return web.Explanation{}, nil
+		}
+	})
+	try := func(ctx context.Context) int {
+		r := httptest.NewRequestWithContext(ctx, "POST", "/api/v1/explain/mapping?source=tool", strings.NewReader(`{"mapping":"name: x","payload":"x"}`))
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		s.engine.ServeHTTP(w, r)
+		return w.Code
+	}
+	first := make(chan int)
+	go func() { first <- try(t.Context()) }()
+	<-begun
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	second := make(chan int, 1)
+	go func() { second <- try(gone) }()
+	select {
+	case <-begun:
+		t.Error("two at a time")
+	case code := <-second:
+		if code != http.StatusServiceUnavailable {
+			t.Errorf("got %d, want 503", code)
+		}
+	}
+	close(end)
+	if code := <-first; code != http.StatusOK {
+		t.Errorf("got %d, want 200", code)
+	}
 }
 
 // TestIdempotencyKey: what comes again with the same key changes nothing, whatever its

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -168,9 +169,20 @@ func (a *API) explainMapping(c *gin.Context) {
 	}
 	var out Explanation
 	if err == nil {
-		out, err = a.options.ExplainMapping(c.Request.Context(), source, try.Mapping, []byte(try.Payload))
+		out, err = a.tryMapping(c.Request.Context(), source, try)
 	}
 	a.explained(c, out, err)
+}
+
+// tryMapping is for one at a time: a mapping may have expressions that keep a core busy.
+func (a *API) tryMapping(ctx context.Context, source string, try TryMappingJSON) (Explanation, error) {
+	select {
+	case a.trying <- struct{}{}:
+		defer func() { <-a.trying }()
+	case <-ctx.Done():
+		return Explanation{}, ctx.Err()
+	}
+	return a.options.ExplainMapping(ctx, source, try.Mapping, []byte(try.Payload))
 }
 
 // readAll reads a body of at most limit bytes.

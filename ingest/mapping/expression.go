@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -13,6 +14,10 @@ import (
 const (
 	// maxRegex is how long a regular expression may be, in bytes.
 	maxRegex = 1 << 10
+	// maxInst is how large one may be when it is compiled, and maxAllInst all of a
+	// mapping together: each byte of a text may take all steps of one.
+	maxInst    = 2000
+	maxAllInst = 100_000
 	// maxParts is how many paths a template may have.
 	maxParts = 32
 )
@@ -24,11 +29,17 @@ type expression struct {
 	paths []path
 	regex *regexp.Regexp
 	group int
+	// steps is how large the regular expression is.
+	steps int
 	ingest.Expression
 }
 
 // compiler collects what is wrong in a mapping.
-type compiler struct{ mistakes ingest.ConfigMistakes }
+type compiler struct {
+	mistakes ingest.ConfigMistakes
+	// steps are those of all regular expressions, the refused ones too.
+	steps int
+}
 
 func (c *compiler) wrong(at, suggestion, format string, args ...any) {
 	c.mistakes = append(c.mistakes, ingest.ConfigMistake{Path: at, Message: fmt.Sprintf(format, args...), Suggestion: suggestion})
@@ -101,11 +112,25 @@ func (c *compiler) regex(at, text string, e *expression) {
 		c.wrong(at, "", "the regular expression is longer than %d bytes", maxRegex)
 		return
 	}
-	compiled, err := regexp.Compile(text)
+	if c.steps > maxAllInst {
+		c.wrong(at, "", "the regular expressions of the mapping have more than %d steps together", maxAllInst)
+		return
+	}
+	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
 		c.wrong(at, "see https://golang.org/s/re2syntax", "not a regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 		return
 	}
+	program, err := syntax.Compile(tree.Simplify())
+	if err == nil {
+		e.steps = len(program.Inst)
+		c.steps += e.steps
+	}
+	if err != nil || e.steps > maxInst {
+		c.wrong(at, "repeat less in it", "the regular expression is too large: it has more than %d steps", maxInst)
+		return
+	}
+	compiled := regexp.MustCompile(text) // it was parsed and compiled above
 	named := slices.DeleteFunc(slices.Clone(compiled.SubexpNames()), func(name string) bool { return name == "" })
 	if len(named) != 1 {
 		c.wrong(at, "write one such as (?P<host>[a-z0-9-]+)", "%d named groups; the one is what is taken", len(named))
@@ -120,11 +145,16 @@ type reading struct {
 	// left is how many bytes of text may still be made of it. A path into the body
 	// can repeat a long text in each of many alerts.
 	left int
+	// work is how many steps regular expressions may still take.
+	work int64
 }
+
+// maxWork is how many steps those of a mapping may take for one body: some ten seconds.
+const maxWork = 1 << 31
 
 // text is what the expression gives for an alert.
 func (e *expression) text(r *reading, element any) string {
-	if e == nil || r.left < 0 {
+	if e == nil || r.left < 0 || r.work < 0 {
 		return ""
 	}
 	text := e.texts[0]
@@ -142,6 +172,9 @@ func (e *expression) text(r *reading, element any) string {
 	text = alert.CutText(text, alert.MaxText)
 	r.left -= len(text)
 	if e.regex != nil {
+		if r.work -= int64(len(text)) * int64(e.steps); r.work < 0 {
+			return ""
+		}
 		found := e.regex.FindStringSubmatch(text)
 		if found == nil {
 			return e.Default

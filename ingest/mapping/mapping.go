@@ -51,6 +51,8 @@ type mapping struct {
 	labels, annotations []named
 	layout              string
 	ignore              []string
+	// work is how many steps regular expressions may take for one body.
+	work int64
 }
 
 // named is a label or annotation.
@@ -67,7 +69,7 @@ func partsOf(c ingest.MappingConfig) map[string]ingest.Expression {
 }
 
 func (c *compiler) mapping(from ingest.MappingConfig) *mapping {
-	m := &mapping{parts: map[string]*expression{}, layout: from.TimeFormat}
+	m := &mapping{parts: map[string]*expression{}, layout: from.TimeFormat, work: maxWork}
 	if from.Alerts != "" {
 		p := c.path("mapping.alerts", from.Alerts)
 		m.alerts = &p
@@ -150,11 +152,14 @@ func (m *mapping) decode(r ingest.Request) (ingest.Batch, error) {
 		elements, place = list, func(i int) string { return m.alerts.text + "[" + strconv.Itoa(i) + "]" }
 	}
 	var batch ingest.Batch
-	made := &reading{body: body, left: 16*len(r.Body) + 1<<20}
+	made := &reading{body: body, left: 16*len(r.Body) + 1<<20, work: m.work}
 	for i, element := range elements {
 		a, p := m.alert(made, element)
 		if made.left < 0 {
 			return ingest.Batch{}, ingest.Errorf(place(i), "the mapping repeats too much of the body in each alert")
+		}
+		if made.work < 0 {
+			return ingest.Batch{}, ingest.Errorf(place(i), "the regular expressions of the mapping take too long for this body")
 		}
 		if p != nil {
 			batch.Rejected = append(batch.Rejected, ingest.Reject(i, place(i), "."+p.field, p.reason, r.Body))

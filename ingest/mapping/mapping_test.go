@@ -134,6 +134,7 @@ func TestMistakes(t *testing.T) {
 		"regex":             {named(ingest.MappingConfig{Host: ex{Path: "a", Regex: "("}}), "mapping.host.regex: not a regular expression: missing closing ): `(`"},
 		"no group":          {named(ingest.MappingConfig{Host: ex{Path: "a", Regex: "(a)"}}), "mapping.host.regex: 0 named groups; the one is what is taken"},
 		"two groups":        {named(ingest.MappingConfig{Host: ex{Path: "a", Regex: "(?P<a>a)(?P<b>b)"}}), "mapping.host.regex: 2 named groups; the one is what is taken"},
+		"large regex":       {named(ingest.MappingConfig{Host: ex{Path: "a", Regex: "(?P<a>(.?){1000})"}}), "mapping.host.regex: the regular expression is too large: it has more than 2000 steps"},
 		"long regex":        {named(ingest.MappingConfig{Host: ex{Path: "a", Regex: strings.Repeat("a", 1025)}}), "mapping.host.regex: the regular expression is longer than 1024 bytes"},
 		"status in map":     {named(ingest.MappingConfig{Status: ex{Path: "a", Map: map[string]string{"x": "bad"}}}), `mapping.status.map.x: "bad" is no status`},
 		"status by default": {named(ingest.MappingConfig{Status: ex{Path: "a", Default: "bad"}}), `mapping.status.default: "bad" is no status`},
@@ -191,6 +192,33 @@ func TestLongTextsInEachAlert(t *testing.T) {
 	body := `{"text":"` + strings.Repeat("y", alert.MaxText) + `","list":[` + strings.Repeat("0,", 90_000) + `0]}`
 	if got := ingesttest.Say(f, body); !strings.Contains(got, "the mapping repeats too much of the body in each alert") {
 		t.Errorf("got %.300s", got)
+	}
+}
+
+// TestManyRegexes: they have a limit together, which is reached before all are compiled.
+func TestManyRegexes(t *testing.T) {
+	c := ingest.MappingConfig{Name: ex{Path: "a"}, Labels: map[string]ex{}}
+	for n := range 60 {
+		c.Labels[fmt.Sprintf("l%02d", n)] = ex{Path: "a", Regex: "(?P<a>.{1000}.{900})"}
+	}
+	_, err := Format.Configure(ingest.SourceConfig{Mapping: c})
+	var mistakes ingest.ConfigMistakes
+	if !errors.As(err, &mistakes) || len(mistakes) != 7 || mistakes[6].Message != "the regular expressions of the mapping have more than 100000 steps together" {
+		t.Errorf("got %v, want that there are too many", err)
+	}
+}
+
+// TestRegexesThatTakeLong: what one body may cost has an end.
+func TestRegexesThatTakeLong(t *testing.T) {
+	var c compiler
+	m := c.mapping(ingest.MappingConfig{Alerts: ".", Name: ex{Path: "a", Regex: "(?P<a>(.?){300})x", Default: "A"}})
+	m.work = 100_000
+	if got, err := m.decode(ingest.Request{Body: []byte(`[{"a":"yy"}]`)}); err != nil || len(got.Alerts) != 1 {
+		t.Errorf("got %+v (%v), want an alert", got, err)
+	}
+	_, err := m.decode(ingest.Request{Body: []byte(`[{"a":"yy"},{"a":"` + strings.Repeat("y", 100) + `"}]`)})
+	if err == nil || !strings.Contains(err.Error(), "the regular expressions of the mapping take too long for this body") {
+		t.Errorf("got %v, want that it takes too long", err)
 	}
 }
 
