@@ -69,8 +69,9 @@ func (c *Client) name(said claims) string {
 	if name := said.text("preferred_username"); name != "" {
 		return name
 	}
-	// Some providers let people claim any address, and say that they did not look.
-	if verified, stated := said["email_verified"].(bool); verified || !stated {
+	// Some providers let people claim any address, and say that they did not look: some
+	// of them in a text (Amazon Cognito).
+	if verified, stated := said["email_verified"]; !stated || verified == true || verified == "true" {
 		if address := said.text("email"); address != "" {
 			return address
 		}

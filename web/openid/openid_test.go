@@ -21,6 +21,8 @@ func TestPerson(t *testing.T) {
 		"then the email":           {`{"email":"ann@example.com","name":"Ann Lee","groups":["all"]}`, nil, "ann@example.com", "viewer", nil},
 		"unless it is unverified":  {`{"email":"boss@example.com","email_verified":false,"name":"Ann Lee","groups":["all"]}`, nil, "Ann Lee", "viewer", nil},
 		"the subject at last":      {`{"groups":["all"]}`, nil, "the subject", "viewer", nil},
+		"unverified, in a text":    {`{"email":"boss@example.com","email_verified":"false","name":"Ann Lee","groups":["all"]}`, nil, "Ann Lee", "viewer", nil},
+		"verified, in a text":      {`{"email":"ann@example.com","email_verified":"true","name":"Ann Lee","groups":["all"]}`, nil, "ann@example.com", "viewer", nil},
 		"a claim of its own":       {`{"nick":" ann ","preferred_username":"x","groups":["all"]}`, func(c *Config) { c.NameClaim = "nick" }, "ann", "viewer", nil},
 		"which is missing":         {`{"preferred_username":"x","groups":["all"]}`, func(c *Config) { c.NameClaim = "nick" }, "", "", ErrRefused},
 		"which is no text":         {`{"nick":7,"groups":["all"]}`, func(c *Config) { c.NameClaim = "nick" }, "", "", ErrRefused},
