@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -35,6 +37,8 @@ const (
 	// formLimit is how large the form may be, nextLimit how long the path to go on to,
 	// in bytes.
 	formLimit = 64 << 10
+	// keptLimit is how large a form may be that is kept for somebody who is signed out.
+	keptLimit = 1 << 20
 	nextLimit = 2000
 	// errorLimit is how much is logged of an error that may repeat what a provider said.
 	errorLimit = 500
@@ -94,8 +98,21 @@ func localPath(next string) string {
 	return "/"
 }
 
-// sendToSignIn answers a browser that asks for a page and is not signed in.
+// sentView is a form that came from somebody who is not signed in any more.
+type sentView struct {
+	Action string
+	Fields []sentField
+}
+
+type sentField struct{ Name, Value string }
+
+// sendToSignIn answers a browser that asks for a page and is not signed in. One that
+// sends a form gets it back: who wrote for long is not to lose it with the session.
 func (a *API) sendToSignIn(c *gin.Context) {
+	if sent, ok := sentForm(c); ok {
+		a.show(c, http.StatusUnauthorized, "Sign in", "again", sent)
+		return
+	}
 	target := pathSignIn
 	if safeMethod(c.Request.Method) {
 		if next := localPath(c.Request.URL.RequestURI()); next != "/" {
@@ -106,6 +123,24 @@ func (a *API) sendToSignIn(c *gin.Context) {
 		a.setCookie(c, cookieSession, "", 0)
 	}
 	a.goTo(c, target)
+}
+
+// sentForm is what a browser sends to a page.
+func sentForm(c *gin.Context) (sent sentView, ok bool) {
+	sent.Action = localPath(c.Request.URL.RequestURI())
+	if c.Request.Method != http.MethodPost || sent.Action == "/" {
+		return sent, false
+	}
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, keptLimit)
+	if c.Request.ParseForm() != nil {
+		return sent, false
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Request.PostForm)) {
+		for _, value := range c.Request.PostForm[name] {
+			sent.Fields = append(sent.Fields, sentField{name, value})
+		}
+	}
+	return sent, len(sent.Fields) > 0
 }
 
 func (a *API) goTo(c *gin.Context, target string) {

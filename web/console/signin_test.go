@@ -64,6 +64,44 @@ func (d *desk) enter(name, password string) {
 	d.header.Set("Cookie", cookieOf(a))
 }
 
+// TestSignedOutWhileWriting: what somebody wrote while their session ended is not lost.
+func TestSignedOutWhileWriting(t *testing.T) {
+	const password, said = "a good long password", "Two hours of work:\n\"<b>restarted</b>\" & checked."
+	hash, err := bcrypt.GenerateFromPassword([]byte(password), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDesk(t, fmt.Sprintf("{sources: {alertmanager: {auth: {bearer_token: the token of a sender}}}, web: {users: [{name: ann, password_hash: %s, role: responder}]}}", hash))
+	d.header.Set("Authorization", "Bearer the token of a sender")
+	reference := d.fires("alertname", "DiskFull")
+	d.header.Del("Authorization")
+	d.header.Set("Accept", "text/html,application/xhtml+xml")
+	d.enter("ann", password)
+	at := "/incidents/" + reference + "/do/note"
+	form := d.form(d.page(at, 200), at, "text", said)
+	d.header.Del("Cookie")
+	a := d.submit(at, form)
+	if a.Code != http.StatusUnauthorized {
+		t.Fatalf("got %d to %q, want 401", a.Code, a.Header().Get("Location"))
+	}
+	d.lacks(a.Body.String(), "<b>")
+	again := d.form(a.Body.String(), at)
+	if again.Encode() != form.Encode() {
+		t.Fatalf("got %v, want %v", again, form)
+	}
+	d.enter("ann", password)
+	if a = d.submit(at, again); a.Code != http.StatusSeeOther {
+		t.Fatalf("got %d %s", a.Code, a.Body)
+	}
+	d.has(d.page("/incidents/"+reference, 200), "Two hours of work:")
+	d.header.Del("Cookie")
+	for _, body := range []string{"", "a=%zz", "a=" + strings.Repeat("x", 2<<20)} { // nothing to keep, no form, too large
+		if a = d.send(http.MethodPost, at, "application/x-www-form-urlencoded", body); a.Code != http.StatusSeeOther || a.Header().Get("Location") != "/signin" {
+			t.Errorf("%.10q: got %d to %q", body, a.Code, a.Header().Get("Location"))
+		}
+	}
+}
+
 // TestRefusedCommandsAreAudited: what a viewer tries to do with a form made by hand is
 // refused, and leaves a record like that of a request to the API.
 func TestRefusedCommandsAreAudited(t *testing.T) {
