@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -274,5 +276,28 @@ func (k *Console) fail(c *gin.Context, err error) {
 		k.log.ErrorContext(c.Request.Context(), "page", "path", c.FullPath(), "err", err)
 		p = &problem{web.Problem{Status: http.StatusInternalServerError, Title: "Internal error", Detail: "Something went wrong here; the log says what."}}
 	}
-	k.render(c, p.Status, "problem", &view{Title: p.Title, Data: p.Problem})
+	k.render(c, p.Status, "problem", &view{Title: p.Title, Data: problemData{p.Problem, again(c, p.Status)}})
+}
+
+// problemData is what the page shows that says what went wrong.
+type problemData struct {
+	web.Problem
+	// Again is the form that was sent, nil if there is none that might work later.
+	Again *form
+}
+
+// again is the form in a request that could not be done for now: what was written in it is
+// not to be lost.
+func again(c *gin.Context, status int) *form {
+	sent := c.Request.PostForm
+	if status < http.StatusInternalServerError || len(sent) == 0 {
+		return nil
+	}
+	f := &form{Action: c.Request.URL.RequestURI(), Button: "Send it again"}
+	for _, name := range slices.Sorted(maps.Keys(sent)) {
+		for _, value := range sent[name] {
+			f.hide(name, value)
+		}
+	}
+	return f
 }
