@@ -105,7 +105,7 @@ var picture = []struct {
 	// What changes, for pages that are open. Of the store it knows the door only.
 	{"web/live", []string{"store", "incident"}},
 	// The pages for people. They know the API from outside, and its shapes.
-	{"web/console", []string{"web", "web/live", "notify"}},
+	{"web/console", []string{"web", "web/live", "notify", "mute/silences"}},
 	// The page for everybody. Of the store it knows the door only.
 	{"web/status", []string{"incident", "store"}},
 	// What people do where they were notified. It is served beside the API.

@@ -185,12 +185,18 @@ func (t *Templates) data(m *Message, escape func(string) string) *template.Data 
 	if len(d.GroupLabels) == 0 {
 		d.GroupLabels["incident"] = escape(i.Title)
 	}
+	mark := ""
+	if i.Drill { // templates that were written for Alertmanager know of no exercises, and all of them show these
+		mark = "DRILL "
+		first := d.GroupLabels.SortedPairs()[0]
+		d.GroupLabels[first.Name] = mark + first.Value
+	}
 	for name, value := range m.RouteLabels {
 		d.RouteLabels[name] = value
 	}
 	for name, value := range map[string]string{"incident_id": i.ID.String(), "incident_reference": i.Reference, "incident_url": m.Links.Incident,
 		"acknowledge_url": m.Links.Acknowledge, "resolve_url": m.Links.Resolve, "event": string(m.Event), "state": i.State,
-		"title": escape(i.Title), "severity": i.Severity, "priority": i.Priority, "impact": i.Impact, "urgency": i.Urgency, "category": escape(i.Category),
+		"title": mark + escape(i.Title), "severity": i.Severity, "priority": i.Priority, "impact": i.Impact, "urgency": i.Urgency, "category": escape(i.Category),
 		"level": i.Level, "phase": i.Phase, "service": escape(i.Service), "team": escape(i.Team), "runbook_url": escape(WebURL(i.Runbook)),
 		"acknowledged_by": escape(i.AcknowledgedBy), "summary": escape(m.Headline()), "details": escape(m.Plain()), "remark": escape(m.Remark)} {
 		d.RouteLabels[name] = value

@@ -231,10 +231,10 @@ func (w *writing) escapes(f *field) func(string) string {
 }
 
 // more is what the module's own templates do not say: what is new of an incident
-// that is told again, and where to act.
+// that is told again, what it is if no alert says so or it is an exercise, and where to act.
 func more(m *notify.Message) string {
 	var b strings.Builder
-	if e := m.Event; e != notify.Opened && e != notify.Updated && e != notify.Resolved {
+	if e := m.Event; e != notify.Opened && e != notify.Updated && e != notify.Resolved || len(m.Alerts) == 0 || m.Incident.Drill {
 		b.WriteString("\n" + m.Headline())
 	}
 	for _, l := range [][2]string{{"incident", m.Links.Incident}, {"acknowledge", m.Links.Acknowledge}, {"resolve", m.Links.Resolve}} {

@@ -185,7 +185,7 @@ func TestSilenceLater(t *testing.T) {
 func TestSilenceMistakes(t *testing.T) {
 	d := newDesk(t, "")
 	for name, change := range map[string]url.Values{
-		"no matcher such as": {"matchers": {"this is none " + hostile}}, "at least one matcher": {"matchers": {" \r\n"}}, "Choose how long": {"for": {"forever"}},
+		"no matcher such as": {"matchers": {"this is none " + hostile}}, "at least one matcher": {"matchers": {" \r\n"}}, "more than 2000 steps": {"matchers": {"a=~\"" + strings.Repeat("(.?){1000}", 9) + "\""}}, "more than 64 matchers": {"matchers": {strings.Repeat("a=\"b\"\n", 65)}}, "Choose how long": {"for": {"forever"}},
 		"is no time such as": {"from": {hostile}}, "has passed": {"from": {"2020-01-01T00:00"}},
 		"matchers": {"matchers": {`a=~".*"`}}, "comment": {"comment": {""}},
 	} {
