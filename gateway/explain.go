@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -23,6 +24,11 @@ var ErrNothing = errors.New("nothing in it can be understood")
 // Explain says what a request of a source would become. Its format is that of
 // the source unless it names one. Nothing is stored.
 func (g *Gateway) Explain(ctx context.Context, r ingest.Request) (web.Explanation, error) {
+	return g.explainSome(ctx, r, math.MaxInt)
+}
+
+// explainSome is Explain of at most so many alerts.
+func (g *Gateway) explainSome(ctx context.Context, r ingest.Request, most int) (web.Explanation, error) {
 	var out web.Explanation
 	source, format := r.Source, r.Format
 	if format == "" {
@@ -36,11 +42,11 @@ func (g *Gateway) Explain(ctx context.Context, r ingest.Request) (web.Explanatio
 	if !ok {
 		return out, &router.InputError{Field: "format", Reason: fmt.Sprintf("there is no format %q", format)}
 	}
-	return g.explainAs(ctx, f, r)
+	return g.explainAs(ctx, f, r, most)
 }
 
-// explainAs is Explain with a format.
-func (g *Gateway) explainAs(ctx context.Context, f ingest.Format, r ingest.Request) (web.Explanation, error) {
+// explainAs is explainSome with a format.
+func (g *Gateway) explainAs(ctx context.Context, f ingest.Format, r ingest.Request, most int) (web.Explanation, error) {
 	var out web.Explanation
 	if f.Tokens != nil {
 		_, r.Body = f.Tokens(r)
@@ -49,6 +55,8 @@ func (g *Gateway) explainAs(ctx context.Context, f ingest.Format, r ingest.Reque
 	if err != nil {
 		return out, notUnderstood(err)
 	}
+	left := max(len(batch.Alerts)-most, 0) + max(len(batch.Rejected)-most, 0)
+	batch.Alerts, batch.Rejected = batch.Alerts[:min(len(batch.Alerts), most)], batch.Rejected[:min(len(batch.Rejected), most)]
 	explained, err := g.Pipeline.Explain(ctx, batch.Alerts)
 	if err != nil {
 		return out, err
@@ -57,10 +65,11 @@ func (g *Gateway) explainAs(ctx context.Context, f ingest.Format, r ingest.Reque
 	for _, r := range batch.Rejected {
 		rejected = append(rejected, web.Rejection{Reason: r.Reason, Field: r.Field})
 	}
-	if len(explained) == 0 && len(rejected) > 0 {
-		return web.NewExplanation(explained, rejected), fmt.Errorf("%w: %s", ErrNothing, rejected[0].Reason)
-	}
 	out = web.NewExplanation(explained, rejected)
+	out.LeftOut = left
+	if len(explained) == 0 && len(rejected) > 0 {
+		return out, fmt.Errorf("%w: %s", ErrNothing, rejected[0].Reason)
+	}
 	for n := range explained {
 		if explained[n].Incident != nil {
 			if err := g.explainTold(ctx, &explained[n], &out.Alerts[n]); err != nil {
@@ -103,9 +112,14 @@ func notUnderstood(err error) error {
 	return err
 }
 
+// explainedAtMost is how many alerts of a payload the API explains, and how many
+// rejected elements it lists. Each alert takes some kilobytes to say, and more where its
+// incident is large, so that a payload within the limit could fill the memory.
+const explainedAtMost = 200
+
 // explain serves POST /api/v1/explain.
 func (g *Gateway) explain(ctx context.Context, source string, body []byte) (web.Explanation, error) {
-	return understood(g.Explain(ctx, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()}))
+	return understood(g.explainSome(ctx, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()}, explainedAtMost))
 }
 
 // understood takes it for no error that nothing can be understood: what is rejected says it.
@@ -160,7 +174,7 @@ func (g *Gateway) explainMapping(ctx context.Context, source, text string, body 
 	if err != nil {
 		return web.Explanation{}, err // unreachable: it was checked
 	}
-	return understood(g.explainAs(ctx, f, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()}))
+	return understood(g.explainAs(ctx, f, ingest.Request{Source: source, Body: body, ReceivedAt: g.opts.Now()}, explainedAtMost))
 }
 
 // inMapping says what is wrong with a mapping in the words of the API.

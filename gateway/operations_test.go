@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/web"
 )
 
@@ -95,6 +97,21 @@ func TestConfigurationInForce(t *testing.T) {
 	n := slices.IndexFunc(found.Sources, func(s web.SourceJSON) bool { return s.Name == "prom" })
 	if n < 0 || found.Sources[n].Received != 2 || found.Sources[n].Hour != 2 || found.Sources[n].Verdicts["opened"] != 2 || found.Sources[n].UnderWay != 0 || found.Sources[n].LastReceivedAt == nil {
 		t.Errorf("got %s", body)
+	}
+}
+
+// TestExplainHasAnEnd: a payload of many alerts is explained in part, and says so.
+func TestExplainHasAnEnd(t *testing.T) {
+	f := newFixture(t)
+	body := `{"version":"4","alerts":[` + strings.Repeat(`{"status":"firing","labels":{"alertname":"A"}},`, 300) + strings.Repeat(`{"status":"odd"},`, 300) + `7]}`
+	code, text := f.do("POST", "/api/v1/explain?source=alertmanager", body)
+	var v web.Explanation
+	if err := json.Unmarshal([]byte(text), &v); err != nil || code != 200 || len(v.Alerts) != 200 || len(v.Rejected) != 200 || v.LeftOut != 201 {
+		t.Errorf("got %d %v, %d alerts, %d rejected and %d left out, want 200, 200 and 201", code, err, len(v.Alerts), len(v.Rejected), v.LeftOut)
+	}
+	all, err := f.gateway.Explain(t.Context(), ingest.Request{Source: "alertmanager", Body: []byte(body), ReceivedAt: time.Now()})
+	if err != nil || len(all.Alerts) != 300 || all.LeftOut != 0 {
+		t.Errorf("tocsin explain: got %d alerts (%v), want all", len(all.Alerts), err)
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 type Explanation struct {
 	Alerts   []ExplainedJSON `json:"alerts"`
 	Rejected []Rejection     `json:"rejected"`
+	// LeftOut is how many alerts and rejected elements are in neither list: there are too many.
+	LeftOut int `json:"left_out"`
 }
 
 // ExplainedJSON is one alert of a payload, with every decision about it.

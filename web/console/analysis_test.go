@@ -71,6 +71,10 @@ func TestExplainPage(t *testing.T) {
 	}
 	d.has(w.Body.String(), "0 alerts, 1 not understood", "neither firing nor resolved")
 
+	many := strings.TrimSuffix(strings.Repeat(`{"status":"firing","labels":{"alertname":"x"}},`, 203), ",")
+	d.has(d.submit("/explain", url.Values{"source": {"alertmanager"}, "payload": {`{"version":"4","alerts":[` + many + `]}`}}).Body.String(),
+		"50 alerts", "And 150 more alerts, which the API explains.", "3 more of the payload are not explained")
+
 	id := d.misfit("{nonsense " + hostile)
 	picked := d.page("/explain?letter="+id, 200)
 	d.has(picked, "{nonsense "+hostileShown, `<option value="alertmanager" selected>`)
