@@ -282,41 +282,45 @@ func TestExplainMapping(t *testing.T) {
 	s.send("GET", "/api/v1/explain/mapping?source=nobody", "").problem(400, `"source"`)
 }
 
-// TestOneMappingIsTriedAtATime: who waits for their turn and goes away costs nothing.
-func TestOneMappingIsTriedAtATime(t *testing.T) {
-	begun, end := make(chan struct{}, 2), make(chan struct{})
-	s := newServer(t, func(o *web.Options) {
-		o.ExplainMapping = func(context.Context, string, string, []byte) (web.Explanation, error) {
+// TestExplainInTurn: one payload at a time is explained, and one mapping tried. Who waits
+// and goes away costs nothing.
+func TestExplainInTurn(t *testing.T) {
+	for _, path := range []string{"/api/v1/explain", "/api/v1/explain/mapping"} {
+		begun, end := make(chan struct{}, 2), make(chan struct{})
+		wait := func() (web.Explanation, error) {
 			begun <- struct{}{}
 			<-end
 			return web.Explanation{}, nil
 		}
-	})
-	try := func(ctx context.Context) int {
-		r := httptest.NewRequestWithContext(ctx, "POST", "/api/v1/explain/mapping?source=tool", strings.NewReader(`{"mapping":"name: x","payload":"x"}`))
-		r.Host = "localhost"
-		w := httptest.NewRecorder()
-		s.engine.ServeHTTP(w, r)
-		return w.Code
-	}
-	first := make(chan int)
-	go func() { first <- try(t.Context()) }()
-	<-begun
-	gone, leave := context.WithCancel(t.Context())
-	leave()
-	second := make(chan int, 1)
-	go func() { second <- try(gone) }()
-	select {
-	case <-begun:
-		t.Error("two at a time")
-	case code := <-second:
-		if code != http.StatusServiceUnavailable {
-			t.Errorf("got %d, want 503", code)
+		s := newServer(t, func(o *web.Options) {
+			o.Explain = func(context.Context, string, []byte) (web.Explanation, error) { return wait() }
+			o.ExplainMapping = func(context.Context, string, string, []byte) (web.Explanation, error) { return wait() }
+		})
+		ask := func(ctx context.Context) int {
+			r := httptest.NewRequestWithContext(ctx, "POST", path+"?source=tool", strings.NewReader(`{"mapping":"name: x","payload":"x"}`))
+			r.Host = "localhost"
+			w := httptest.NewRecorder()
+			s.engine.ServeHTTP(w, r)
+			return w.Code
 		}
-	}
-	close(end)
-	if code := <-first; code != http.StatusOK {
-		t.Errorf("got %d, want 200", code)
+		first, second := make(chan int), make(chan int, 1)
+		go func() { first <- ask(t.Context()) }()
+		<-begun
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		go func() { second <- ask(gone) }()
+		select {
+		case <-begun:
+			t.Errorf("%s: two at a time", path)
+		case code := <-second:
+			if code != http.StatusServiceUnavailable {
+				t.Errorf("%s: got %d, want 503", path, code)
+			}
+		}
+		close(end)
+		if code := <-first; code != http.StatusOK {
+			t.Errorf("%s: got %d, want 200", path, code)
+		}
 	}
 }
 

@@ -110,9 +110,21 @@ func (a *API) explain(c *gin.Context) {
 	}
 	var out Explanation
 	if err == nil {
-		out, err = a.options.Explain(c.Request.Context(), source, payload)
+		out, err = inTurn(c.Request.Context(), a.explaining, func(ctx context.Context) (Explanation, error) { return a.options.Explain(ctx, source, payload) })
 	}
 	a.explained(c, out, err)
+}
+
+// inTurn explains something when it is its turn: a large payload takes hundreds of megabytes
+// while it is taken apart, and a mapping may have expressions that keep a core busy.
+func inTurn(ctx context.Context, turn chan struct{}, explain func(context.Context) (Explanation, error)) (Explanation, error) {
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return Explanation{}, ctx.Err()
+	}
+	return explain(ctx)
 }
 
 // sourceOf is the source that the address names; can says whether this server explains.
@@ -171,20 +183,11 @@ func (a *API) explainMapping(c *gin.Context) {
 	}
 	var out Explanation
 	if err == nil {
-		out, err = a.tryMapping(c.Request.Context(), source, try)
+		out, err = inTurn(c.Request.Context(), a.trying, func(ctx context.Context) (Explanation, error) {
+			return a.options.ExplainMapping(ctx, source, try.Mapping, []byte(try.Payload))
+		})
 	}
 	a.explained(c, out, err)
-}
-
-// tryMapping is for one at a time: a mapping may have expressions that keep a core busy.
-func (a *API) tryMapping(ctx context.Context, source string, try TryMappingJSON) (Explanation, error) {
-	select {
-	case a.trying <- struct{}{}:
-		defer func() { <-a.trying }()
-	case <-ctx.Done():
-		return Explanation{}, ctx.Err()
-	}
-	return a.options.ExplainMapping(ctx, source, try.Mapping, []byte(try.Payload))
 }
 
 // readAll reads a body of at most limit bytes.

@@ -124,8 +124,8 @@ type API struct {
 	compare func(hash, password []byte) error
 	// summing holds whoever adds up statistics.
 	summing chan struct{}
-	// trying holds whoever tries a mapping.
-	trying chan struct{}
+	// explaining holds whoever has a payload explained, trying whoever tries a mapping.
+	explaining, trying chan struct{}
 	// began is when the API was made.
 	began time.Time
 }
@@ -140,7 +140,7 @@ func New(o Options) (*API, error) {
 	}
 	log := o.Log.With("component", "web")
 	a := &API{pipeline: o.Pipeline, store: o.Store, options: o, log: log, origins: http.NewCrossOriginProtection(),
-		summing: make(chan struct{}, 1), trying: make(chan struct{}, 1), hashing: make(chan struct{}, 2), compare: bcrypt.CompareHashAndPassword}
+		summing: make(chan struct{}, 1), explaining: make(chan struct{}, 1), trying: make(chan struct{}, 1), hashing: make(chan struct{}, 2), compare: bcrypt.CompareHashAndPassword}
 	a.layout, a.sessions, a.audit = bare, session.New(o.Store, o.Now, log), audit.New(o.Store, o.Now, o.Log, o.Registerer)
 	a.tokens = &tokens{store: o.Store, now: o.Now, log: log}
 	a.SetAdminToken(secret.New(o.AdminToken))
