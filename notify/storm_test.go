@@ -404,8 +404,8 @@ func TestNobodyLearnsMoreWhenNothingLeadsThere(t *testing.T) {
 		g.send(alert.Firing, "AnotherSecret", "critical", 1)
 		time.Sleep(2 * time.Second)
 		got := g.chat.take()
-		if len(got) != 2 {
-			t.Fatalf("got %d messages, want two: %+v", len(got), got)
+		if len(got) < 2 { // the last two changes are one message or two
+			t.Fatalf("got %d messages, want two at least: %+v", len(got), got)
 		}
 		for _, h := range got {
 			if strings.Contains(h.plain, "Secret") {
