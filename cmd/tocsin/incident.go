@@ -64,6 +64,9 @@ func registerIncident(app *kingpin.Application, s streams) map[string]func(conte
 		{"answer", "answer", "Answer the calls about incidents."}, {"workaround-removed", "workaround-removed", "Say that the workaround is removed."},
 		{"unmerge", "unmerge", "Make incidents that were merged ones of their own again."}, {"unsnooze", "unsnooze", "Let people be told of incidents again."}} {
 		action := cmd.Command(c.name, c.help)
+		if c.name != c.command {
+			action.Alias(c.command)
+		}
 		action.Arg("incident", "References or ids.").Required().StringsVar(&i.names)
 		i.takesWhoAndWhy(action)
 		commands[action.FullCommand()] = func(ctx context.Context) error { return i.act(ctx, c.command) }

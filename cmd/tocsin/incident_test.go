@@ -286,7 +286,7 @@ func TestHostileAlertInATerminal(t *testing.T) {
 	f.run(&out, 0, "incident", "report", "--description=line one\nline \x1b[1m two", "--service=office")
 	f.run(&out, 0, "incident", "show", reference)
 	f.run(&out, 0, "incident", "show", f.reference("office"))
-	f.run(&out, 0, "incident", "ack", reference)
+	f.run(&out, 0, "incident", "acknowledge", reference)
 	f.run(&out, 1, "incident", "show", "\x1b[2J")
 	text := strings.NewReplacer("\x1b[1m two --service", "", "incident show \x1b[2J", "").Replace(out.String())
 	for n, line := range strings.Split(text, "\n") {
