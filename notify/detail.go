@@ -80,7 +80,10 @@ func (m *Message) tellLess(detail string, since time.Time) {
 		})
 		m.Links = Links{Incident: m.Links.Incident}
 	}
-	i.Process = nil
+	customer := i.Proceedings().Customer
+	if i.Process = nil; customer != "" {
+		i.Process = &incident.Process{Customer: customer} // what is one customer's stays so
+	}
 	m.Incident = i
 }
 

@@ -56,6 +56,11 @@ func TestTellLess(t *testing.T) {
 		}
 	}
 	m := detailed()
+	m.Incident.Process.Customer = "Acme"
+	if m.tellLess(incident.DetailSummary, time.Time{}); m.Incident.Proceedings().Customer != "Acme" || m.Incident.Process.Updates != nil {
+		t.Errorf("got %+v, want that it is one customer's, and no more", m.Incident.Process)
+	}
+	m = detailed()
 	if m.tellLess("", time.Time{}); len(m.Alerts) != 3 || m.Remark != "because" {
 		t.Errorf("of everything something is left out: %+v", m)
 	}

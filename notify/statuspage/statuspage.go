@@ -151,7 +151,9 @@ func (s *Sender) Send(ctx context.Context, m *notify.Message) (notify.Memory, er
 }
 
 func (s *Sender) show(ctx context.Context, m *notify.Message, authorization string) (notify.Memory, error) {
-	if m.Incident.Drill { // nothing of it is for the public; that the page lets us in is seen all the same
+	// Nothing of an exercise, or of one customer's part, is for the public; that the page
+	// lets us in is seen all the same.
+	if m.Incident.Drill || m.Incident.Proceedings().Customer != "" {
 		_, err := s.find(ctx, m, authorization)
 		return nil, err
 	}

@@ -120,13 +120,19 @@ func TestTakenOff(t *testing.T) {
 	}
 }
 
-// TestDrill: the public, and who subscribed to the page, hear of no exercise.
-func TestDrill(t *testing.T) {
+// TestNotForThePublic: the public, and who subscribed to the page, hear of no exercise,
+// and of no customer's part.
+func TestNotForThePublic(t *testing.T) {
 	server := targettest.NewStatuspage(t)
 	s := sender(t, server, nil)
 	for _, e := range []notify.Event{notify.Opened, notify.Updated, notify.Resolved} {
 		m := targettest.Message(e)
 		m.Incident.Drill = true
+		if _, err := s.Send(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+		m = targettest.Message(e)
+		m.Incident.Process = &incident.Process{Customer: "Acme"}
 		if _, err := s.Send(t.Context(), m); err != nil {
 			t.Error(err)
 		}
