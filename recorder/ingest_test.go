@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -254,9 +255,14 @@ func TestOff(t *testing.T) {
 		h.Set([]ingest.Source{{Name: "asked", Format: asked, BodyLimit: asked.BodyLimit}})
 		engine := gin.New()
 		h.Register(engine)
-		allocs[on] = testing.AllocsPerRun(1000, func() {
-			engine.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/ingest/asked", strings.NewReader("one")))
-		})
+		// The race detector makes a sync.Pool forget by chance, so that only the cheapest
+		// of many requests is the same each time.
+		allocs[on] = math.Inf(1)
+		for range 1000 {
+			allocs[on] = min(allocs[on], testing.AllocsPerRun(1, func() {
+				engine.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/ingest/asked", strings.NewReader("one")))
+			}))
+		}
 	}
 	if allocs[true] > allocs[false] {
 		t.Errorf("%v allocations with a recorder, %v without", allocs[true], allocs[false])
