@@ -32,6 +32,9 @@ func (c *checker) notify() {
 		if !slices.Contains(receivers.Names(), name) {
 			c.mistake(path, "there is no integration "+quote(name), nearest.Suggest(name, receivers.Names()))
 		}
+		if name == "statuspage" && n.Storms[name].Messages > 0 { // a digest is an incident there, which nothing would end
+			c.mistake(path, "the public is not told of a storm", "remove it")
+		}
 		if s := n.Storms[name]; s.Messages < 0 || s.Messages > 0 && s.Within <= 0 {
 			c.mistake(path, "a storm needs messages: and within:, both above 0", "write {messages: 30, within: 5m}, or {messages: 0} for no bound")
 		}
