@@ -380,7 +380,12 @@ func TestConfirmation(t *testing.T) {
 	s.says(1, confirm(""), "confirmed ana: the service is back")
 	s.says(2, confirm("Acme"), "confirmed ana: the service is back, says Acme")
 	s.same(3, confirm("Acme"))
-	s.must(4, resolve, reopen)
+	join := func(e *Edit) error { e.Join(member("b", "warning", at(3)), false); return nil }
+	s.says(3, join, "unconfirmed tocsin: the confirmation counts no more: A fires")
+	if s.incident.Process.Confirmed != nil {
+		t.Error("it is confirmed, though an alert fires that nobody spoke of")
+	}
+	s.must(4, confirm(""), resolve, reopen)
 	if s.incident.Process.Confirmed != nil {
 		t.Error("a new cycle begins confirmed")
 	}

@@ -36,6 +36,7 @@ func (e *Edit) Join(m Member, known bool) {
 	}
 	e.word(m)
 	e.raise(m.Class)
+	e.unconfirm(m.Alert)
 	e.started(m.Alert.StartsAt)
 	i.LeftOut = max(i.LeftOut, m.Alert.LeftOut)
 	if host := m.Alert.Host(); host != "" && len(i.Hosts) < hostsKept && !slices.Contains(i.Hosts, host) {
@@ -44,6 +45,16 @@ func (e *Edit) Join(m Member, known bool) {
 	if !slices.Contains(i.Sources, m.Alert.Source) {
 		i.Sources = append(i.Sources, m.Alert.Source)
 	}
+}
+
+// unconfirm takes a confirmation back that was given before the alert fired: who
+// gave it did not speak of this one.
+func (e *Edit) unconfirm(a *alert.Alert) {
+	if p := e.Incident.Process; p == nil || p.Confirmed == nil {
+		return
+	}
+	e.Process().Confirmed = nil
+	e.Log(System, "unconfirmed", "the confirmation counts no more: "+a.Name()+" fires", 0)
 }
 
 // Reported counts in what another person says of the same problem.
