@@ -43,7 +43,7 @@ func (g *Guide) call(e *incident.Edit) {
 		}
 		ch, ok := g.chains[c.Chain]
 		switch {
-		case g.callDue(c).After(now):
+		case g.callDue(p, c).After(now):
 		case ok:
 			g.callNext(e, c, ch)
 		default:
@@ -57,16 +57,21 @@ func (g *Guide) call(e *incident.Edit) {
 // configuration: that of another gateway may have it, which goes on with it meanwhile.
 const unknownChain = time.Hour
 
-// callDue is when the next one is called.
-func (g *Guide) callDue(c *incident.Call) time.Time {
+// callDue is when the next one is called: not before the end of a snooze, as nobody
+// hears of a call in it.
+func (g *Guide) callDue(p *incident.Process, c *incident.Call) time.Time {
 	ch, ok := g.chains[c.Chain]
-	switch {
-	case !ok:
+	if !ok {
 		return latest(c.At, c.Last).Add(unknownChain)
-	case c.Step == 0:
-		return c.At
 	}
-	return c.Last.Add(ch.wait)
+	due := c.At
+	if c.Step > 0 {
+		due = c.Last.Add(ch.wait)
+	}
+	if s := p.Snooze; s != nil {
+		due = latest(due, s.Until)
+	}
+	return due
 }
 
 func latest(a, b time.Time) time.Time {
@@ -123,7 +128,7 @@ func (g *Guide) nextCall(p *incident.Process) time.Time {
 	}
 	for n := range p.Calls {
 		if c := &p.Calls[n]; !c.Over() {
-			next = earlier(next, g.callDue(c))
+			next = earlier(next, g.callDue(p, c))
 		}
 	}
 	return next

@@ -101,6 +101,14 @@ func TestChain(t *testing.T) {
 		l.at(13*time.Hour, func(e *incident.Edit) error { return e.Unmerge("bo", "") })
 		l.hears("13h called management by boss (2 of 6) → boss")
 	})
+	t.Run("it is snoozed", func(t *testing.T) {
+		l := begin(t, treeOf(t, "on-call"), incident.Opening{}, monday)
+		l.at(11*time.Minute, func(e *incident.Edit) error { return e.SnoozeFor("bo", 2*time.Hour, "") })
+		l.until(2 * time.Hour)
+		l.hears(started[:3]...)
+		l.at(2*time.Hour+11*time.Minute, func(e *incident.Edit) error { e.EndSnooze(); return nil })
+		l.hears("2h11m called management by boss (2 of 6) → boss", "2h11m the snooze is over")
+	})
 	t.Run("nobody can be reached", func(t *testing.T) {
 		o := options()
 		o.Rotas["line"] = onCall(nil)
