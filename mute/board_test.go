@@ -93,25 +93,29 @@ inhibit_rules:
 		"too many sources": {many{3000, 3000, 0}, 2999, false, failedSources},
 		"too many alerts":  {many{10, alertsLooked + 2000, 0}, 3000, false, failedAlerts},
 	} {
-		m := NewMetrics(prometheus.NewRegistry())
-		a := New(Options{Store: c.many, Inhibition: in, Metrics: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-		a.boards.limit = c.limit
-		h, hidden, err := a.Muted(t.Context(), c.incident(targetOf), time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC))
-		if err != nil || hidden != c.hidden {
-			t.Errorf("%s: got %t, %+v (%v), want %t", name, hidden, h, err, c.hidden)
-		}
-		for _, reason := range []string{failedSources, failedAlerts, failedSlow} {
-			want := 0.0
-			if reason == c.failed {
-				want = 1
-			}
-			if got := testutil.ToFloat64(m.open.WithLabelValues(reason)); got != want {
-				t.Errorf("%s: failed open because of %s: got %v, want %v", name, reason, got, want)
-			}
-		}
-		if got := testutil.ToFloat64(m.sources); got > float64(c.limit) {
-			t.Errorf("%s: %v sources are known, want no more than %d", name, got, c.limit)
-		}
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // a busy machine is not a slow store
+				m := NewMetrics(prometheus.NewRegistry())
+				a := New(Options{Store: c.many, Inhibition: in, Metrics: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+				a.boards.limit = c.limit
+				h, hidden, err := a.Muted(t.Context(), c.incident(targetOf), time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC))
+				if err != nil || hidden != c.hidden {
+					t.Errorf("got %t, %+v (%v), want %t", hidden, h, err, c.hidden)
+				}
+				for _, reason := range []string{failedSources, failedAlerts, failedSlow} {
+					want := 0.0
+					if reason == c.failed {
+						want = 1
+					}
+					if got := testutil.ToFloat64(m.open.WithLabelValues(reason)); got != want {
+						t.Errorf("failed open because of %s: got %v, want %v", reason, got, want)
+					}
+				}
+				if got := testutil.ToFloat64(m.sources); got > float64(c.limit) {
+					t.Errorf("%v sources are known, want no more than %d", got, c.limit)
+				}
+			})
+		})
 	}
 }
 
