@@ -37,22 +37,28 @@ type sink struct {
 	mu    sync.Mutex
 	mails []string
 	err   error
+	// away is how many times it was asked and answered err.
+	away int
 }
 
 func (s *sink) Take(_ context.Context, source string, r ingest.Request) (ingest.Taken, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
+		s.away++
 		return ingest.Taken{}, s.err
 	}
 	s.mails = append(s.mails, source+": "+string(r.Body))
 	return ingest.Taken{}, nil
 }
 
-func (s *sink) set(err error) {
+// back ends what the sink was set up with, once it has answered with it.
+func (s *sink) back() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.err = err
+	if s.away > 0 {
+		s.err = nil
+	}
 }
 
 func (s *sink) count() int {
@@ -223,8 +229,7 @@ func TestErrors(t *testing.T) {
 
 // TestRun polls until it is stopped, through a time without a store.
 func TestRun(t *testing.T) {
-	m, s := newMailbox(t, TLS), &sink{}
-	s.set(errors.New("away"))
+	m, s := newMailbox(t, TLS), &sink{err: errors.New("away")}
 	c := m.config(TLS, MarkSeen)
 	c.Interval = model.Duration(time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -232,8 +237,8 @@ func TestRun(t *testing.T) {
 	done := make(chan error, 1)
 	m.deliver(t, "x")
 	go func() { done <- New(c, s, slog.New(slog.NewTextHandler(&log, nil))).Run(ctx) }()
-	time.AfterFunc(100*time.Millisecond, func() { s.set(nil) })
 	for deadline := time.Now().Add(10 * time.Second); s.count() == 0 || m.left(t) != "1, 0 unseen"; time.Sleep(time.Millisecond) {
+		s.back()
 		if time.Now().After(deadline) {
 			t.Fatal("the mail is not taken")
 		}
