@@ -34,8 +34,8 @@ type wrongClock struct {
 
 func (w *wrongClock) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
-	// It is the first answer of its pipeline, so it arrives in one piece.
-	if at := timeReply.FindSubmatchIndex(b[:n]); at != nil {
+	// It is at the start of its pipeline, so it arrives in one piece; a second one may come along.
+	for _, at := range timeReply.FindAllSubmatchIndex(b[:n], -1) {
 		seconds, _ := strconv.ParseInt(string(b[at[2]:at[3]]), 10, 64) // they are digits
 		copy(b[at[2]:at[3]], strconv.FormatInt(seconds+w.clock.ahead.Load(), 10))
 	}
