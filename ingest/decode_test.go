@@ -152,7 +152,7 @@ func TestBodyThatCannotBeUnderstood(t *testing.T) {
 				if bad.Reason == "" || !strings.HasPrefix(bad.Reason, bad.Field) {
 					t.Errorf("the reason %q does not start with the field %q", bad.Reason, bad.Field)
 				}
-				if limit := 5 * time.Second; took > limit { // BenchmarkBrackets measures 10 ms; what is not linear takes minutes
+				if limit := time.Minute; took > limit { // BenchmarkBrackets measures 10 ms; what is not linear takes many minutes
 					t.Errorf("took %v, want at most %v", took, limit)
 				}
 			}

@@ -40,7 +40,7 @@ func TestLooseTime(t *testing.T) {
 	for _, unit := range []string{`"`, `"a":`, `"a":{`, `"k":"`, `",`, `"k" : "" , `, `"` + strings.Repeat("a", 65), strings.Repeat(" ", 300) + `"`} {
 		start := time.Now()
 		WithoutMembers([]byte("{x"+strings.Repeat(unit, (4<<20)/len(unit))), func(name string, _ int) bool { return name == "k" })
-		if took := time.Since(start); took > 3*time.Second {
+		if took := time.Since(start); took > time.Minute { // it takes parts of a second; by the square it takes much longer than this
 			t.Errorf("%q took %v", unit, took)
 		}
 	}
