@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 )
@@ -141,4 +142,24 @@ func TestMissedDutyStaysInSight(t *testing.T) {
 	if due("decide") || !due("later") {
 		t.Errorf("it is done, and the duties are\n%s", d.page("/incidents/"+reference, 200))
 	}
+}
+
+// TestTimesOfEntries: where the gateway writes a time into the timeline it is shown as the viewer's
+// clock has it; what people write stays as they wrote it.
+func TestTimesOfEntries(t *testing.T) {
+	d := newDesk(t, "")
+	at := "/api/v1/incidents/" + d.fires("alertname", "Disk") + "/"
+	day := time.Now().UTC().AddDate(0, 0, 3).Format(time.DateOnly)
+	d.api("POST", at+"next-contact", `{"by":"ann","at":"`+day+`T11:04:00Z"}`)
+	d.api("POST", at+"snooze", `{"by":"ann","until":"`+day+`T11:05:00Z","comment":"<i>until 2031-13-03T15:04:00Z"}`)
+	d.api("POST", at+"actions", `{"by":"ann","text":"look","owner":"bob","due":"`+day+`T11:06:00Z","comment":"2031-02-03T15:07:00Z is in the log"}`)
+	d.api("POST", at+"update", `{"by":"ann","what":"slow","restoration":"`+day+`T11:08:00Z"}`)
+	d.api("POST", at+"note", `{"by":"ann","text":"it said at 2031-02-03T15:09:00Z"}`)
+	d.header.Set("Cookie", "tocsin_zone=Asia/Tokyo")
+	_, timeline, _ := strings.Cut(d.page(strings.TrimSuffix(strings.TrimPrefix(at, "/api/v1"), "/"), 200), `<ol class="timeline"`)
+	timeline, _, _ = strings.Cut(timeline, "</ol>")
+	for minute, before := range map[string]string{"04": "next contact at ", "05": "nobody is told before ", "06": "for bob until ", "08": "restoration expected at "} {
+		d.has(timeline, before+`<time datetime="`+day+`T11:`+minute+`:00Z" title="`+day+` 11:`+minute+`:00 UTC">`+day+` 20:`+minute+`</time>`)
+	}
+	d.has(timeline, "&lt;i&gt;until 2031-13-03T15:04:00Z", "2031-02-03T15:07:00Z is in the log", "it said at 2031-02-03T15:09:00Z")
 }

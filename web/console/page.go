@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,30 @@ func (v *view) Left(at any) template.HTML {
 	}
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s" class="%s" data-left>%s</time>`, //nolint:gosec // only digits and units
 		t.UTC().Format(time.RFC3339), t.UTC().Format("2006-01-02 15:04:05 UTC"), class, text))
+}
+
+// stamp is a time as the gateway itself writes it into a timeline. It does so after these
+// words; what people paste, such as a line of a log, begins otherwise and stays as it is.
+var stamp = regexp.MustCompile(`\b((?:at|until|before) )([0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:]{8}Z| [0-9:]{5,8} UTC))\b`)
+
+// stamped are the entries of a timeline that have such times in their text.
+var stamped = []string{"action", "corrected", "next_contact", "snoozed", "update"}
+
+// Entry writes the text of an entry of a timeline, with times as the viewer's clock shows them.
+func (v *view) Entry(e web.TimelineJSON) template.HTML {
+	text := template.HTMLEscapeString(e.Text)
+	if !slices.Contains(stamped, e.Action) {
+		return template.HTML(text) //nolint:gosec // it is escaped
+	}
+	return template.HTML(stamp.ReplaceAllStringFunc(text, func(said string) string { //nolint:gosec // it is escaped, and When writes digits
+		part := stamp.FindStringSubmatch(said)
+		for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 UTC", "2006-01-02 15:04 UTC"} {
+			if at, err := time.Parse(layout, part[2]); err == nil {
+				return part[1] + string(v.When(at))
+			}
+		}
+		return said
+	}))
 }
 
 // With is the view for a part of the page that is about data.
