@@ -22,7 +22,7 @@ import (
 
 // style is all that the page looks like: large enough for a telephone in the
 // dark. The policy of the page lets nothing else in.
-const style = `:root{color-scheme:light dark;--line:#8886;--go:#0b57d0;--on:#fff}
+const style = `:root{color-scheme:light dark;--line:#8886;--edge:#767676;--go:#0b57d0;--on:#fff}
 @media (prefers-color-scheme:dark){:root{--go:#a8c7fa;--on:#062e6f}}
 *{box-sizing:border-box}
 body{font:1.0625rem/1.5 system-ui,sans-serif;margin:0 auto;max-width:36rem;padding:1.25rem}
@@ -32,7 +32,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;margin:1re
 dt{opacity:.75}dd{margin:0;overflow-wrap:anywhere}
 label{display:block;margin-top:1.25rem}
 input,button{font:inherit;width:100%;min-height:3rem;border-radius:.5rem;padding:.5rem .75rem}
-input{border:1px solid var(--line);background:transparent;color:inherit;margin-top:.25rem}
+input{border:1px solid var(--edge);background:transparent;color:inherit;margin-top:.25rem}
 button{border:0;background:var(--go);color:var(--on);font-weight:600;margin-top:1rem}
 :focus-visible{outline:3px solid var(--go);outline-offset:2px}
 .say{border:1px solid var(--line);border-left:.375rem solid var(--go);border-radius:.25rem;padding:.75rem}
