@@ -43,7 +43,7 @@ func TestLife(t *testing.T) {
 	if first, second, _ := strings.Cut(d.text("/status"), ">Shopping</h3>"); !strings.Contains(first, ">Mail") || strings.Contains(second, ">Mail") {
 		t.Errorf("what is in no group stands below one:\n%s", d.text("/status"))
 	}
-	d.has(d.text("/status"), "Major outage", "No incident ended.", "orders fail", "Web shop", `href="status/incidents/`+id+`"`, "Mail")
+	d.has(d.text("/status"), "Major outage", "No incident ended in these days.", "orders fail", "Web shop", `href="status/incidents/`+id+`"`, "Mail")
 	d.has(d.text("/status/incidents/"+id), "orders fail", `<time datetime="2026-11-21T11:10:00Z">`, `href="../../status"`)
 	i.Process.Updates = append(i.Process.Updates, said(10, incident.Mitigating, "in the same second"))
 	i.Process.Updates[1].At = i.Process.Updates[1].At.Add(time.Millisecond)
@@ -69,7 +69,8 @@ func TestLife(t *testing.T) {
 	if s = d.after(13 * 24 * time.Hour).summary(); len(s.Past) != 1 { // and is found again
 		t.Errorf("on the last day: got %+v", s)
 	}
-	d.has(d.text("/status"), "The last 14 days", "Saturday, 21 November 2026", "it works again")
+	d.has(d.text("/status"), "The last 14 days", "Saturday, 21 November 2026", "it works again", "No other incident ended in these days.")
+	d.lacks(d.text("/status"), "Friday, 20 November 2026")
 	d.shelf.now = noon.Add(13*24*time.Hour + 12*time.Hour)
 	if s = d.after(0).summary(); len(s.Past) != 0 {
 		t.Errorf("history is over: got %+v", s)
