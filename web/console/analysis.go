@@ -138,10 +138,23 @@ func (k *Console) addUp(c *gin.Context, d *analysisData, zone *time.Location) er
 		return err
 	}
 	d.Stats = &found
+	if f.By == "severity" {
+		k.worstFirst(found.Groups)
+	}
 	d.draw()
 	d.Month = f.to.AddDate(0, 0, -1).Format("2006-01")
 	d.Monthly, err = k.monthly(c, d.Month, zone)
 	return err
+}
+
+// worstFirst orders what is split by severity as the board does. Last is what the configuration
+// does not know any more.
+func (k *Console) worstFirst(groups []web.StatsGroupJSON) {
+	order := map[string]int{}
+	for n, s := range k.options.Severities() {
+		order[s] = n - len(k.options.Severities())
+	}
+	slices.SortStableFunc(groups, func(a, b web.StatsGroupJSON) int { return order[a.By["severity"]] - order[b.By["severity"]] })
 }
 
 // draw makes the charts.

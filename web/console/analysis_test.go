@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,21 @@ func TestAnalysis(t *testing.T) {
 		if w := d.send("GET", strings.ReplaceAll(link[1], "&amp;", "&"), "", ""); w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
 			t.Errorf("%s: got %d %s", link[1], w.Code, w.Header().Get("Content-Type"))
 		}
+	}
+}
+
+// TestAnalysisWorstFirst: severities stand in the order of the board, not in that of the alphabet.
+func TestAnalysisWorstFirst(t *testing.T) {
+	d := newDesk(t, "")
+	for _, s := range []string{"info", "warning", "critical", "error"} {
+		d.fires("alertname", s, "severity", s)
+	}
+	var got []string
+	for _, m := range regexp.MustCompile(`<th scope="row" class="clip"><bdi>([a-z]+)</bdi>`).FindAllStringSubmatch(d.page("/analysis?by=severity", 200), -1) {
+		got = append(got, m[1])
+	}
+	if want := []string{"critical", "error", "warning", "info"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
