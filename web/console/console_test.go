@@ -26,7 +26,7 @@ func TestIncidentPage(t *testing.T) {
 	page := d.page("/incidents/"+reference, 200)
 	d.has(page, "&lt;script&gt;alert(1)&lt;/script&gt;", "&lt;img src=x", reference, "1 of 1 firing", "{{.}}&lt;b&gt;x")
 	d.lacks(page, "<script>alert", "<img src=x", `="javascript:`, "<b>x")
-	d.has(d.page("/incidents/INC-20261121-0000", 404), "INC-20261121-0000")
+	d.has(d.page("/incidents/INC-20261121-0000", 404), "<p>There is no incident INC-20261121-0000.</p>")
 
 	d.has(page, ">investigating</span>", "nobody works on it")
 	d.does(reference, "acknowledge", "by", "ann")

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
@@ -210,6 +211,19 @@ func words(name string) string {
 	return strings.ToUpper(name[:first]) + name[first:]
 }
 
+// sentence writes what the API says of a mistake as a sentence.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(text)
+	text = string(unicode.ToUpper(first)) + text[size:]
+	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
+}
+
 // plural writes a number of things.
 func plural(n int, thing string) string {
 	if n == 1 {
@@ -224,6 +238,7 @@ func (k *Console) readPages() (map[string]*template.Template, error) {
 		"asset":    func(name string) string { return k.files[name].url },
 		"weburl":   notify.WebURL,
 		"words":    words,
+		"sentence": sentence,
 		"seconds":  seconds,
 		"path":     segment,
 		"join":     strings.Join,
