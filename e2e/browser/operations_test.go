@@ -3,6 +3,7 @@ package browser
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -83,5 +84,21 @@ func TestSilenceWithoutScript(t *testing.T) {
 	w.run(chromedp.Click(chromedp.CSS("button[value=create]")), chromedp.WaitReady(chromedp.CSS(".said")))
 	if text := w.text(); !strings.Contains(text, "The silence is made") || !strings.Contains(text, `alertname="Slow"`) {
 		t.Errorf("the page is\n%s", text)
+	}
+}
+
+// TestTablesOnATelephone: what rows say, and what can be done with them, is in the window.
+func TestTablesOnATelephone(t *testing.T) {
+	s := operatedSite(t)
+	reference := s.fire(labels{"alertname": "Queue", "host": "mx-1"})[0]
+	s.api("POST", "/api/v1/incidents/"+reference+"/contacts", map[string]any{"by": "ana", "who": "Mr Li (Acme)", "channel": "phone", "reached": true, "note": "wants to hear every 30 minutes"})
+	s.api("POST", "/api/v1/incidents/"+reference+"/actions", map[string]any{"by": "ana", "text": "rotate the backups", "owner": "ben", "due": time.Now().Add(240 * time.Hour)})
+	w := open(t, s, phoneDark)
+	for _, path := range []string{"/incidents/" + reference, "/operations/silences", "/operations/deadletters", "/operations/sources", "/operations/audit"} {
+		w.visit(path)
+		got := eval[[]int](w, `(() => { const all = [...document.querySelectorAll("table.stack td, table.stack th[scope=row], table.stack button, table.stack a")]; return [all.length, all.filter(e => e.getBoundingClientRect().right > innerWidth).length] })()`)
+		if got[0] == 0 || got[1] > 0 {
+			t.Errorf("%s: of %d cells %d are beside the window", path, got[0], got[1])
+		}
 	}
 }

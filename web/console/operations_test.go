@@ -179,7 +179,7 @@ func TestSilenceLater(t *testing.T) {
 	if w := d.submit("/operations/silences/new", form); w.Code != http.StatusSeeOther {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
-	d.has(d.page("/operations/silences", 200), "<td>active</td>")
+	d.has(d.page("/operations/silences", 200), ">active</td>")
 }
 
 func TestSilenceMistakes(t *testing.T) {
