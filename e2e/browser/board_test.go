@@ -137,3 +137,30 @@ func TestWallAndViews(t *testing.T) {
 	s.looked("wall", "/wall")
 	s.looked("board-filter", "/?severity=critical")
 }
+
+// TestFocusIsInSight: what can be done with those that are chosen stays in sight, and hides nothing
+// that has the focus (WCAG 2.2, 2.4.11).
+func TestFocusIsInSight(t *testing.T) {
+	s := newSite(t, "")
+	many := make([]labels, 20)
+	for n := range many {
+		many[n] = labels{"alertname": fmt.Sprint("Disk ", n), "severity": "critical"}
+	}
+	s.fire(many...)
+	for _, l := range looks {
+		w := open(t, s, l)
+		w.visit("/")
+		w.run(chromedp.Click(chromedp.CSS(".choose input")))
+		hidden := eval[int](w, `(() => {
+			const bar = () => document.querySelector(".many").getBoundingClientRect();
+			return [...document.querySelectorAll(".board tbody a, .board tbody input")].filter((e) => {
+				e.focus();
+				const r = e.getBoundingClientRect();
+				return r.bottom > bar().top && r.top < bar().bottom;
+			}).length;
+		})()`)
+		if hidden > 0 {
+			t.Errorf("%s: %d are hidden while they have the focus", l.name, hidden)
+		}
+	}
+}

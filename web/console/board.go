@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -84,6 +85,17 @@ func (f boardFilter) Query(page int) string {
 		q.Set("page", strconv.Itoa(page))
 	}
 	return q.Encode()
+}
+
+// Said says the filter in words.
+func (f boardFilter) Said() string {
+	var said []string
+	for _, part := range [...][2]string{{"state", f.State}, {"severity", f.Severity}, {"priority", f.Priority}, {"service", f.Service}, {"team", f.Team}, {"who", f.Who}, {"search", f.Text}} {
+		if part[1] != "" {
+			said = append(said, part[0]+" "+part[1])
+		}
+	}
+	return strings.Join(said, ", ")
 }
 
 // Plain reports whether it selects all.

@@ -189,5 +189,44 @@ func TestWall(t *testing.T) {
 	reference := d.fires("alertname", "Disk", "severity", "critical")
 	page := d.page("/wall", 200)
 	d.has(page, reference, "· 1 critical")
-	d.lacks(page, "<button", "<input")
+	d.lacks(page, "<button", "<input", `<span class="mark">`)
+}
+
+// TestWallMarks: an exercise looks like one from afar, and so does what nobody is to be told of.
+func TestWallMarks(t *testing.T) {
+	d := newDesk(t, "")
+	d.api("POST", "/api/v1/incidents", `{"title":"the hall is dark","drill":true,"description":"for practice","reporter":"dora"}`)
+	d.api("POST", "/api/v1/incidents/"+d.fires("alertname", "Disk")+"/snooze", `{"by":"ann","until":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
+	d.api("POST", "/api/v1/incidents/"+d.fires("alertname", "Slow")+"/merge", `{"by":"ann","into":"`+d.fires("alertname", "Net")+`"}`)
+	page := d.page("/wall", 200)
+	for _, mark := range []string{"drill", "snoozed", "merged"} {
+		if n := strings.Count(page, `<span class="mark">`+mark+`</span>`); n != 1 {
+			t.Errorf("%d are marked %q:\n%s", n, mark, page)
+		}
+	}
+}
+
+// TestWhoWorks names each person once.
+func TestWhoWorks(t *testing.T) {
+	d := newDesk(t, "")
+	reference := d.fires("alertname", "Disk")
+	d.does(reference, "acknowledge", "by", "ann")
+	d.does(reference, "work", "by", "ann", "on", "the disk")
+	d.does(reference, "work", "by", "bob", "on", "the logs")
+	row := d.rowOf(d.page("/", 200), reference)
+	if strings.Count(row, "<bdi>ann</bdi>") != 1 || strings.Count(row, "+ <bdi>bob</bdi>") != 1 {
+		t.Errorf("the row is\n%s", row)
+	}
+}
+
+// TestBoardFilterIsSaid: what is chosen is said in a line, and the form is not in the way of what
+// was found; where nothing was, it is there to be changed.
+func TestBoardFilterIsSaid(t *testing.T) {
+	d := newDesk(t, "")
+	d.fires("alertname", "Disk", "severity", "critical")
+	page := d.page("/?severity=critical&q=%3Cdisk", 200)
+	d.has(page, `<details open><summary>Filter: <span dir="auto">severity critical, search &lt;disk</span></summary>`)
+	page = d.page("/?severity=critical&q=disk", 200)
+	d.has(page, `<details><summary>Filter: <span dir="auto">severity critical, search disk</span></summary>`, `<a href="/">Show all</a>`)
+	d.has(d.page("/", 200), `<details><summary>Filter and views</summary>`)
 }
