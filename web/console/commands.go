@@ -195,7 +195,7 @@ var commands = []*command{
 		{Name: "restored", Label: "When it was back", Kind: moment, Value: func(f *facts) string { return writeTime(f.Incident.Corrected.Restored, f.Zone) }}}},
 
 	{Name: "merge", Path: "merge", Title: "Merge into another incident", Done: "Merged.", Help: "It becomes a part of the other one; people hear of that alone.", Group: groupOther, Shown: func(i *web.IncidentJSON) bool { return isOpen(i) && i.MergedInto == nil }, Fields: []field{
-		{Name: "into", Label: "Into which", Kind: line, Required: true, Help: "Its reference, such as INC-20261121-7KQ2."}}},
+		{Name: "into", Label: "Into which", Kind: line, Required: true, Help: "Its reference, such as INC-20261121-7KQ2. On the board several can be chosen and merged without one."}}},
 	{Name: "unmerge", Path: "unmerge", Title: "Separate it again", Done: "It is an incident of its own again.", Group: groupOther, Shown: func(i *web.IncidentJSON) bool { return i.MergedInto != nil && notClosed(i) }},
 	{Name: "child", Path: "children", Title: "Open an incident for one customer", Done: "The customer's incident is open.", Help: "It says nothing of other customers.", Group: groupOther, Shown: isOpen, Fields: []field{
 		{Name: "customer", Label: "Customer", Kind: line, Required: true, Suggest: customers},

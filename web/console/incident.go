@@ -56,6 +56,51 @@ type incidentData struct {
 // Open reports whether it goes on.
 func (d *incidentData) Open() bool { return isOpen(&d.Incident) }
 
+// unfolded is how many of the alerts that fire are in sight; the rest is folded, since what
+// comes after them is looked for too.
+const unfolded = 10
+
+// Unfolded is that number, for the page.
+func (d *incidentData) Unfolded() int { return unfolded }
+
+// Folded is how many of the alerts are not in sight at first: none where one more line would say
+// as much.
+func (d *incidentData) Folded(alerts []web.AlertJSON) int {
+	if n := len(alerts) - unfolded; n > 1 {
+		return n
+	}
+	return 0
+}
+
+// Lead says what is wrong in a line, if the title does not: what a person wrote, or else the latest
+// alert that fires.
+func (d *incidentData) Lead() string {
+	lead := d.Incident.Description
+	if lead == "" && len(d.Firing.Alerts) > 0 && !d.Paged {
+		lead = d.Firing.Alerts[0].Annotations["summary"]
+	}
+	lead, _, _ = strings.Cut(strings.TrimSpace(lead), "\n")
+	if lead = cut(lead, 300); lead == d.Incident.Title {
+		return ""
+	}
+	return lead
+}
+
+// Others is how many alerts fire beside the one that is the lead.
+func (d *incidentData) Others() int {
+	if d.Incident.Description != "" {
+		return 0
+	}
+	return max(d.Incident.Alerts.Firing-1, 0)
+}
+
+// Updates are the status updates, the latest first.
+func (d *incidentData) Updates() []web.UpdateJSON {
+	latest := slices.Clone(d.Incident.Updates)
+	slices.Reverse(latest)
+	return latest
+}
+
 // incident answers GET /incidents/{id}. With part=live it is the content alone, for
 // the script, which asks only for what has changed. What is on other incidents is looked for
 // only if something has changed of this one: it costs more than all the rest.

@@ -163,3 +163,43 @@ func TestTimesOfEntries(t *testing.T) {
 	}
 	d.has(timeline, "&lt;i&gt;until 2031-13-03T15:04:00Z", "2031-02-03T15:07:00Z is in the log", "it said at 2031-02-03T15:09:00Z")
 }
+
+// TestWhatMattersFirst: what is wrong is the first that is read, and how it ended before is not
+// below everything that was ever written; what is long is folded.
+func TestWhatMattersFirst(t *testing.T) {
+	d := newDesk(t, "")
+	earlier := d.fires("alertname", "DiskFull", "host", "db-1", "service", "shop")
+	d.does(earlier, "findings", "by", "ann", "solution", "rotated the logs")
+	d.does(earlier, "resolve", "by", "ann")
+	d.does(earlier, "close", "by", "ann")
+	reference := d.fires("alertname", "DiskSlow", "host", "db-1", "service", "shop", "@summary", "the disk is full")
+	d.does(reference, "update", "by", "ann", "what", "first we look")
+	d.does(reference, "update", "by", "ann", "what", "then we act")
+	page, last := d.page("/incidents/"+reference, 200), -1
+	_, page, _ = strings.Cut(page, "<h1")
+	for _, text := range []string{`<p class="lead"><span dir="auto">the disk is full</span></p>`, `<a href="#timeline">`, `id="facts"`, `id="alerts"`, "rotated the logs", "then we act", "first we look", `<ol class="timeline"`} {
+		at := strings.Index(page, text)
+		if at < 0 || at < last {
+			t.Errorf("%q is at %d, what is before it at %d:\n%s", text, at, last, page)
+		}
+		last = at
+	}
+	d.lacks(page, "more of them")
+	reported := regexp.MustCompile(`INC-[0-9A-Z-]+`).FindString(d.api("POST", "/api/v1/incidents", `{"title":"no paper","description":"It asks for paper.\nThere is paper.","reporter":"Mr Li"}`))
+	page = d.page("/incidents/"+reported, 200)
+	d.has(page, `<p class="lead"><span dir="auto">It asks for paper.</span></p>`, "It asks for paper.\nThere is paper.</dd>", "<p>It has none.</p>")
+	d.lacks(page, "None fires.")
+}
+
+// TestManyAlertsAreFolded: the timeline is not below hundreds of alerts.
+func TestManyAlertsAreFolded(t *testing.T) {
+	for fire, want := range map[int][2]int{10: {10, 0}, 11: {11, 0}, 12: {10, 2}} {
+		d := newDesk(t, "")
+		page := d.page("/incidents/"+d.batch(fire, fire), 200)
+		d.has(page, fmt.Sprintf(`<a href="#alerts">and %d more</a></p>`, fire-1))
+		sight, folded, _ := strings.Cut(page, fmt.Sprintf("<summary>%d more of them</summary>", want[1]))
+		if got := [2]int{strings.Count(sight, `<div class="alert">`), strings.Count(folded, `<div class="alert">`)}; got != want {
+			t.Errorf("of %d alerts %v are in sight and folded, want %v", fire, got, want)
+		}
+	}
+}
