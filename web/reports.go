@@ -150,15 +150,13 @@ func (a *API) monthlyReport(c *gin.Context) {
 func (q *query) month(name string, now time.Time, zone *time.Location) (from, to time.Time) {
 	v := q.text(name)
 	if v == "" {
-		now = now.In(zone)
-		to = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, zone)
-		return to.AddDate(0, -1, 0), to
+		v = now.In(zone).AddDate(0, 0, -now.In(zone).Day()).Format("2006-01")
 	}
-	from, err := time.ParseInLocation("2006-01", v, zone)
-	if err != nil || from.Year() < 1970 {
+	first, err := time.Parse("2006-01", v)
+	if err != nil || first.Year() < 1970 {
 		q.bad(name, "%q is not a month, such as 2026-11", v)
 	}
-	return from, from.AddDate(0, 1, 0)
+	return StartOfDay(first, zone), StartOfDay(first.AddDate(0, 1, 0), zone)
 }
 
 // document answers 200 with d. Name is what a file of it is called.

@@ -78,6 +78,9 @@ type TimesJSON struct {
 	Max   *float64 `json:"max_seconds"`
 }
 
+// StartOfDay is when the day that t names begins in a zone, as series have it.
+func StartOfDay(t time.Time, zone *time.Location) time.Time { return stats.StartOfDay(t, zone) }
+
 // stats answers GET /api/v1/stats. It reads every incident that was opened before
 // the end, since one that is older than the beginning may have been resolved in it.
 func (a *API) stats(c *gin.Context) {

@@ -60,9 +60,16 @@ func nextOf(interval string, t time.Time) time.Time {
 	default:
 		d++
 	}
-	next := time.Date(y, m, d, 0, 0, 0, 0, t.Location())
-	if !next.After(t) { // unreachable: a day that the zone leaves out is no day of t
-		return t.Add(24 * time.Hour)
+	return StartOfDay(time.Date(y, m, d, 0, 0, 0, 0, time.UTC), t.Location())
+}
+
+// StartOfDay is when the day that t names begins in a zone: at midnight, or when the clock
+// was put forward over it.
+func StartOfDay(t time.Time, zone *time.Location) time.Time {
+	y, m, d := t.Date()
+	begin := time.Date(y, m, d, 0, 0, 0, 0, zone)
+	if begin.Format(time.DateOnly) < t.Format(time.DateOnly) { // there is no such time: it is taken for an hour earlier
+		_, begin = begin.ZoneBounds()
 	}
-	return next
+	return begin
 }

@@ -50,3 +50,29 @@ func TestBuckets(t *testing.T) {
 		t.Errorf("two years of days: got %v", err)
 	}
 }
+
+// TestBucketsWithoutMidnight: where the clock is put forward at midnight, the day begins
+// at one o'clock, and no day is there twice or not at all.
+func TestBucketsWithoutMidnight(t *testing.T) {
+	for zone, day := range map[string]string{"America/Santiago": "2026-09-06", "America/Havana": "2026-03-08", "Africa/Cairo": "2026-04-24", "Asia/Beirut": "2026-03-29"} {
+		where, err := time.LoadLocation(zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		short, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := StartOfDay(short.AddDate(0, 0, -2), where)
+		b, err := NewBuckets("day", Query{From: from, To: StartOfDay(short.AddDate(0, 0, 3), where), Zone: where})
+		if err != nil || len(b.List) != 5 {
+			t.Fatalf("%s: got %d days, %v, want 5", zone, len(b.List), err)
+		}
+		for n, one := range b.List {
+			want := short.AddDate(0, 0, n-2).Format(time.DateOnly)
+			if long := one.To.Sub(one.From); one.Name != want || n == 2 && long != 23*time.Hour || n != 2 && long != 24*time.Hour {
+				t.Errorf("%s: got %s for %s, want %s", zone, one.Name, long, want)
+			}
+		}
+	}
+}

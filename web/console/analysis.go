@@ -96,10 +96,9 @@ func ranges(now time.Time) []dayRange {
 func readAnalysis(c *gin.Context, now time.Time) analysisForm {
 	f := analysisForm{From: cmp.Or(c.Query("from"), now.AddDate(0, 0, -29).Format(time.DateOnly)), To: cmp.Or(c.Query("to"), now.Format(time.DateOnly)),
 		By: cmp.Or(c.Query("by"), splits[0]), Every: c.Query("every")}
-	var errFrom, errTo error
-	f.from, errFrom = time.ParseInLocation(time.DateOnly, f.From, now.Location())
-	f.to, errTo = time.ParseInLocation(time.DateOnly, f.To, now.Location())
-	f.to = f.to.AddDate(0, 0, 1) // the day itself is part of it
+	from, errFrom := time.Parse(time.DateOnly, f.From)
+	to, errTo := time.Parse(time.DateOnly, f.To)
+	f.from, f.to = web.StartOfDay(from, now.Location()), web.StartOfDay(to.AddDate(0, 0, 1), now.Location()) // the day itself is part of it
 	if f.Every == "" {
 		switch days := f.to.Sub(f.from).Hours() / 24; {
 		case days <= 62:
@@ -142,7 +141,7 @@ func (k *Console) addUp(c *gin.Context, d *analysisData, zone *time.Location) er
 		k.worstFirst(found.Groups)
 	}
 	d.draw()
-	d.Month = f.to.AddDate(0, 0, -1).Format("2006-01")
+	d.Month = f.to.Add(-1).Format("2006-01")
 	d.Monthly, err = k.monthly(c, d.Month, zone)
 	return err
 }

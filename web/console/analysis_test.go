@@ -51,6 +51,16 @@ func TestAnalysisWorstFirst(t *testing.T) {
 	}
 }
 
+// TestAnalysisWithoutMidnight: where a day begins at one o'clock, it is a whole one all the same.
+func TestAnalysisWithoutMidnight(t *testing.T) {
+	d := newDesk(t, "")
+	d.header.Set("Cookie", "tocsin_zone=America/Santiago")
+	page := d.page("/analysis?from=2026-09-06&to=2026-09-07&every=day", 200)
+	d.has(page, "from=2026-09-06T04%3A00%3A00Z", "to=2026-09-08T03%3A00%3A00Z", `<th scope="row">2026-09-06</th>`, `<th scope="row">2026-09-07</th>`)
+	d.lacks(page, `<th scope="row">2026-09-05</th>`)
+	d.has(d.page("/analysis?from=2026-08-07&to=2026-09-05&every=day", 200), "to=2026-09-06T04%3A00%3A00Z", "The month: 2026-09")
+}
+
 func TestAnalysisMistakes(t *testing.T) {
 	d := newDesk(t, "")
 	for query, want := range map[string]string{
