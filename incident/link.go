@@ -17,6 +17,17 @@ func (e *Edit) Link(parent *Incident, reason string) {
 	e.Log(System, "linked", withComment("child of "+parent.Reference, reason), 0)
 }
 
+// Unlink makes the incident one of its own again, since what it was a child of is over.
+// What people made a part of another one stays that.
+func (e *Edit) Unlink() {
+	i := e.Incident
+	if i.Parent.IsZero() || i.HasFamily() {
+		return
+	}
+	i.Parent = ID{}
+	e.Log(System, "unlinked", "on its own again: what it depended on is over", 0)
+}
+
 // HasFamily reports whether people made i a part of another incident.
 func (i *Incident) HasFamily() bool {
 	p := i.Proceedings()

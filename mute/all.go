@@ -165,7 +165,8 @@ type asking struct {
 	look bool
 }
 
-// held says which incident upstream holds the incident, and links the two.
+// held says which incident upstream holds the incident, and links the two, or that they are
+// linked no more.
 func (a *asking) held(ctx context.Context, upstream []string) (notify.Hidden, bool, error) {
 	if a.board == nil || !a.i.IsOpen() {
 		return notify.Hidden{}, false, nil
@@ -183,6 +184,9 @@ func (a *asking) held(ctx context.Context, upstream []string) (notify.Hidden, bo
 			}
 			return notify.Hidden{By: notify.ByDependency, Text: text}, true, nil
 		}
+	}
+	if parent := a.i.Parent; !a.look && !parent.IsZero() && a.board.open[parent] == nil && !a.i.HasFamily() {
+		return notify.Hidden{}, false, Unlink(ctx, a.Store, a.i)
 	}
 	return notify.Hidden{}, false, nil
 }

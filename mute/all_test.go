@@ -436,7 +436,9 @@ func TestDependencies(t *testing.T) {
 		}
 		w.send(over(db)...)
 		time.Sleep(2 * time.Second)
-		w.want(a, shop, "", "") // what still fires is told
+		if w.want(a, shop, "", ""); !w.read(shop.ID).Measured() { // what still fires is told, and counts
+			t.Errorf("it is still a part of %v, which is over", w.read(shop.ID).Parent)
+		}
 		second := w.send(labelled("alertname", "WebDown", "group", "web", "service", "web"))
 		time.Sleep(2 * time.Second)
 		w.want(a, shop, "dependency", second.Reference)

@@ -2,6 +2,7 @@ package mute
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -18,6 +19,19 @@ func Link(ctx context.Context, st Store, child, parent *incident.Incident, why s
 		return err
 	}
 	return edit(ctx, st, child.ID, func(e *incident.Edit) { e.Link(parent, why) })
+}
+
+// Unlink makes a child one of its own again, if the incident that it depended on is over.
+func Unlink(ctx context.Context, st Store, child *incident.Incident) error {
+	parent, err := st.Incident(ctx, child.Parent.String())
+	if err != nil && !errors.Is(err, incident.ErrNotFound) || err == nil && parent.IsOpen() {
+		return err // still open: what is known of the open ones was not new enough
+	}
+	return edit(ctx, st, child.ID, func(e *incident.Edit) {
+		if e.Incident.Parent == child.Parent {
+			e.Unlink()
+		}
+	})
 }
 
 // edit changes an incident, if it still exists.
