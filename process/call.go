@@ -109,7 +109,7 @@ func (g *Guide) callNext(e *incident.Edit, c *incident.Call, ch chain) {
 	}
 	c.Exhausted = true
 	e.Log(incident.System, "calling", "nobody of "+c.Chain+" has answered", 0)
-	e.Outcome("calling_chain", incident.DutyMissed)
+	e.Outcome(unansweredChain, incident.DutyMissed)
 }
 
 // following is who is called after the one that is being called.
@@ -153,7 +153,7 @@ func (g *Guide) remind(e *incident.Edit) {
 		}
 		e.LogFor(incident.System, "action_overdue", text, receivers)
 		if !a.IsTask() {
-			e.Outcome("action", incident.DutyMissed)
+			e.Outcome(overdueAction, incident.DutyMissed)
 		}
 	}
 }

@@ -170,11 +170,17 @@ func New(c Config, o Options) (*Guide, error) {
 	return g, nil
 }
 
-// Names are those of the duties, which metrics name.
+// What is missed without being a duty of the configuration, as metrics name it.
+const (
+	unansweredChain = "calling_chain"
+	overdueAction   = "action"
+)
+
+// Names are those of the duties and of what else can be missed, which metrics name.
 func (g *Guide) Names() []string {
-	names := make([]string, len(g.duties))
+	names := []string{unansweredChain, overdueAction}
 	for n := range g.duties {
-		names[n] = g.duties[n].name
+		names = append(names, g.duties[n].name)
 	}
 	return names
 }

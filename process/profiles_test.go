@@ -43,8 +43,14 @@ func TestProfilesCompile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := len(g.Names()); got != len(base.Duties) {
+			if got := len(g.duties); got != len(base.Duties) {
 				t.Errorf("it has %d duties at work, want %d", got, len(base.Duties))
+			}
+			// An alert rule sees the first that is missed only if its series was there before.
+			for _, name := range []string{"calling_chain", "action"} {
+				if !slices.Contains(g.Names(), name) {
+					t.Errorf("metrics do not name %s", name)
+				}
 			}
 			for _, d := range base.Duties {
 				if d.Text == "" {
