@@ -39,14 +39,14 @@ func line(out *bufio.Writer, cells []string) {
 		if n > 0 {
 			_ = out.WriteByte(',') // Flush says what went wrong
 		}
-		_, _ = out.WriteString(`"` + strings.ReplaceAll(inert(c), `"`, `""`) + `"`)
+		_, _ = out.WriteString(`"` + strings.ReplaceAll(Inert(c), `"`, `""`) + `"`)
 	}
 	_, _ = out.WriteString("\r\n")
 }
 
-// inert puts an apostrophe before what a spreadsheet would take for a formula, at
+// Inert puts an apostrophe before what a spreadsheet would take for a formula, at
 // the beginning of the text and after all that may begin a cell within it.
-func inert(s string) string {
+func Inert(s string) string {
 	var out strings.Builder
 	begins := true
 	for _, r := range s {

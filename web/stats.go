@@ -6,13 +6,13 @@ import (
 	"encoding/csv"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/tocsin-gateway/tocsin/report"
 	"github.com/tocsin-gateway/tocsin/report/stats"
 	"github.com/tocsin-gateway/tocsin/router"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -229,7 +229,7 @@ func (a *API) answerCSV(c *gin.Context, v StatsJSON) {
 func csvRow(kind string, by []string, g StatsGroupJSON) []string {
 	row := []string{kind}
 	for _, name := range by {
-		row = append(row, csvText(g.By[name]))
+		row = append(row, report.Inert(g.By[name]))
 	}
 	for _, n := range [...]int{g.Opened, g.Reopened, g.ResolvedUnacknowledged, g.OpenNow,
 		g.ResponseObjectiveMet, g.ResponseObjectiveMissed, g.ResolutionObjectiveMet, g.ResolutionObjectiveMissed} {
@@ -246,12 +246,4 @@ func csvNumber(v *float64) string {
 		return ""
 	}
 	return strconv.FormatFloat(*v, 'f', -1, 64)
-}
-
-// csvText keeps a spreadsheet from taking what an alert says for a formula.
-func csvText(s string) string {
-	if s != "" && slices.Contains([]byte("=+-@\t\r\n"), s[0]) {
-		return "'" + s
-	}
-	return s
 }

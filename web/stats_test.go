@@ -190,6 +190,15 @@ func TestStatsAsCSV(t *testing.T) {
 	s := newServer(t)
 	s.accept(s.firing("DiskFull", `=HYPERLINK("http://evil")`))
 	s.accept(s.firing("DiskFull", "shop, the"))
+	for service, want := range map[string]string{"a;=1+1": "a;'=1+1", "＝1+1": "'＝1+1", " \t@x": " '\t'@x"} {
+		other := newServer(t)
+		other.accept(other.firing("DiskFull", service))
+		other.clock.add(time.Second)
+		body := other.send("GET", "/api/v1/stats?by=service&format=csv", "").want(200).body
+		if rows, err := csv.NewReader(strings.NewReader(string(body))).ReadAll(); err != nil || rows[1][1] != want {
+			t.Errorf("%q: got %q, %v, want %q: some spreadsheets take it for a formula", service, rows, err, want)
+		}
+	}
 	s.clock.add(time.Second)
 	a := s.send("GET", "/api/v1/stats?by=service&format=csv", "").want(200)
 	rows, err := csv.NewReader(strings.NewReader(string(a.body))).ReadAll()

@@ -89,7 +89,7 @@ func (q *Query) Validate() error {
 type Sum struct {
 	query            Query
 	total            *group
-	groups           map[string]*group
+	groups           map[groupKey]*group
 	scanned, clipped int
 }
 
@@ -98,8 +98,11 @@ func New(q Query) *Sum {
 	if q.Zone == nil {
 		q.Zone = time.UTC
 	}
-	return &Sum{query: q, total: &group{}, groups: map[string]*group{}}
+	return &Sum{query: q, total: &group{}, groups: map[groupKey]*group{}}
 }
+
+// groupKey are the values of one group. A series has its interval beside the rest.
+type groupKey [splitLimit + 1]string
 
 // group is what is known of one group. Observations are kept as they are, since
 // exact quantiles need all of them.
@@ -135,14 +138,13 @@ func (s *Sum) Add(i *incident.Incident) {
 }
 
 func (s *Sum) group(i *incident.Incident, o incident.Observed) *group {
-	values := make([]string, len(s.query.By))
+	var key groupKey
 	for n, by := range s.query.By {
-		values[n] = splits[by](i, o, s.query.Zone)
+		key[n] = splits[by](i, o, s.query.Zone)
 	}
-	key := strings.Join(values, "\x00")
 	g := s.groups[key]
 	if g == nil {
-		g = &group{values: values}
+		g = &group{values: slices.Clone(key[:len(s.query.By)])}
 		s.groups[key] = g
 	}
 	return g

@@ -165,6 +165,17 @@ func TestManyGroups(t *testing.T) {
 	}
 }
 
+// TestGroupsOfAnyText: what an alert says does not make one group of two.
+func TestGroupsOfAnyText(t *testing.T) {
+	s := New(Query{From: time.Unix(0, 0), To: time.Unix(100, 0), By: []string{"service", "team"}})
+	for _, of := range [][2]string{{"a", "b\x00c"}, {"a\x00b", "c"}} {
+		s.Add(&incident.Incident{Service: of[0], Observed: []incident.Observed{{Metric: "opened_total", Team: of[1], At: time.Unix(1, 0), Seconds: 1}}})
+	}
+	if got := s.Result().Groups; len(got) != 2 {
+		t.Errorf("got %+v, want two groups", got)
+	}
+}
+
 func TestQueryMistakes(t *testing.T) {
 	for want, q := range map[string]Query{"from": {From: start, To: start}, "by \"x\" is none": {From: start, To: start.Add(1), By: []string{"x"}},
 		"twice": {From: start, To: start.Add(1), By: []string{"team", "team"}}, "more than 3": {From: start, To: start.Add(1), By: []string{"team", "day", "week", "month"}}} {
