@@ -39,7 +39,7 @@ func problems(list []*incident.Incident) []*problem {
 			continue
 		}
 		p.over++
-		if _, ok := i.TimeToAcknowledge(); !ok {
+		if !taken(i) {
 			p.unacknowledged++
 		}
 	}

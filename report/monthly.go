@@ -157,6 +157,11 @@ func cyclesOf(i *incident.Incident) []incident.Cycle {
 	return append(slices.Clone(i.Cycles), i.Cycle())
 }
 
+// taken reports whether somebody acknowledged i, in whatever cycle.
+func taken(i *incident.Incident) bool {
+	return slices.ContainsFunc(cyclesOf(i), func(c incident.Cycle) bool { return !c.AcknowledgedAt.IsZero() })
+}
+
 // counted is the verdict on an objective that statistics have of a cycle, empty if they
 // have none: by what was promised then, whatever the priority is now.
 func counted(i *incident.Incident, objective string, from, next time.Time) (verdict string) {
@@ -222,7 +227,7 @@ func quiet(i *incident.Incident, now time.Time) (updates int, longest time.Durat
 // management says in a few lines how the month was.
 func (b *builder) management(list []review) {
 	b.section("management", "Management summary", "")
-	var open, reopened, acknowledged int
+	var open, reopened, untaken int
 	var response, resolution, duties, updates tally
 	var outage time.Duration
 	var longest *review
@@ -235,8 +240,8 @@ func (b *builder) management(list []review) {
 		if r.Reopens > 0 {
 			reopened++
 		}
-		if _, ok := r.TimeToAcknowledge(); !ok && !r.IsOpen() {
-			acknowledged++
+		if !r.IsOpen() && !taken(r.Incident) {
+			untaken++
 		}
 		response.add(r.response)
 		resolution.add(r.resolution)
@@ -256,7 +261,7 @@ func (b *builder) management(list []review) {
 	b.field("levels", "By level", computed(Value{Text: groups(list, func(r *review) string { return r.Level })}))
 	b.field("open", "Still open", computed(number(open)))
 	b.field("reopened", "Reopened", computed(number(reopened)))
-	b.field("unacknowledged", "Over without anybody having acknowledged", computed(number(acknowledged)))
+	b.field("unacknowledged", "Over without anybody having acknowledged", computed(number(untaken)))
 	b.field("outage", "Outage, all together", lasting(outage, "outage_seconds").noted("as the sum over the incidents; they may overlap"))
 	if longest != nil {
 		b.field("longest", "Longest outage", lasting(first(longest.Outage()), "outage_seconds").noted(longest.Reference+": "+longest.Title))

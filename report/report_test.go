@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -324,6 +325,29 @@ func TestMonthLeavesOut(t *testing.T) {
 	m.Objectives = nil
 	if got := field(t, report.Monthly(m, reviewed), "response").Text; got != "none was to be kept" {
 		t.Errorf("without objectives: got %q", got)
+	}
+}
+
+// TestNeverAcknowledged: what was acknowledged and came back was acknowledged, although
+// nobody did so the second time.
+func TestNeverAcknowledged(t *testing.T) {
+	i := *over(t).Incident
+	i.Cycles = []incident.Cycle{{OpenedAt: night, AcknowledgedAt: night.Add(time.Minute), AcknowledgedBy: "ann", ResolvedAt: night.Add(2 * time.Minute)}}
+	i.Reopens, i.FirstAcknowledgedAt, i.AcknowledgedAt, i.AcknowledgedBy = 1, time.Time{}, time.Time{}, ""
+	for _, c := range []struct {
+		cycles []incident.Cycle
+		rows   int
+	}{{i.Cycles, 0}, {[]incident.Cycle{{OpenedAt: night, ResolvedAt: night.Add(2 * time.Minute)}}, 1}} {
+		i.Cycles = c.cycles
+		d := report.Monthly(report.Month{Incidents: []*incident.Incident{&i}}, reviewed)
+		if got := field(t, d, "unacknowledged").Text; got != fmt.Sprint(c.rows) {
+			t.Errorf("%+v: over without an acknowledgement: got %s, want %d", c.cycles, got, c.rows)
+		}
+		for _, s := range d.Sections {
+			if s.Name == "never_acknowledged" && len(s.Table.Rows) != c.rows {
+				t.Errorf("%+v: got %+v as never acknowledged, want %d", c.cycles, s.Table.Rows, c.rows)
+			}
+		}
 	}
 }
 
