@@ -627,6 +627,7 @@ func TestCorrections(t *testing.T) {
 	s.same(1, correct(none, none))
 	s.refuses(1, correct(at(2), none), "went_down: lies in the future")
 	s.refuses(1, correct(none, at(2)), "restored: lies in the future")
+	s.refuses(1, correct(at(-367*24*60), none), "went_down: is more than a year before it was opened, at 2026-11-21T03:00:00Z")
 	s.refuses(1, correct(none, at(-6)), "restored: is before it went down, at 2026-11-21T02:55:00Z")
 	s.refuses(1, correct(at(-2), at(-3)), "restored: is before it went down, at 2026-11-21T02:58:00Z")
 	s.says(2, correct(at(-10), none), "corrected ana: went down at 2026-11-21T02:50:00Z")

@@ -147,6 +147,8 @@ func (e *Edit) Correct(by string, to Corrected, comment string) error {
 	switch {
 	case next.WentDown.After(e.now):
 		return &FieldError{"went_down", "lies in the future"}
+	case !to.WentDown.IsZero() && next.WentDown.Before(i.OpenedAt.Add(-farOff)): // as for what senders say
+		return &FieldError{"went_down", "is more than a year before it was opened, at " + i.OpenedAt.UTC().Format(time.RFC3339)}
 	case next.Restored.After(e.now):
 		return &FieldError{"restored", "lies in the future"}
 	case !next.Restored.IsZero() && next.Restored.Before(down):
