@@ -70,7 +70,7 @@ func (b *builder) ledger(list []*incident.Incident, m *Month) {
 	if m.SilencesUnknown {
 		empty = NotStated
 	}
-	t := b.table(empty, "what", "Silence", "by", "By", "comment", "Why", "from", "From", "to", "To", "hid", "Incidents that it applied to")
+	t := b.table(empty, "what", "Silence", "by", "By", "comment", "Why", "from", "From", "to", "To", "hid", "Incidents of the month that it applied to")
 	for _, s := range m.Silences {
 		hid := Value{Text: strings.Join(s.Hid, ", ")}
 		if s.More > 0 {

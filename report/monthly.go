@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,7 @@ func Monthly(m Month, v View) *Document {
 		reviews[n] = m.review(i, v.Now)
 	}
 	b.management(reviews)
+	b.duties(reviews)
 	b.glance(reviews)
 	b.statistics(reviews)
 	b.ledger(list, &m)
@@ -271,6 +273,33 @@ func (b *builder) management(list []review) {
 	b.field("updates", "Duties to tell people", updates.value())
 	b.field("duties", "Other duties", duties.value())
 	b.field("corrective_actions", "Corrective actions", computed(Value{Text: fmt.Sprintf("%d done, %d open, %d overdue", actions["done"], actions["open"], actions["overdue"])}))
+}
+
+// duties says how often each duty was kept and missed, the one that was missed most first.
+func (b *builder) duties(list []review) {
+	known := map[string]*tally{}
+	of := func(name string) *tally {
+		if known[name] == nil {
+			known[name] = &tally{}
+		}
+		return known[name]
+	}
+	for n := range list {
+		r := &list[n]
+		for _, name := range slices.Concat(r.dutiesKept, r.updatesKept) {
+			of(name).kept++
+		}
+		for _, name := range slices.Concat(r.dutiesMissed, r.updatesLate) {
+			of(name).missed++
+		}
+	}
+	b.part("duties", "Duties", "Of each incident its latest cycle; without the objectives.")
+	t := b.table("None was to be kept.", "duty", "Duty", "kept", "#Kept", "missed", "#Missed")
+	for _, name := range slices.SortedFunc(maps.Keys(known), func(x, y string) int {
+		return cmp.Or(known[y].missed-known[x].missed, strings.Compare(x, y))
+	}) {
+		t.add(Value{Text: name}, number(known[name].kept), number(known[name].missed))
+	}
 }
 
 func first[T any](v T, _ bool) T { return v }

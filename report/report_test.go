@@ -328,6 +328,31 @@ func TestMonthLeavesOut(t *testing.T) {
 	}
 }
 
+// TestDutiesByName: it can be seen which duties are missed, the worst first.
+func TestDutiesByName(t *testing.T) {
+	var list []*incident.Incident
+	for n := range 3 {
+		i := *over(t).Incident
+		i.Process = &incident.Process{Duties: []incident.Duty{{Name: "final_report", Outcome: incident.DutyKept}, {Name: "status_update", Outcome: incident.DutyMissed}, {Name: "lessons", Outcome: incident.DutyWaived}, {Name: "raise", Fired: 1}}}
+		if n == 0 {
+			i.Process.Duties = append(i.Process.Duties, incident.Duty{Name: "assess", Fired: 1})
+		}
+		list = append(list, &i)
+	}
+	d := report.Monthly(report.Month{Incidents: list, Communication: []string{"status_update"}, Uncounted: []string{"raise"}}, reviewed)
+	got := ""
+	for _, s := range d.Sections {
+		if s.Name == "duties" {
+			for _, r := range s.Table.Rows {
+				got += r.Cells[0].Text + " " + r.Cells[1].Text + " " + r.Cells[2].Text + "; "
+			}
+		}
+	}
+	if want := "status update 0 3; assess 0 1; final report 3 0; "; got != want {
+		t.Errorf("got %q, want %q (kept, missed)", got, want)
+	}
+}
+
 // TestNeverAcknowledged: what was acknowledged and came back was acknowledged, although
 // nobody did so the second time.
 func TestNeverAcknowledged(t *testing.T) {
