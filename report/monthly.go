@@ -59,6 +59,9 @@ func Monthly(m Month, v View) *Document {
 	for _, text := range m.LeftOut {
 		b.notice(text)
 	}
+	if n := forgetful(list); n > 0 {
+		b.notice(fmt.Sprintf("%s reopened more often than its record tells; the earliest cycles are not in here.", count(n, "incident was", "incidents were")))
+	}
 	reviews := make([]review, len(list))
 	for n, i := range list {
 		reviews[n] = m.review(i, v.Now)
@@ -162,6 +165,16 @@ func cyclesOf(i *incident.Incident) []incident.Cycle {
 // taken reports whether somebody acknowledged i, in whatever cycle.
 func taken(i *incident.Incident) bool {
 	return slices.ContainsFunc(cyclesOf(i), func(c incident.Cycle) bool { return !c.AcknowledgedAt.IsZero() })
+}
+
+// forgetful counts the incidents that do not list all of their cycles.
+func forgetful(list []*incident.Incident) (n int) {
+	for _, i := range list {
+		if i.Reopens > len(i.Cycles) {
+			n++
+		}
+	}
+	return n
 }
 
 // counted is the verdict on an objective that statistics have of a cycle, empty if they

@@ -353,6 +353,24 @@ func TestDutiesByName(t *testing.T) {
 	}
 }
 
+// TestForgottenCycles: a month says that it does not know all cycles of an incident.
+func TestForgottenCycles(t *testing.T) {
+	i := *over(t).Incident
+	i.Cycles, i.Reopens = make([]incident.Cycle, 20), 21
+	for n := range i.Cycles {
+		i.Cycles[n] = incident.Cycle{OpenedAt: night, ResolvedAt: night.Add(time.Minute)}
+	}
+	notices := func() string {
+		return strings.Join(report.Monthly(report.Month{Incidents: []*incident.Incident{&i}}, reviewed).Notices, "\n")
+	}
+	if got := notices(); !strings.Contains(got, "1 incident was reopened more often than its record tells") {
+		t.Errorf("got the notices %q, want one about cycles that are not known", got)
+	}
+	if i.Reopens = 20; strings.Contains(notices(), "reopened") {
+		t.Errorf("got %q, and all cycles are known", notices())
+	}
+}
+
 // TestNeverAcknowledged: what was acknowledged and came back was acknowledged, although
 // nobody did so the second time.
 func TestNeverAcknowledged(t *testing.T) {
