@@ -40,14 +40,16 @@ type analysisData struct {
 	// Slow: it takes too long to add up.
 	Slow  bool
 	Stats *web.StatsJSON
-	// Charts are over time, Groups how many were opened of each of the largest groups.
-	Charts, Groups []chart
+	// Charts are over time, Groups the same of each of the largest groups.
+	Charts []chart
+	Groups []groupCharts
 	// MostOpened is the largest number of Stats.Groups.
 	MostOpened int
-	// GroupsCSV and SeriesCSV are where the same figures are as files.
-	GroupsCSV, SeriesCSV string
-	Month                string
-	Monthly              *monthly
+	// TimeCSV, GroupsCSV and SeriesCSV are where the same figures are as files: over time, of
+	// the groups, and of both.
+	TimeCSV, GroupsCSV, SeriesCSV string
+	Month                         string
+	Monthly                       *monthly
 }
 
 // dayRange is a link to a usual time.
@@ -130,7 +132,7 @@ func (k *Console) addUp(c *gin.Context, d *analysisData, zone *time.Location) er
 		q := url.Values{"from": q["from"], "to": q["to"], "timezone": q["timezone"], "by": {by}, "format": {"csv"}}
 		return "/api/v1/stats?" + q.Encode()
 	}
-	d.GroupsCSV, d.SeriesCSV = file(f.By), file(f.Every+","+f.By)
+	d.TimeCSV, d.GroupsCSV, d.SeriesCSV = file(f.Every), file(f.By), file(f.Every+","+f.By)
 	q.Set("interval", f.Every)
 	found, err := get[web.StatsJSON](k, c, "/api/v1/stats?"+q.Encode())
 	if err != nil {
@@ -139,6 +141,9 @@ func (k *Console) addUp(c *gin.Context, d *analysisData, zone *time.Location) er
 	d.Stats = &found
 	if f.By == "severity" {
 		k.worstFirst(found.Groups)
+		for n := range found.Series {
+			k.worstFirst(found.Series[n].Groups)
+		}
 	}
 	d.draw()
 	d.Month = f.to.Add(-1).Format("2006-01")
@@ -156,6 +161,24 @@ func (k *Console) worstFirst(groups []web.StatsGroupJSON) {
 	slices.SortStableFunc(groups, func(a, b web.StatsGroupJSON) int { return order[a.By["severity"]] - order[b.By["severity"]] })
 }
 
+// measures are what is drawn over time. Of is below 0 where it is not known.
+var measures = []struct {
+	title string
+	of    func(web.StatsGroupJSON) float64
+	write func(float64) string
+}{
+	{"Incidents opened", func(g web.StatsGroupJSON) float64 { return float64(g.Opened) }, count},
+	{"Mean time to acknowledge", func(g web.StatsGroupJSON) float64 { return mean(g.TimeToAcknowledge) }, duration},
+	{"Mean time to resolve", func(g web.StatsGroupJSON) float64 { return mean(g.TimeToResolve) }, duration},
+	{"Outage of closed incidents", func(g web.StatsGroupJSON) float64 { return g.Outage.Sum }, duration},
+}
+
+// groupCharts are those of one measure, one of each group, all to one scale.
+type groupCharts struct {
+	Title  string
+	Charts []chart
+}
+
 // draw makes the charts.
 func (d *analysisData) draw() {
 	s := d.Stats
@@ -163,52 +186,40 @@ func (d *analysisData) draw() {
 	for n, b := range s.Series {
 		names[n] = b.Name
 	}
-	over := func(of func(web.StatsGroupJSON) float64) []float64 {
+	for _, m := range measures {
 		values := make([]float64, len(s.Series))
 		for n, b := range s.Series {
-			values[n] = of(b.Total)
+			values[n] = m.of(b.Total)
 		}
-		return values
-	}
-	opened := over(func(g web.StatsGroupJSON) float64 { return float64(g.Opened) })
-	d.Charts = append(d.Charts, newChart("Incidents opened", names, opened, highest(opened), count))
-	for _, one := range []struct {
-		title string
-		of    func(web.StatsGroupJSON) float64
-	}{
-		{"Mean time to acknowledge", func(g web.StatsGroupJSON) float64 { return mean(g.TimeToAcknowledge) }},
-		{"Mean time to resolve", func(g web.StatsGroupJSON) float64 { return mean(g.TimeToResolve) }},
-		{"Outage of closed incidents", func(g web.StatsGroupJSON) float64 { return g.Outage.Sum }},
-	} {
-		values := over(one.of)
-		d.Charts = append(d.Charts, newChart(one.title, names, values, highest(values), duration))
+		d.Charts = append(d.Charts, newChart(m.title, names, values, highest(values), m.write))
+		if charts := ofGroups(s, names, m.of, m.write); len(charts) > 0 {
+			for n := range charts {
+				charts[n].Of = m.title
+			}
+			d.Groups = append(d.Groups, groupCharts{m.title, charts})
+		}
 	}
 	for _, g := range s.Groups {
 		d.MostOpened = max(d.MostOpened, g.Opened)
 	}
-	d.Groups = groupCharts(s, names, highest(opened))
 }
 
-// groupCharts draws how many incidents of each group were opened, all to one scale.
-func groupCharts(s *web.StatsJSON, names []string, most float64) []chart {
-	by := ""
-	if len(s.By) > 0 {
-		by = s.By[0]
-	}
-	values := map[string][]float64{}
+// ofGroups draws one measure of each of the largest groups for which there is any.
+func ofGroups(s *web.StatsJSON, names []string, of func(web.StatsGroupJSON) float64, write func(float64) string) (out []chart) {
+	by, most, values := s.By[0], 0.0, map[string][]float64{}
 	for n, b := range s.Series {
 		for _, g := range b.Groups {
 			name := g.By[by]
 			if values[name] == nil {
-				values[name] = make([]float64, len(s.Series))
+				values[name] = slices.Repeat([]float64{of(web.StatsGroupJSON{})}, len(s.Series))
 			}
-			values[name][n] = float64(g.Opened)
+			values[name][n] = of(g)
+			most = max(most, of(g))
 		}
 	}
-	var out []chart
 	for _, g := range s.Groups { // in the order of the table
-		if v := values[g.By[by]]; highest(v) > 0 {
-			out = append(out, newChart(cmp.Or(g.By[by], "none"), names, v, most, count))
+		if v := values[g.By[by]]; len(v) > 0 && slices.ContainsFunc(v, func(one float64) bool { return one != of(web.StatsGroupJSON{}) }) {
+			out = append(out, newChart(cmp.Or(g.By[by], "none"), names, v, most, write))
 		}
 	}
 	return out
@@ -264,7 +275,7 @@ type monthlySection struct {
 
 // monthlyShown are the sections of the report that are not shown otherwise: duties and
 // objectives kept and missed, and what alerts were worth.
-var monthlyShown = []string{"management", "ledger", "noisiest", "never_acknowledged", "flapping", "silences"}
+var monthlyShown = []string{"management", "duties", "ledger", "noisiest", "never_acknowledged", "flapping", "silences"}
 
 // monthly reads the report of a month.
 func (k *Console) monthly(c *gin.Context, month string, zone *time.Location) (*monthly, error) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tocsin-gateway/tocsin/web/console"
 )
 
 // TestAnalysis: the figures are those of the API, each chart has a table, and there is a
@@ -25,10 +27,15 @@ func TestAnalysis(t *testing.T) {
 	d.has(row, `<td class="n">1</td>`, "1 time)")
 	today := time.Now().UTC().Format(time.DateOnly)
 	d.has(d.rowOf(page, `<th scope="row">`+today), `<td class="n">2</td>`)
-	d.has(page, "<title>"+today+": 2</title>", "CSV by day and service", "Never acknowledged", "Response objectives")
-	if n := strings.Count(page, `<th scope="row">2`); n != 30 {
-		t.Errorf("the table has %d days, want 30", n)
+	d.has(page, "<title>"+today+": 2</title>", ">CSV by day</a>", "CSV by day and service", "Never acknowledged", "Response objectives")
+	if n := strings.Count(page, `<th scope="row">2`); n != 30+2 {
+		t.Errorf("the tables have %d rows of days, want 30, and 2 of a service", n)
 	}
+	for _, measure := range []string{"Incidents opened", "Mean time to acknowledge", "Mean time to resolve"} {
+		d.has(page, "<h3>"+measure+", by service</h3>", `aria-label="`+measure+", "+hostileShown)
+	}
+	d.lacks(page, "Outage of closed incidents, by service") // none is closed
+	d.has(d.rowOf(page, `<th scope="row">`+today+`</th><td class="clip"><bdi>`+hostileShown), `<td class="n">1</td>`)
 	for _, link := range regexp.MustCompile(`href="(/api/v1/[^"]*csv[^"]*)"`).FindAllStringSubmatch(page, -1) {
 		if w := d.send("GET", strings.ReplaceAll(link[1], "&amp;", "&"), "", ""); w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/csv") {
 			t.Errorf("%s: got %d %s", link[1], w.Code, w.Header().Get("Content-Type"))
@@ -59,6 +66,18 @@ func TestAnalysisWithoutMidnight(t *testing.T) {
 	d.has(page, "from=2026-09-06T04%3A00%3A00Z", "to=2026-09-08T03%3A00%3A00Z", `<th scope="row">2026-09-06</th>`, `<th scope="row">2026-09-07</th>`)
 	d.lacks(page, `<th scope="row">2026-09-05</th>`)
 	d.has(d.page("/analysis?from=2026-08-07&to=2026-09-05&every=day", 200), "to=2026-09-06T04%3A00%3A00Z", "The month: 2026-09")
+}
+
+// TestExact: figures are written to the second, with all units.
+func TestExact(t *testing.T) {
+	for seconds, want := range map[float64]string{0: "0 s", 0.4: "0 s", 59.6: "1 min", 299: "4 min 59 s", 3600: "1 h", 3605: "1 h 5 s", 90061: "1 d 1 h 1 min 1 s"} {
+		if got := console.Exact(seconds); got != want {
+			t.Errorf("%v: got %q, want %q", seconds, got, want)
+		}
+	}
+	if got := console.Exact((*float64)(nil)); got != "" {
+		t.Errorf("none: got %q", got)
+	}
 }
 
 func TestAnalysisMistakes(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 // chart is a row of bars. Its figures stand in a table beside it; the drawing holds no
 // text, so that it may be stretched to any width.
 type chart struct {
-	// Title is what it shows. Most is the largest value, in words; empty if there is none.
-	Title, Most string
+	// Title is what it shows, Of what that is of if that stands above it. Most is the largest value, in words; empty if there is none.
+	Title, Of, Most string
 	// First and Last name the ends of the axis.
 	First, Last string
 	// Width is that of the drawing, whose height is 100.
@@ -62,12 +62,16 @@ func highest(values []float64) float64 {
 
 // Summary says in words what the drawing shows.
 func (c chart) Summary() string {
-	if c.Most == "" {
-		return c.Title + ": nothing from " + c.First + " to " + c.Last
+	title := c.Title
+	if c.Of != "" {
+		title = c.Of + ", " + c.Title
 	}
-	return fmt.Sprintf("%s, from %s to %s, at most %s. The table has the figures.", c.Title, c.First, c.Last, c.Most)
+	if c.Most == "" {
+		return title + ": nothing from " + c.First + " to " + c.Last
+	}
+	return fmt.Sprintf("%s, from %s to %s, at most %s. The table has the figures.", title, c.First, c.Last, c.Most)
 }
 
 func count(v float64) string { return strconv.Itoa(int(v)) }
 
-func duration(v float64) string { return seconds(v) }
+func duration(v float64) string { return exact(v) }

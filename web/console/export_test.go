@@ -8,3 +8,6 @@ func Commands() map[string]string {
 	}
 	return paths
 }
+
+// Exact writes a duration as figures do.
+var Exact = exact

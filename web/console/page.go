@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"html/template"
@@ -182,15 +183,43 @@ func span(d time.Duration) string {
 
 // seconds writes a duration that the API gave in seconds; nothing for none.
 func seconds(s any) string {
+	d, ok := asDuration(s)
+	if !ok {
+		return ""
+	}
+	return span(d)
+}
+
+// exact writes it to the second, with all units.
+func exact(s any) string {
+	d, ok := asDuration(s)
+	if !ok {
+		return ""
+	}
+	left, text := int64(max(d, 0).Round(time.Second)/time.Second), ""
+	for _, unit := range [...]struct {
+		name string
+		long int64
+	}{{"d", 24 * 3600}, {"h", 3600}, {"min", 60}, {"s", 1}} {
+		if n := left / unit.long; n > 0 {
+			text += fmt.Sprintf(" %d %s", n, unit.name)
+		}
+		left %= unit.long
+	}
+	return cmp.Or(strings.TrimPrefix(text, " "), "0 s")
+}
+
+// asDuration is a duration that the API gave in seconds; ok is false for none.
+func asDuration(s any) (d time.Duration, ok bool) {
 	switch s := s.(type) {
 	case float64:
-		return span(time.Duration(s * float64(time.Second)))
+		return time.Duration(s * float64(time.Second)), true
 	case *float64:
 		if s != nil {
-			return span(time.Duration(*s * float64(time.Second)))
+			return time.Duration(*s * float64(time.Second)), true
 		}
 	}
-	return ""
+	return 0, false
 }
 
 // href is an address with a query, which may be empty.
@@ -240,6 +269,7 @@ func (k *Console) readPages() (map[string]*template.Template, error) {
 		"words":    words,
 		"sentence": sentence,
 		"seconds":  seconds,
+		"exact":    exact,
 		"path":     segment,
 		"join":     strings.Join,
 		"href":     href,
