@@ -344,11 +344,8 @@ func (g *Guide) settle(e *incident.Edit, d *duty, was, is *state) {
 	if was.again {
 		return // it was counted when it was done
 	}
-	if is.rec.Outcome != "" { // a person said so, which has been counted
-		if is.rec.Outcome == incident.DutyKept && !late {
-			g.count(e, d, "met")
-		}
-		return
+	if is.rec.Outcome != "" {
+		return // a person said so, which has been counted
 	}
 	switch {
 	case !d.deadline || late: // there is nothing to count, or it was
@@ -482,6 +479,12 @@ func (g *Guide) Base(i *incident.Incident, name string, now time.Time) (base tim
 	return time.Time{}, false
 }
 
+// IsObjective reports whether a duty is one of the objectives, which are measured:
+// nobody can say that one was met, or does not count.
+func (g *Guide) IsObjective(name string) bool {
+	return slices.ContainsFunc(g.duties, func(d duty) bool { return d.name == name && d.objective != "" })
+}
+
 // Next is a duty of an incident as people see it.
 type Next struct {
 	Name, Text string
@@ -494,6 +497,8 @@ type Next struct {
 	At          time.Time
 	// Deadline: people have to do it by then; otherwise something happens by itself.
 	Deadline bool
+	// Objective: nobody can say that it is done.
+	Objective bool
 	// Missed is when a deadline was due the last time that still has to be met; zero if
 	// it is due again, or nobody has to any more.
 	Missed time.Time
@@ -507,7 +512,7 @@ func (g *Guide) Duties(i *incident.Incident, now time.Time) []Next {
 	for n := range g.duties {
 		d := &g.duties[n]
 		s := g.stand(d, v)
-		next := Next{Name: d.name, Text: cmp.Or(d.text, d.name), Fired: s.rec.Fired, Outcome: s.rec.Outcome, By: s.rec.By, At: s.rec.At, Deadline: d.deadline}
+		next := Next{Name: d.name, Text: cmp.Or(d.text, d.name), Fired: s.rec.Fired, Outcome: s.rec.Outcome, By: s.rec.By, At: s.rec.At, Deadline: d.deadline, Objective: d.objective != ""}
 		switch {
 		case s.pending():
 			if next.Due = s.due; s.again {

@@ -23,6 +23,8 @@ type Guide interface {
 	Due(i *incident.Incident, now time.Time) time.Time
 	// Names are those of the duties.
 	Names() []string
+	// IsObjective: a duty is measured, and nobody can say that it is done.
+	IsObjective(name string) bool
 	// Base is what a duty of the incident counts from; ok is false if it has no duty of
 	// that name now.
 	Base(i *incident.Incident, duty string, now time.Time) (base time.Time, ok bool)
@@ -180,6 +182,9 @@ func (p *Pipeline) Fulfil(e *incident.Edit, duty, by, comment string, waive bool
 	guide := p.rules.Load().Guide
 	if guide == nil {
 		return &InputError{"duty", "there is no process"}
+	}
+	if guide.IsObjective(duty) {
+		return &InputError{"duty", fmt.Sprintf("%q is measured: it is met by acknowledging or resolving the incident in time", duty)}
 	}
 	base, ok := guide.Base(e.Incident, duty, e.Now())
 	if !ok {

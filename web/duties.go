@@ -21,6 +21,8 @@ type DutyJSON struct {
 	Left *float64   `json:"left_seconds"`
 	// Deadline: people have to do it by then; otherwise something happens by itself.
 	Deadline bool `json:"deadline"`
+	// Objective: it is measured, so that nobody can say that it is done or not needed.
+	Objective bool `json:"objective"`
 	// MissedAt is when a deadline was due the last time that still has to be met, null if
 	// it is due again, or nobody has to any more.
 	MissedAt *time.Time `json:"missed_at"`
@@ -47,7 +49,7 @@ func (a *API) viewDuties(i *incident.Incident, now time.Time) DutiesJSON {
 		return v
 	}
 	for _, d := range g.Duties(i, now) {
-		j := DutyJSON{Name: d.Name, Text: d.Text, Due: stamp(d.Due), Deadline: d.Deadline, MissedAt: stamp(d.Missed), Fired: d.Fired, Outcome: d.Outcome, By: d.By, At: stamp(d.At)}
+		j := DutyJSON{Name: d.Name, Text: d.Text, Due: stamp(d.Due), Deadline: d.Deadline, Objective: d.Objective, MissedAt: stamp(d.Missed), Fired: d.Fired, Outcome: d.Outcome, By: d.By, At: stamp(d.At)}
 		if !d.Due.IsZero() {
 			left := d.Due.Sub(now).Seconds()
 			j.Left = &left

@@ -203,3 +203,21 @@ func TestManyAlertsAreFolded(t *testing.T) {
 		}
 	}
 }
+
+// TestObjectivesAreMeasured: nobody can say that an objective was met, or that it does not
+// count, and the page does not offer it.
+func TestObjectivesAreMeasured(t *testing.T) {
+	d := newDesk(t, "")
+	id := d.fires("alertname", "Disk", "host", "a", "severity", "critical")
+	page := d.page("/incidents/"+id, 200)
+	d.has(page, "<strong>response-objective</strong>")
+	d.lacks(page, `duty=response-objective"`, `duty=resolution-objective"`)
+	for _, duty := range []string{"response-objective", "resolution-objective"} {
+		for _, say := range []string{"done", "waive"} {
+			w := d.send("POST", "/api/v1/incidents/"+id+"/duties/"+duty+"/"+say, "application/json", `{"by":"ann","comment":"we are fine"}`)
+			if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "is measured") {
+				t.Errorf("%s %s: got %d %s, want a refusal", duty, say, w.Code, w.Body)
+			}
+		}
+	}
+}
