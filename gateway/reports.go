@@ -20,6 +20,7 @@ func (g *Gateway) reportFacts() web.ReportFacts {
 		},
 		Communication: func() []string { return g.guide.Load().Telling() },
 		Uncounted:     func() []string { return g.guide.Load().Uncounted() },
+		Retention:     func() time.Duration { return time.Duration(g.config.Load().Incidents.Retention) },
 		Owner:         func(service string) string { return g.service(service).Owner },
 		Populations:   func(service string) string { return strings.Join(g.service(service).Populations, ", ") },
 	}

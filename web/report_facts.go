@@ -291,6 +291,9 @@ func (a *API) month(ctx context.Context, from, to, now time.Time) (report.Month,
 	if m.Incidents = list; more {
 		m.LeftOut = append(m.LeftOut, fmt.Sprintf("The month has more than %d incidents; the oldest are left out.", monthIncidents))
 	}
+	if a.removedBefore(from) != nil {
+		m.LeftOut = append(m.LeftOut, fmt.Sprintf("Incidents are removed %d days after they were closed, so that some of the month may not be in here.", int(a.options.Reports.Retention().Hours())/24))
+	}
 	m.Objectives = a.options.Reports.Objectives
 	if of := a.options.Reports.Communication; of != nil {
 		m.Communication = of()

@@ -26,6 +26,8 @@ type ReportFacts struct {
 	// Communication names the duties that are about telling people, and Uncounted those
 	// that are not counted: nobody can keep them, or they are the objectives.
 	Communication, Uncounted func() []string
+	// Retention is how long incidents are kept after they were closed, 0 for ever.
+	Retention func() time.Duration
 	// Owner is whose a service is, "" if nobody says.
 	Owner func(service string) string
 	// Populations are those who use a service, "" if nobody says.

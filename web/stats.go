@@ -39,6 +39,9 @@ type StatsJSON struct {
 	ScanLimit    int        `json:"scan_limit"`
 	Complete     bool       `json:"complete"`
 	ScannedSince *time.Time `json:"scanned_since"`
+	// RemovedBefore is set if the time begins before it: incidents that were closed before
+	// that are removed, and what they observed is not here.
+	RemovedBefore *time.Time `json:"removed_before"`
 	// Clipped incidents were reopened so often that they list no longer all that was observed.
 	Clipped       int              `json:"clipped"`
 	Total         StatsGroupJSON   `json:"total"`
@@ -169,7 +172,7 @@ func (a *API) sumUp(ctx context.Context, want stats.Query, buckets stats.Buckets
 	}
 	r := sum.Result()
 	v := StatsJSON{From: stamp(r.From), To: stamp(r.To), By: list(r.By), Scanned: r.Scanned, ScanLimit: statsScan, Complete: complete,
-		Clipped: r.Clipped, Total: viewGroup(nil, r.Total), Groups: []StatsGroupJSON{}, GroupsLeftOut: r.GroupsLeftOut}
+		RemovedBefore: a.removedBefore(want.From), Clipped: r.Clipped, Total: viewGroup(nil, r.Total), Groups: []StatsGroupJSON{}, GroupsLeftOut: r.GroupsLeftOut}
 	if !complete {
 		v.ScannedSince = stamp(oldest)
 	}
@@ -178,6 +181,19 @@ func (a *API) sumUp(ctx context.Context, want stats.Query, buckets stats.Buckets
 	}
 	v.Interval, v.Series = buckets.Interval, series.view(r)
 	return v, nil
+}
+
+// removedBefore is since when all that was closed is still there; nil if that is since before
+// a time that begins at from.
+func (a *API) removedBefore(from time.Time) *time.Time {
+	of := a.options.Reports.Retention
+	if of == nil || of() <= 0 {
+		return nil
+	}
+	if at := a.store.Now().Add(-of()); from.Before(at) {
+		return stamp(at)
+	}
+	return nil
 }
 
 func viewGroup(by []string, g stats.Group) StatsGroupJSON {
@@ -219,7 +235,7 @@ func (a *API) answerCSV(c *gin.Context, v StatsJSON) {
 		a.fail(c, err) // unreachable: memory takes everything
 		return
 	}
-	if !v.Complete || v.Clipped > 0 || v.GroupsLeftOut > 0 {
+	if !v.Complete || v.RemovedBefore != nil || v.Clipped > 0 || v.GroupsLeftOut > 0 {
 		c.Header("Tocsin-Truncated", "true")
 	}
 	c.Header("Content-Disposition", `attachment; filename="tocsin-stats.csv"`)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
+	"github.com/tocsin-gateway/tocsin/report"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/web"
 )
@@ -145,6 +146,31 @@ func TestStatsOfATime(t *testing.T) {
 	none := s.stats("to=2020-01-01T00:00:00Z&from=2019-01-01T00:00:00Z&by=service")
 	if none.Scanned != 0 || none.Total.TimeToResolve.Mean != nil || len(none.Groups) != 0 {
 		t.Errorf("got %+v", none)
+	}
+}
+
+// TestFiguresOfWhatIsRemoved: statistics and the month say that what was closed long ago is
+// not there any more.
+func TestFiguresOfWhatIsRemoved(t *testing.T) {
+	s := newServer(t, func(o *web.Options) { o.Reports.Retention = func() time.Duration { return 30 * 24 * time.Hour } })
+	month := func() string {
+		return strings.Join(decode[report.Document](s.send("GET", "/api/v1/reports/monthly?format=json&month=2026-11", "").want(200)).Notices, "\n")
+	}
+	if v := s.stats("from=2026-11-01T00:00:00Z"); v.RemovedBefore != nil || strings.Contains(month(), "removed") {
+		t.Errorf("all is there: got %v and %q", v.RemovedBefore, month())
+	}
+	s.clock.add(20 * 24 * time.Hour)
+	if v := s.stats("from=2026-11-01T00:00:00Z"); v.RemovedBefore == nil || !v.RemovedBefore.Equal(morning.AddDate(0, 0, -10)) {
+		t.Errorf("got removed_before %v, want 30 days ago", v.RemovedBefore)
+	}
+	if s.send("GET", "/api/v1/stats?format=csv&from=2026-11-01T00:00:00Z", "").want(200).header.Get("Tocsin-Truncated") != "true" {
+		t.Error("the CSV does not say that it is not all")
+	}
+	if v := s.stats("from=2026-12-01T00:00:00Z"); v.RemovedBefore != nil {
+		t.Errorf("since yesterday: got %v", v.RemovedBefore)
+	}
+	if got := month(); !strings.Contains(got, "Incidents are removed 30 days after they were closed") {
+		t.Errorf("the month: got %q", got)
 	}
 }
 

@@ -68,6 +68,13 @@ func TestAnalysisWithoutMidnight(t *testing.T) {
 	d.has(d.page("/analysis?from=2026-08-07&to=2026-09-05&every=day", 200), "to=2026-09-06T04%3A00%3A00Z", "The month: 2026-09")
 }
 
+func TestAnalysisOfWhatIsRemoved(t *testing.T) {
+	d := newDesk(t, "incidents: {retention: 10d}")
+	d.has(d.page("/analysis", 200), "are removed, and in no figure here")
+	today := time.Now().UTC().Format(time.DateOnly)
+	d.lacks(d.page("/analysis?from="+today+"&to="+today, 200), "in no figure here")
+}
+
 // TestExact: figures are written to the second, with all units.
 func TestExact(t *testing.T) {
 	for seconds, want := range map[float64]string{0: "0 s", 0.4: "0 s", 59.6: "1 min", 299: "4 min 59 s", 3600: "1 h", 3605: "1 h 5 s", 90061: "1 d 1 h 1 min 1 s"} {
