@@ -1,6 +1,9 @@
 package incident
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // farOff is how far before its opening an incident's start may lie to count.
 // Beyond it the sender's clock or its meaning is in doubt.
@@ -70,6 +73,29 @@ func (i *Incident) Outage() (d time.Duration, ok bool) {
 		return 0, false
 	}
 	return max(restored.Sub(i.WentDown()), 0), true
+}
+
+// uncountedOutage is the part of the outage that no earlier close has counted: what was
+// closed and came back has gone down again when it was reopened.
+func (i *Incident) uncountedOutage() (d time.Duration, ok bool) {
+	restored, ok := i.Restored()
+	if !ok {
+		return 0, false
+	}
+	down := i.WentDown()
+	for _, o := range slices.Backward(i.Observed) {
+		if o.Metric != "outage_seconds" {
+			continue
+		}
+		if !down.After(o.At) { // else a person has corrected it since
+			down = i.CycleOpenedAt
+			if n := slices.IndexFunc(i.Cycles, func(c Cycle) bool { return !c.OpenedAt.Before(o.At) }); n >= 0 {
+				down = i.Cycles[n].OpenedAt
+			}
+		}
+		break
+	}
+	return max(restored.Sub(down), 0), true
 }
 
 // Cycle is the current cycle. It was acknowledged when it first was; by whom is not known

@@ -132,3 +132,28 @@ func TestOutageOfWhatStillFires(t *testing.T) {
 	s.must(61, ends(55)) // heard late
 	want(55)
 }
+
+// TestOutageCountsOnce: what was closed and comes back does not count again what counted at
+// the close, nor the time in which all was well.
+func TestOutageCountsOnce(t *testing.T) {
+	s := begin(t, Opening{StartedAt: at(-5)})
+	wants := func(seconds string) {
+		t.Helper()
+		if got := s.observed[len(s.observed)-1]; got != "outage_seconds warning  "+seconds {
+			t.Errorf("observed last: %s, want an outage of %s s", got, seconds)
+		}
+	}
+	s.must(30, resolve)
+	s.must(40, closeIt)
+	wants("2100")
+	s.must(1000, reopen)
+	s.must(1010, resolve)
+	s.must(1020, reopen) // it had not been closed: one outage, with the pause
+	s.must(1030, resolve)
+	s.must(1040, closeIt)
+	wants("1800")
+	s.must(2000, reopen)
+	s.must(2010, resolve, func(e *Edit) error { return e.Correct("ana", Corrected{WentDown: at(1995)}, "") })
+	s.must(2020, closeIt)
+	wants("900")
+}

@@ -139,7 +139,7 @@ func (e *Edit) Close(by, comment string) error {
 	if e.policy.Retention > 0 {
 		e.arm(JobRetention, e.now.Add(e.policy.Retention))
 	}
-	if d, ok := i.Outage(); ok && i.Measured() {
+	if d, ok := i.uncountedOutage(); ok && i.Measured() {
 		e.observe("outage_seconds", d.Seconds())
 	}
 	return nil
