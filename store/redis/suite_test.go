@@ -41,7 +41,7 @@ var prefixes atomic.Int64
 func suite(t *testing.T, url string, options ...func(*Options)) {
 	t.Helper()
 	storetest.Run(t, func(t *testing.T, so storetest.Options) store.Store {
-		o := Options{Now: so.Now}
+		o := Options{Now: so.Now, Timeout: unhurried}
 		for _, set := range options {
 			set(&o)
 		}
