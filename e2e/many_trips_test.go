@@ -297,9 +297,10 @@ func TestRoundTripsOfARequest(t *testing.T) {
 				}
 				seen[m.trips()-before]++
 			}
-			// What the gateway does by itself, once or twice a second, falls into some of the requests.
+			// What the gateway does by itself, once or twice a second, falls into some of the requests, and
+			// what tells others may be counted with the one after.
 			other := count - seen[c.want]
-			if most := 2 + int(2*time.Since(began).Seconds()); other > most || other > count/2 {
+			if most := count/4 + int(2*time.Since(began).Seconds()); other > most || other > count/2 {
 				t.Errorf("round trips of %d requests: got %v, want %d of all but %d", count, seen, c.want, most)
 			}
 			t.Logf("requests by their round trips: %v", seen)
