@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
@@ -408,6 +409,17 @@ func (w *Worker) digestFailed(ctx context.Context, s *Settings, in *Integration,
 	return w.giveUpDigest(ctx, in, l, list, text, now)
 }
 
+// rest lets a target hear nothing of an incident before somebody asks for it, or there
+// is news since it was read.
+func (w *Worker) rest(ctx context.Context, in *Integration, i *incident.Incident) error {
+	return w.store.Update(ctx, []incident.Change{{ID: uuid.New(), Incident: i.ID, Step: func(st incident.State) (next incident.Next, _ error) {
+		if st.Incident != nil && st.Incident.TimelineLength == i.TimelineLength {
+			next.Jobs = []incident.Job{{Subject: i.ID.String(), Kind: incident.JobNotify, Target: in.Target()}}
+		}
+		return next, nil
+	}}})
+}
+
 func (w *Worker) giveUpDigest(ctx context.Context, in *Integration, l store.Lease, list []waiting, text string, now time.Time) error {
 	for n := range list {
 		i := list[n].incident
@@ -415,8 +427,8 @@ func (w *Worker) giveUpDigest(ctx context.Context, in *Integration, l store.Leas
 			t.GivenUp = true
 			t.log(Attempt{At: now, Event: Digested, Result: "given_up", Text: text})
 		})
-		if err == nil { // nothing is tried again before somebody asks for it, or there is news
-			err = w.arm(ctx, i.ID, incident.Job{Subject: i.ID.String(), Kind: incident.JobNotify, Target: in.Target()})
+		if err == nil {
+			err = w.rest(ctx, in, i)
 		}
 		if err == nil {
 			err = w.mark(ctx, toldID(i.ID, in.Target()), &Undelivered{Incident: i.ID, Reference: i.Reference, Target: in.Target(), At: now, Error: text})

@@ -112,12 +112,16 @@ type heard struct {
 
 // chat is a target that shows each message, also one that comes twice.
 type chat struct {
-	mu   sync.Mutex
-	list []heard
-	err  error
+	mu     sync.Mutex
+	list   []heard
+	err    error
+	during func(*notify.Message)
 }
 
 func (c *chat) Send(_ context.Context, m *notify.Message) (notify.Memory, error) {
+	if c.during != nil {
+		c.during(m)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -701,6 +705,66 @@ func TestATargetThatIsDownInAStorm(t *testing.T) {
 		if got := listed(g.chat.take()); len(got) != 2 {
 			t.Errorf("sent again: got %v, want the two", got)
 		}
+	})
+}
+
+// TestATargetThatIsSlowAndAKill: what was armed at the end of a message that took longer
+// than a lease does not put off what whoever had the job next, and ended, had to tell.
+func TestATargetThatIsSlowAndAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGale(t, notify.Storm{})
+		killed := make(chan struct{})
+		var messages atomic.Int64
+		g.chat.during = func(*notify.Message) {
+			switch messages.Add(1) {
+			case 1:
+				time.Sleep(35 * time.Second)
+			case 2:
+				<-killed
+				g.chat.fail(context.Canceled)
+			}
+		}
+		stop := g.run()
+		g.send(alert.Firing, "A", "warning", 0)
+		time.Sleep(10 * time.Second)
+		g.send(alert.Firing, "B", "critical", 0)
+		time.Sleep(30 * time.Second)
+		if got := g.chat.take(); len(got) != 1 || messages.Load() != 2 {
+			t.Fatalf("%d messages were begun, and these got there: %+v; want two, and one", messages.Load(), got)
+		}
+		stopped := make(chan struct{})
+		go func() { stop(); close(stopped) }()
+		synctest.Wait()
+		close(killed)
+		<-stopped
+		g.chat.fail(nil)
+		defer g.run()()
+		time.Sleep(time.Minute)
+		if got := g.chat.take(); len(got) != 1 || got[0].event != notify.Updated {
+			t.Errorf("got %+v, want the update", got)
+		}
+	})
+}
+
+// TestNewsDuringADigestThatIsRefused is told with the next one.
+func TestNewsDuringADigestThatIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
+		g.chat.during = func(m *notify.Message) {
+			g.chat.fail(nil)
+			if m.Event == notify.Digested {
+				g.chat.during = nil
+				g.chat.fail(&notify.Error{Reason: notify.ReasonClient, Permanent: true, Err: errors.New("400")})
+				g.send(alert.Firing, "B", "critical", 0, 1, 2)
+			}
+		}
+		defer g.run()()
+		g.send(alert.Firing, "A", "warning", 0, 1, 2)
+		time.Sleep(6 * time.Minute)
+		g.chat.fail(nil)
+		g.chat.take()
+		time.Sleep(20 * time.Minute)
+		g.once("after it", g.chat.take(), g.references())
 	})
 }
 

@@ -77,7 +77,8 @@ type Store interface {
 	Claim(ctx context.Context, limit int, lease time.Duration) ([]Lease, error)
 	// Done deletes a claimed job, unless it was armed again meanwhile.
 	Done(ctx context.Context, l Lease) error
-	// Retry gives a claimed job back with a new due time, unless it was armed again meanwhile.
+	// Retry gives a claimed job back with a new due time, unless it was armed again meanwhile:
+	// then the earlier time holds if that was with NoLater, else what was armed.
 	Retry(ctx context.Context, l Lease, due time.Time, cause string) error
 	// Armed says when the jobs of a kind and without a target of incidents are due that
 	// were armed by changes of theirs, zero where none waits: there is none, or somebody is

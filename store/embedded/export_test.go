@@ -288,20 +288,21 @@ func TestCopyOfNothingSaid(t *testing.T) {
 	}
 }
 
-// TestCopyEndsLeases: a job that was leased is due again when it was, and one that
-// was disarmed meanwhile is gone.
+// TestCopyEndsLeases: a job that was leased is due again when it was, also if it was
+// armed meanwhile to be no later, and one that was disarmed is gone.
 func TestCopyEndsLeases(t *testing.T) {
 	from, to := "file:"+t.TempDir(), t.TempDir()
 	now := testStart.Add(2 * time.Hour)
-	s := filled(t, from, Options{Now: frozen}, 2)
+	s := filled(t, from, Options{Now: frozen}, 3)
 	mustClose(t, s)
 	s = mustOpen(t, from, Options{Now: func() time.Time { return now }})
 	leases, err := s.Claim(t.Context(), 10, time.Hour)
-	if err != nil || len(leases) != 2 {
+	if err != nil || len(leases) != 3 {
 		t.Fatal(leases, err)
 	}
 	disarm := incident.Change{ID: sum("disarm", 0), Key: sum("key", 0), Step: func(incident.State) (incident.Next, error) {
-		return incident.Next{Jobs: []incident.Job{{Subject: "subject 0", Kind: incident.JobExpiry}}}, nil
+		return incident.Next{Jobs: []incident.Job{{Subject: "subject 0", Kind: incident.JobExpiry},
+			{Subject: "subject 2", Kind: incident.JobExpiry, Due: now.Add(time.Hour), NoLater: true}}}, nil
 	}}
 	if err := s.Update(t.Context(), []incident.Change{disarm}); err != nil {
 		t.Fatal(err)
@@ -312,11 +313,16 @@ func TestCopyEndsLeases(t *testing.T) {
 	}
 	wantSound(t, to)
 	s = mustOpen(t, "file:"+to, Options{Now: func() time.Time { return now }})
-	if rows := rowsOf(t, s, rowJob); len(rows) != 1 {
-		t.Errorf("%d jobs, want 1", len(rows))
+	if rows := rowsOf(t, s, rowJob); len(rows) != 2 {
+		t.Errorf("%d jobs, want 2", len(rows))
 	}
 	leases, err = s.Claim(t.Context(), 10, time.Hour)
-	if err != nil || len(leases) != 1 || leases[0].Subject != "subject 1" || !leases[0].Due.Equal(testStart.Add(time.Hour)) || leases[0].Attempts != 2 {
-		t.Errorf("got %+v, %v, want subject 1 for the second time", leases, err)
+	if err != nil || len(leases) != 2 || leases[0].Subject != "subject 1" || leases[0].Attempts != 2 || leases[1].Subject != "subject 2" {
+		t.Fatalf("got %+v, %v, want subject 1 for the second time, and subject 2", leases, err)
+	}
+	for _, l := range leases {
+		if want := testStart.Add(time.Hour); !l.Due.Equal(want) {
+			t.Errorf("%s is due at %s, want %s", l.Subject, l.Due, want)
+		}
 	}
 }

@@ -25,8 +25,11 @@ type job struct {
 	// Token changes whenever the job is armed or claimed, and never comes again.
 	Token uint64 `json:"token"`
 	// Leased is when the lease ends, and Holder the token it was given out with.
-	Leased   time.Time `json:"leased,omitzero"`
-	Holder   uint64    `json:"holder,omitzero"`
+	Leased time.Time `json:"leased,omitzero"`
+	Holder uint64    `json:"holder,omitzero"`
+	// Claimed is when what is leased was due: that it is again if nobody finishes it,
+	// whatever was armed meanwhile with NoLater. Zero once it was armed without.
+	Claimed  time.Time `json:"claimed,omitzero"`
 	Attempts int       `json:"attempts,omitzero"`
 	Error    string    `json:"error,omitzero"`
 
@@ -36,7 +39,7 @@ type job struct {
 // position is the job's place in the order of due times: not before its lease
 // ends, so that a lease that nobody finished comes up again, nor before it is due.
 func (j *job) position() time.Time {
-	if j.Leased.After(j.Due) {
+	if j.Leased.After(j.Due) || !j.Claimed.IsZero() {
 		return j.Leased
 	}
 	return j.Due
@@ -45,11 +48,23 @@ func (j *job) position() time.Time {
 // waits reports whether a claim that is not given out yet is ahead.
 func (j *job) waits() bool { return !j.Due.IsZero() && (j.Leased.IsZero() || j.Token != j.Holder) }
 
+// release ends the lease.
+func (j *job) release() { j.Leased, j.Holder, j.Claimed = time.Time{}, 0, time.Time{} }
+
+// abandon ends a lease that nobody finished: what was claimed is still to be done.
+func (j *job) abandon() {
+	if !j.Claimed.IsZero() {
+		j.Due = j.Claimed
+	}
+	j.release()
+}
+
 func newToken() uint64 { return 1 + rand.Uint64N(1<<53-1) }
 
 // putJobs arms and disarms. A leased job keeps its lease but gets a new token,
 // so that whoever is at it cannot finish what was armed meanwhile, and nobody
 // else begins before they are done; or the commit itself is the end of the lease.
+// NoLater does not put off what is leased either, which may never be finished.
 func (w *writing) putJobs(jobs []incident.Job) error {
 	if len(jobs) > 0 && !w.holdsJobs {
 		w.s.jobMu.Lock()
@@ -69,13 +84,19 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 			}
 			n.Due = row.Due
 		}
+		if n.NoLater && n.Due.IsZero() && !ends && !row.Claimed.IsZero() {
+			continue // somebody is at it
+		}
 		if found {
 			if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
 				return err
 			}
 		}
-		if ends {
-			row.Leased, row.Holder = time.Time{}, 0
+		switch {
+		case ends:
+			row.release()
+		case !n.NoLater:
+			row.Claimed = time.Time{}
 		}
 		if n.Due.IsZero() && !row.Leased.After(w.s.Now()) {
 			if found {
@@ -118,7 +139,7 @@ func (s *Store) endLeases() error {
 		}
 		name := bytes.Clone(it.Key())
 		err := w.batch.Delete(jobDueKey(row.position(), name), nil)
-		if row.Leased, row.Holder = (time.Time{}), 0; row.Due.IsZero() {
+		if row.abandon(); row.Due.IsZero() {
 			err = errors.Join(err, w.batch.Delete(name, nil))
 		} else {
 			err = errors.Join(err, w.putJob(name, &row))
@@ -165,6 +186,7 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 		if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
 			return nil, err
 		}
+		row.abandon()
 		if row.Due.IsZero() {
 			if err := w.batch.Delete(name, nil); err != nil {
 				return nil, err
@@ -172,7 +194,7 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 			continue
 		}
 		row.Leased, row.Attempts, row.Token = now.Add(lease), row.Attempts+1, newToken()
-		row.Holder = row.Token
+		row.Holder, row.Claimed = row.Token, row.Due
 		if err := w.putJob(name, &row); err != nil {
 			return nil, err
 		}
@@ -227,20 +249,24 @@ func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) error {
 
 // Done implements store.Store.
 func (s *Store) Done(ctx context.Context, l store.Lease) error {
-	return s.finishJob(l, func(row *job) bool { return false })
+	return s.finishJob(l, func(row *job) {
+		if row.Token == l.Token {
+			row.Due = time.Time{}
+		}
+	})
 }
 
 // Retry implements store.Store.
 func (s *Store) Retry(ctx context.Context, l store.Lease, due time.Time, cause string) error {
-	return s.finishJob(l, func(row *job) bool {
-		row.Due, row.Error = due.UTC(), cause
-		return true
+	return s.finishJob(l, func(row *job) {
+		if row.Token == l.Token || !row.Claimed.IsZero() && row.Due.After(due) {
+			row.Due, row.Error = due.UTC(), cause
+		}
 	})
 }
 
-// finishJob ends a lease. If the job was not armed again meanwhile, change says
-// whether it stays.
-func (s *Store) finishJob(l store.Lease, change func(*job) (keep bool)) error {
+// finishJob ends a lease after change. The job stays if it is due again then.
+func (s *Store) finishJob(l store.Lease, change func(*job)) error {
 	leave, err := s.enter()
 	if err != nil {
 		return err
@@ -259,15 +285,11 @@ func (s *Store) finishJob(l store.Lease, change func(*job) (keep bool)) error {
 	if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
 		return err
 	}
-	keep := !row.Due.IsZero()
-	if row.Token == l.Token {
-		keep = change(&row)
-	}
-	row.Leased, row.Holder = time.Time{}, 0
-	if keep {
-		err = w.putJob(name, &row)
-	} else {
+	change(&row)
+	if row.release(); row.Due.IsZero() {
 		err = w.batch.Delete(name, nil)
+	} else {
+		err = w.putJob(name, &row)
 	}
 	if err != nil {
 		return err

@@ -127,7 +127,7 @@ func TestCopyRefusesWhatItCannotKeep(t *testing.T) {
 		want string
 	}{
 		"a key of an unknown kind": {[]string{"SET", "FROM:{05}:future", "x"}, "copy with the version that wrote it"},
-		"a job of which more is known": {[]string{"EVAL", "redis.call('HSET', KEYS[1], 'subject', cmsgpack.pack({['kind\\0target'] = {ARGV[1], ARGV[1], 'token123', '', 0, '', 'new'}}))", "1",
+		"a job of which more is known": {[]string{"EVAL", "redis.call('HSET', KEYS[1], 'subject', cmsgpack.pack({['kind\\0target'] = {ARGV[1], ARGV[1], 'token123', '', 0, '', ARGV[1], 'new'}}))", "1",
 			"FROM:{05}:jobs", string(appendTime(nil, time.Now()))}, "a newer version wrote the job"},
 		"documents in a wrong shard": {[]string{"HSET", "FROM:{63}:documents:test", "a", "x"}, "not in the shard"},
 		"a field that is no key":     {[]string{"HSET", "FROM:{05}:keys", "short", "x"}, `"short" is not a key`},

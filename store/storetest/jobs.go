@@ -22,6 +22,7 @@ var jobTests = []test{
 	{"a disarmed job does not come", disarmed},
 	{"a job that was disarmed and armed again meanwhile", disarmedAndArmed},
 	{"a commit can be the end of a lease", leaseEndsWithCommit},
+	{"no later does not put off what is leased", leasedNotPutOff},
 	{"many workers never share a job", manyWorkers},
 	{"jobs outlive the process", jobsOutlive},
 	{"jobs are counted", jobsCounted},
@@ -274,6 +275,72 @@ func leaseEndsWithCommit(f *fixture) {
 	f.must(f.Done(f.ctx(), l)) // which is over
 	f.clock.add(time.Hour)
 	f.claim(10, time.Minute)
+}
+
+// leasedNotPutOff: only who is at a job can say that it is done. What is armed
+// meanwhile for later does not hold up whoever takes over, nor the next attempt.
+func leasedNotPutOff(f *fixture) {
+	later := func(by time.Duration) {
+		f.Helper()
+		j := job("a", f.clock.Now().Add(by))
+		j.NoLater = true
+		f.arm(j)
+	}
+	begin := func(step string) (due time.Time, l store.Lease) {
+		f.Helper()
+		f.Log(step)
+		due = f.clock.Now()
+		f.arm(job("a", due))
+		return due, f.one("a")
+	}
+	end := func(due time.Time) {
+		f.Helper()
+		l := f.one("a")
+		if !l.Due.Equal(due) {
+			f.Errorf("due at %s, want %s", l.Due, due)
+		}
+		f.must(f.Done(f.ctx(), l))
+		f.clock.add(2 * time.Hour)
+		f.claim(10, time.Minute)
+	}
+
+	due, _ := begin("the holder dies")
+	later(time.Hour)
+	f.clock.add(59 * time.Second)
+	f.claim(10, time.Minute)
+	f.clock.add(time.Second)
+	end(due)
+
+	_, l := begin("the holder tries again")
+	later(time.Hour)
+	f.must(f.Retry(f.ctx(), l, f.clock.Now().Add(10*time.Second), "not now"))
+	f.clock.add(10 * time.Second)
+	end(f.clock.Now())
+
+	_, l = begin("the holder tries again later than what was armed")
+	later(10 * time.Second)
+	f.must(f.Retry(f.ctx(), l, f.clock.Now().Add(time.Hour), "not now"))
+	f.clock.add(10 * time.Second)
+	end(f.clock.Now())
+
+	due, l = begin("one whose lease is over")
+	f.clock.add(time.Minute)
+	f.one("a") // dies as well
+	later(time.Hour)
+	f.must(f.Done(f.ctx(), l))
+	never := job("a", time.Time{})
+	never.Lease, never.NoLater = l.Token, true
+	f.arm(never)
+	f.clock.add(time.Minute)
+	end(due)
+
+	due, _ = begin("the process ends")
+	later(time.Hour)
+	if !f.reopen() {
+		return
+	}
+	f.clock.add(2 * time.Minute)
+	end(due)
 }
 
 func manyWorkers(f *fixture) {

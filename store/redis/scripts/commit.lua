@@ -168,7 +168,8 @@ end
 
 -- A leased job keeps its lease but gets a new token, so that whoever is at it
 -- cannot finish what was armed meanwhile, and nobody else begins before they are done;
--- or the commit itself is the end of the lease.
+-- or the commit itself is the end of the lease. To be no later does not put off what is
+-- leased either, which may never be finished.
 for _ = 1, armed do
 	local subject, name, due, token, keep, ended = take(), take(), take(), take(), take() == '1', take()
 	local jobs = jobsBySubject[subject]
@@ -177,8 +178,9 @@ for _ = 1, armed do
 	local earlier = keep and waits and (due == NONE or not after(job[1], due))
 	local ends = ended ~= '' and job and job[4] == ended
 	if earlier then due = job[1] end
-	if ends then job[2], job[4] = NONE, '' end
-	if ends or not earlier then
+	if ends then job[2], job[4], job[7] = NONE, '', NONE end
+	local busy = job and claimed(job)
+	if ends or not earlier and not (keep and due == NONE and busy) then
 		local member = subject .. '\0' .. name
 		if due == NONE and not (job and after(job[2], now)) then
 			if job then
@@ -189,7 +191,7 @@ for _ = 1, armed do
 			end
 		else
 			if not job then countJobs(KEYS[6], name, 1) end
-			job = {due, job and job[2] or NONE, token, job and job[4] or '', 0, ''}
+			job = {due, job and job[2] or NONE, token, job and job[4] or '', 0, '', keep and busy and job[7] or NONE}
 			jobs[name] = job
 			redis.call('ZADD', KEYS[12], position(job), member)
 			keepJobs(KEYS[11], subject, jobs)

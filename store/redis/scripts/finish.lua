@@ -1,4 +1,5 @@
--- Ends a lease: the job is done, or comes again; what was armed meanwhile stays.
+-- Ends a lease: the job is done, or comes again; what was armed meanwhile stays,
+-- and what was armed to be no later than it comes again as well.
 -- KEYS: 1 jobs, 2 due, 3 statistics
 -- ARGV: 1 subject, 2 kind and target, 3 token of the lease, 4 when it comes again (empty: it is done), 5 why
 -- Result: 1, or 0 if the lease was not the caller's any more
@@ -6,13 +7,13 @@ local subject, name = ARGV[1], ARGV[2]
 local jobs = jobsOf(KEYS[1], subject)
 local job = jobs[name]
 if not job or job[4] ~= ARGV[3] then return 0 end
-local keep = job[1] ~= NONE
-if job[3] == ARGV[3] then
-	keep = ARGV[4] ~= ''
-	if keep then job[1], job[6] = ARGV[4], ARGV[5] end
+if job[3] == ARGV[3] and ARGV[4] == '' then
+	job[1] = NONE
+elseif ARGV[4] ~= '' and (job[3] == ARGV[3] or claimed(job) and after(job[1], ARGV[4])) then
+	job[1], job[6] = ARGV[4], ARGV[5]
 end
-job[2], job[4] = NONE, ''
-if keep then
+job[2], job[4], job[7] = NONE, '', NONE
+if job[1] ~= NONE then
 	redis.call('ZADD', KEYS[2], position(job), subject .. '\0' .. name)
 else
 	jobs[name] = nil

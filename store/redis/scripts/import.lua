@@ -5,7 +5,7 @@
 for i = 1, #ARGV, 6 do
 	local subject, name = ARGV[i], ARGV[i + 1]
 	local jobs = jobsOf(KEYS[1], subject)
-	local job = {ARGV[i + 2], NONE, ARGV[i + 3], '', tonumber(ARGV[i + 4]), ARGV[i + 5]}
+	local job = {ARGV[i + 2], NONE, ARGV[i + 3], '', tonumber(ARGV[i + 4]), ARGV[i + 5], NONE}
 	jobs[name] = job
 	redis.call('ZADD', KEYS[2], position(job), subject .. '\0' .. name)
 	keepJobs(KEYS[1], subject, jobs)
