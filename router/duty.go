@@ -66,7 +66,7 @@ func (p *Pipeline) duties(ctx context.Context, leases []store.Lease) error {
 		t := &turns[n]
 		p.countDuties(t.outcomes)
 		if t.others {
-			pause := min(othersPause<<min(t.lease.Attempts-1, 7), time.Hour)
+			pause := min(othersPause<<min(max(t.lease.Attempts, 1)-1, 7), time.Hour)
 			if err := p.store.Retry(ctx, t.lease, earlier(t.due, p.store.Now().Add(pause)), "another gateway has loaded a newer process"); err != nil {
 				return err
 			}

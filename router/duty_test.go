@@ -266,3 +266,55 @@ func TestDutiesGoOnAfterTheClockWasSetBack(t *testing.T) {
 		}
 	}
 }
+
+// reviewed is a store where something happens between two pages of a review, and that
+// gives up when it is asked for jobs without end.
+type reviewed struct {
+	store.Store
+	meanwhile func()
+	claims    int
+}
+
+func (r *reviewed) Incidents(ctx context.Context, q store.Query) ([]*incident.Incident, string, error) {
+	list, next, err := r.Store.Incidents(ctx, q)
+	if do := r.meanwhile; do != nil {
+		r.meanwhile = nil
+		do()
+	}
+	return list, next, err
+}
+
+func (r *reviewed) Claim(ctx context.Context, limit int, lease time.Duration) ([]store.Lease, error) {
+	if r.claims++; r.claims > 20 {
+		return nil, errors.New("there is no end of jobs that are due")
+	}
+	return r.Store.Claim(ctx, limit, lease)
+}
+
+// TestIncidentDuringAReview is opened while a new process is looked at: its duty is armed
+// twice, for itself and in case that another gateway knows of more, and fires once.
+func TestIncidentDuringAReview(t *testing.T) {
+	g := newGateway(t)
+	g.reload(g.Pipeline, "1", dutiesOf(t, "2h"))
+	r := &reviewed{Store: g.st}
+	g.store = r
+	r.meanwhile = func() {
+		if _, err := g.hasNewestProcess(t.Context()); err != nil { // as Run does every half minute
+			t.Fatal(err)
+		}
+		g.send(g.firing("Down", "a"))
+	}
+	g.reload(g.Pipeline, "2", dutiesOf(t, "10s", "2h"))
+	if r.meanwhile != nil {
+		t.Fatal("there was no review")
+	}
+	for _, later := range []time.Duration{10 * time.Second, 25 * time.Second} {
+		g.clock.add(later)
+		if err := g.RunDue(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := g.firedDuties(); len(got) != 1 || got["after-10s"] != 1 {
+			t.Errorf("fired %v, want after-10s once", got)
+		}
+	}
+}

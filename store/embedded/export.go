@@ -330,7 +330,7 @@ func jobUnit(key, value []byte) (transfer.Unit, error) {
 	if len(parts) != 3 {
 		return nil, fmt.Errorf("store: row %q: not a job", key)
 	}
-	if j.abandon(); j.Due.IsZero() {
+	if j.Due.IsZero() {
 		return nil, nil
 	}
 	return &transfer.Job{Subject: parts[0], Kind: parts[1], Target: parts[2], Due: j.Due, Attempts: j.Attempts, Error: j.Error, Unknown: j.Unknown}, nil

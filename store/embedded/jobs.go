@@ -27,9 +27,10 @@ type job struct {
 	// Leased is when the lease ends, and Holder the token it was given out with.
 	Leased time.Time `json:"leased,omitzero"`
 	Holder uint64    `json:"holder,omitzero"`
-	// Claimed is when what is leased was due: that it is again if nobody finishes it,
-	// whatever was armed meanwhile with NoLater. Zero once it was armed without.
-	Claimed  time.Time `json:"claimed,omitzero"`
+	// Armed is when it comes by what was armed with NoLater since it was leased; Due is
+	// still what was claimed then, which it comes for again if nobody finishes that. It
+	// says nothing, and may be old, unless somebody is at it whom it has another token than.
+	Armed    time.Time `json:"armed,omitzero"`
 	Attempts int       `json:"attempts,omitzero"`
 	Error    string    `json:"error,omitzero"`
 
@@ -39,25 +40,33 @@ type job struct {
 // position is the job's place in the order of due times: not before its lease
 // ends, so that a lease that nobody finished comes up again, nor before it is due.
 func (j *job) position() time.Time {
-	if j.Leased.After(j.Due) || !j.Claimed.IsZero() {
+	if j.Leased.After(j.Due) {
 		return j.Leased
 	}
 	return j.Due
 }
 
-// waits reports whether a claim that is not given out yet is ahead.
-func (j *job) waits() bool { return !j.Due.IsZero() && (j.Leased.IsZero() || j.Token != j.Holder) }
+// news reports whether it was armed or disarmed since somebody is at it.
+func (j *job) news() bool { return !j.Leased.IsZero() && j.Token != j.Holder }
+
+// busy reports whether somebody is at it who has to finish it.
+func (j *job) busy() bool { return !j.Leased.IsZero() && (!j.news() || !j.Armed.IsZero()) }
+
+// waits is when a claim that is not given out yet is ahead, zero if none is.
+func (j *job) waits() time.Time {
+	switch {
+	case j.Leased.IsZero():
+		return j.Due
+	case !j.news():
+		return time.Time{}
+	case !j.Armed.IsZero():
+		return j.Armed
+	}
+	return j.Due
+}
 
 // release ends the lease.
-func (j *job) release() { j.Leased, j.Holder, j.Claimed = time.Time{}, 0, time.Time{} }
-
-// abandon ends a lease that nobody finished: what was claimed is still to be done.
-func (j *job) abandon() {
-	if !j.Claimed.IsZero() {
-		j.Due = j.Claimed
-	}
-	j.release()
-}
+func (j *job) release() { j.Leased, j.Holder, j.Armed = time.Time{}, 0, time.Time{} }
 
 func newToken() uint64 { return 1 + rand.Uint64N(1<<53-1) }
 
@@ -72,31 +81,35 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 	}
 	for _, n := range jobs {
 		name := jobName(n.Subject, n.Kind, n.Target)
-		var row job
-		found, err := w.s.getJSON(name, &row)
-		if err != nil {
-			return err
+		row := w.jobs[string(name)] // this very batch may have it already
+		if row == nil {
+			row = &job{}
+			if _, err := w.s.getJSON(name, row); err != nil {
+				return err
+			}
 		}
+		found := row.Token != 0
 		ends := n.Lease != 0 && row.Holder == n.Lease
-		if n.NoLater && row.waits() && (n.Due.IsZero() || !row.Due.After(n.Due)) {
+		if waits := row.waits(); n.NoLater && !waits.IsZero() && (n.Due.IsZero() || !waits.After(n.Due)) {
 			if !ends {
 				continue
 			}
-			n.Due = row.Due
+			n.Due = waits
 		}
-		if n.NoLater && n.Due.IsZero() && !ends && !row.Claimed.IsZero() {
-			continue // somebody is at it
+		if n.NoLater && n.Due.IsZero() && !ends && row.busy() {
+			continue // whoever is at it has to finish it first
 		}
+		if w.jobs == nil {
+			w.jobs = map[string]*job{}
+		}
+		w.jobs[string(name)] = row
 		if found {
 			if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
 				return err
 			}
 		}
-		switch {
-		case ends:
+		if ends {
 			row.release()
-		case !n.NoLater:
-			row.Claimed = time.Time{}
 		}
 		if n.Due.IsZero() && !row.Leased.After(w.s.Now()) {
 			if found {
@@ -104,10 +117,16 @@ func (w *writing) putJobs(jobs []incident.Job) error {
 					return err
 				}
 			}
+			*row = job{}
 			continue
 		}
-		row.Due, row.Token, row.Attempts, row.Error = n.Due.UTC(), newToken(), 0, ""
-		if err := w.putJob(name, &row); err != nil {
+		if n.NoLater && row.busy() {
+			row.Armed = n.Due.UTC()
+		} else {
+			row.Due, row.Armed = n.Due.UTC(), time.Time{}
+		}
+		row.Token, row.Attempts, row.Error = newToken(), 0, ""
+		if err := w.putJob(name, row); err != nil {
 			return err
 		}
 	}
@@ -139,7 +158,7 @@ func (s *Store) endLeases() error {
 		}
 		name := bytes.Clone(it.Key())
 		err := w.batch.Delete(jobDueKey(row.position(), name), nil)
-		if row.abandon(); row.Due.IsZero() {
+		if row.release(); row.Due.IsZero() {
 			err = errors.Join(err, w.batch.Delete(name, nil))
 		} else {
 			err = errors.Join(err, w.putJob(name, &row))
@@ -167,26 +186,27 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 	s.jobMu.Lock()
 	defer s.jobMu.Unlock()
 	now := s.Now()
-	names, err := s.dueJobs(now, limit)
+	places, err := s.dueJobs(now, limit)
 	if err != nil {
 		return nil, err
 	}
 	w := s.writing()
 	defer func() { _ = w.batch.Close() }() // it only frees memory
 	var leases []store.Lease
-	for _, name := range names {
+	for _, place := range places {
+		name := append([]byte{rowJob}, place[9:]...)
 		var row job
 		found, err := s.getJSON(name, &row)
 		if err != nil {
 			return nil, err
 		}
-		if !found {
-			continue // unreachable: the index is written with the row
-		}
-		if err := w.batch.Delete(jobDueKey(row.position(), name), nil); err != nil {
+		if err := w.batch.Delete(place, nil); err != nil {
 			return nil, err
 		}
-		row.abandon()
+		if !found || !bytes.Equal(place, jobDueKey(row.position(), name)) {
+			continue // left over by an older version, which did not see what it had armed in the same batch
+		}
+		row.release()
 		if row.Due.IsZero() {
 			if err := w.batch.Delete(name, nil); err != nil {
 				return nil, err
@@ -194,7 +214,7 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 			continue
 		}
 		row.Leased, row.Attempts, row.Token = now.Add(lease), row.Attempts+1, newToken()
-		row.Holder, row.Claimed = row.Token, row.Due
+		row.Holder = row.Token
 		if err := w.putJob(name, &row); err != nil {
 			return nil, err
 		}
@@ -207,7 +227,7 @@ func (s *Store) Claim(ctx context.Context, limit int, lease time.Duration) ([]st
 	return leases, s.apply(w.batch, pebble.NoSync)
 }
 
-// dueJobs lists the names of jobs that are due. The caller holds jobMu.
+// dueJobs lists the places of jobs that are due. The caller holds jobMu.
 //
 // Jobs leave the front of their order all the time, and the engine has to step
 // over each that left until it has cleaned up. So it begins where it last found
@@ -219,19 +239,19 @@ func (s *Store) dueJobs(now time.Time, limit int) ([][]byte, error) {
 	if err != nil {
 		return nil, &store.UnavailableError{Cause: err}
 	}
-	var names [][]byte
+	var places [][]byte
 	first := until
-	for ok := it.First(); ok && len(names) < limit; ok = it.Next() {
-		if len(names) == 0 {
+	for ok := it.First(); ok && len(places) < limit; ok = it.Next() {
+		if len(places) == 0 {
 			first = binary.BigEndian.Uint64(it.Key()[1:9])
 		}
-		names = append(names, append([]byte{rowJob}, it.Key()[9:]...))
+		places = append(places, bytes.Clone(it.Key()))
 	}
 	if err := it.Close(); err != nil {
 		return nil, err
 	}
 	s.dueFrom = max(s.dueFrom, first)
-	return names, nil
+	return places, nil
 }
 
 // millis is a place in the order of due times.
@@ -249,17 +269,16 @@ func (s *Store) apply(b *pebble.Batch, o *pebble.WriteOptions) error {
 
 // Done implements store.Store.
 func (s *Store) Done(ctx context.Context, l store.Lease) error {
-	return s.finishJob(l, func(row *job) {
-		if row.Token == l.Token {
-			row.Due = time.Time{}
-		}
-	})
+	return s.finishJob(l, func(row *job) { row.Due = row.waits() })
 }
 
 // Retry implements store.Store.
 func (s *Store) Retry(ctx context.Context, l store.Lease, due time.Time, cause string) error {
 	return s.finishJob(l, func(row *job) {
-		if row.Token == l.Token || !row.Claimed.IsZero() && row.Due.After(due) {
+		if !row.busy() {
+			return
+		}
+		if row.Due = row.waits(); row.Due.IsZero() || row.Due.After(due) {
 			row.Due, row.Error = due.UTC(), cause
 		}
 	})
@@ -322,9 +341,7 @@ func (s *Store) Armed(ctx context.Context, kind string, ids []incident.ID) ([]ti
 		if err := json.Unmarshal(value, &row); err != nil {
 			return fmt.Errorf("store: row %q: %w", names[k], err)
 		}
-		if row.waits() {
-			out[order[k]] = row.Due
-		}
+		out[order[k]] = row.waits()
 		return nil
 	})
 }

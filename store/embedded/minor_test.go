@@ -2,8 +2,10 @@ package embedded
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -159,6 +161,55 @@ func touch(t *testing.T, s *Store, id incident.ID) {
 	if i, err := s.Incident(t.Context(), id.String()); err != nil || i.State != incident.Resolved {
 		t.Fatal(i, err)
 	}
+}
+
+// TestJobsOfOlderVersions: one left a place in the order behind that no job has, and
+// passed on, in the row of one that nobody is at, what was armed while somebody was.
+func TestJobsOfOlderVersions(t *testing.T) {
+	dir := t.TempDir()
+	now := testStart
+	s := mustOpen(t, "file:"+dir, Options{Now: func() time.Time { return now }})
+	arm := func(due incident.Job, change int) {
+		t.Helper()
+		err := s.Update(t.Context(), []incident.Change{{ID: sum("arm", change), Key: sum("key", 0), Step: func(incident.State) (incident.Next, error) {
+			return incident.Next{Jobs: []incident.Job{due}}, nil
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	due := incident.Job{Subject: "subject", Kind: incident.JobExpiry, Due: now.Add(time.Hour)}
+	arm(due, 1)
+	name := jobName(due.Subject, due.Kind, due.Target)
+	var j job
+	if _, err := s.getJSON(name, &j); err != nil {
+		t.Fatal(err)
+	}
+	j.Armed = now.Add(-time.Hour)
+	w := s.writing()
+	err := errors.Join(w.putJSON(name, &j), w.batch.Set(jobDueKey(now, name), nil, nil), w.batch.Set(jobDueKey(now, jobName("none", "", "")), nil, nil))
+	if err = errors.Join(err, s.apply(w.batch, pebble.Sync), w.batch.Close()); err != nil {
+		t.Fatal(err)
+	}
+	claim := func(want int) []store.Lease {
+		t.Helper()
+		leases, err := s.Claim(t.Context(), 10, time.Minute)
+		if err != nil || len(leases) != want {
+			t.Fatalf("claimed %+v (%v), want %d", leases, err, want)
+		}
+		return leases
+	}
+	claim(0)
+	now = due.Due
+	l := claim(1)[0]
+	if err := s.Done(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	due.Due, due.NoLater = now.Add(time.Minute), true
+	arm(due, 2)
+	claim(0)
+	mustClose(t, s)
+	wantSound(t, dir)
 }
 
 // TestNewerMinorKeys: what a newer version wrote about a key, its held alerts

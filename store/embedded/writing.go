@@ -29,6 +29,8 @@ type writing struct {
 	firing map[incident.Generation]int64
 	// holdsJobs: the batch has jobs, so nobody else may touch any before it is applied.
 	holdsJobs bool
+	// jobs are those that the batch has armed, as they are then; zero for one that is gone.
+	jobs map[string]*job
 	// after is done once the batch is applied, still under the locks.
 	after []func()
 }

@@ -261,6 +261,44 @@ func TestLostAnswersToJobs(t *testing.T) {
 	}
 }
 
+// TestLostAnswerToAClaim that is sent again after somebody has armed the job, or disarmed it.
+func TestLostAnswerToAClaim(t *testing.T) {
+	t.Parallel()
+	_, s := alone(t, Options{})
+	n := s.names[keyNumber(1).Shard()]
+	job := func(due time.Time) incident.Job {
+		return incident.Job{Subject: "a", Kind: incident.JobExpiry, Due: due}
+	}
+	later := job(s.Now().Add(time.Hour))
+	noLater := later
+	noLater.NoLater = true
+	for i, meanwhile := range []incident.Job{later, noLater, job(time.Time{})} {
+		due := s.Now().Add(-time.Second)
+		update(t, s, arming(3*i+1, keyNumber(1), job(due)))
+		args := []any{appendTime(nil, s.Now()), appendTime(nil, s.Now().Add(time.Minute)), "a", incident.JobExpiry + "\x00", newToken()}
+		got := map[string]store.Lease{}
+		for ask := range 2 {
+			c := &call{shard: n.shard, script: scriptClaim, keys: []string{n.jobs, n.due, n.statistics}, args: args}
+			must(t, s.run(t.Context(), c))
+			if ask == 0 {
+				update(t, s, arming(3*i+2, keyNumber(1), meanwhile))
+				continue
+			}
+			must(t, leases(c, got))
+		}
+		for _, l := range got {
+			if l.Attempts != 1 || l.Due.IsZero() || meanwhile.NoLater && !l.Due.Equal(due) {
+				t.Errorf("%d: got %+v", i, l)
+			}
+			must(t, s.Done(t.Context(), l))
+		}
+		if wanted := !meanwhile.Due.IsZero(); (len(got) == 1) != wanted {
+			t.Errorf("%d: claimed %+v; somebody wants it: %t", i, got, wanted)
+		}
+		update(t, s, arming(3*i+3, keyNumber(1), job(time.Time{})))
+	}
+}
+
 // TestLostAnswerToRepeats: as long as the Store sends the same call again it counts once.
 func TestLostAnswerToRepeats(t *testing.T) {
 	t.Parallel()

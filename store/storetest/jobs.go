@@ -358,10 +358,11 @@ func leasedNotPutOff(f *fixture) {
 // looked for good.
 type wish struct {
 	due []time.Time
-	// lease is the latest one. It is held until it is finished, or over and claimed again.
-	lease store.Lease
-	ends  time.Time
-	held  bool
+	// lease is the latest one, and before the one before it. It is held until it is
+	// finished, or over and claimed again.
+	lease, before store.Lease
+	ends          time.Time
+	held          bool
 	// seen is how much of due the holder looks at.
 	seen int
 	// overruled: what the holder does was armed anew or disarmed meanwhile.
@@ -396,6 +397,19 @@ func (w *wish) one(f *fixture, subject, what string, due time.Time) {
 		j.NoLater = true
 		f.arm(j)
 		w.due = append(w.due, due)
+	case "arm twice":
+		k := job(subject, due.Add(40*time.Second))
+		k.NoLater = true
+		f.arm(j, k)
+		w.only(due, k.Due)
+	case "arm twice no later":
+		k := job(subject, due.Add(-40*time.Second))
+		j.NoLater, k.NoLater = true, true
+		f.arm(j, k)
+		w.due = append(w.due, due, k.Due)
+	case "arm and disarm":
+		f.arm(j, job(subject, time.Time{}))
+		w.only()
 	case "disarm":
 		f.arm(job(subject, time.Time{}))
 		w.only()
@@ -416,6 +430,12 @@ func (w *wish) one(f *fixture, subject, what string, due time.Time) {
 		j.Due, j.Lease, j.NoLater = time.Time{}, w.lease.Token, true
 		f.arm(j)
 		w.finish()
+	case "late":
+		f.must(f.Done(f.ctx(), w.before))
+		f.must(f.Retry(f.ctx(), w.before, due, "again"))
+		k := job(subject, time.Time{})
+		k.Lease, k.NoLater = w.before.Token, true
+		f.arm(k)
 	}
 }
 
@@ -430,9 +450,12 @@ func jobsAsModelled(f *fixture) {
 	for round := range 60 {
 		for _, subject := range subjects {
 			w := wishes[subject]
-			things := []string{"nothing", "arm", "arm no later", "arm no later", "arm no later", "disarm"}
+			things := []string{"nothing", "arm", "arm no later", "arm no later", "arm no later", "arm twice", "arm twice no later", "arm and disarm", "disarm"}
 			if w.lease.Token != 0 {
 				things = append(things, "done", "retry", "retry", "end with a commit", "end with a commit, for good")
+			}
+			if w.before.Token != 0 {
+				things = append(things, "late", "late")
 			}
 			w.one(f, subject, things[random.IntN(len(things))], f.clock.Now().Add(time.Duration(random.IntN(9)-2)*20*time.Second))
 		}
@@ -450,7 +473,7 @@ func jobsAsModelled(f *fixture) {
 				f.Fatalf("round %d, %s: claimed: %t, want %t, after %s", round, subject, got, want, strings.Join(w.did[max(0, len(w.did)-12):], ", "))
 			}
 			if at >= 0 {
-				*w = wish{due: w.due, lease: leases[at], ends: now.Add(time.Minute), held: true, seen: len(w.due), did: append(w.did, "claimed at "+now.Format(time.TimeOnly))}
+				*w = wish{due: w.due, lease: leases[at], before: w.lease, ends: now.Add(time.Minute), held: true, seen: len(w.due), did: append(w.did, "claimed at "+now.Format(time.TimeOnly))}
 			}
 		}
 	}

@@ -5,7 +5,7 @@
 local out = {}
 for i = 2, #ARGV do
 	local job = jobsOf(KEYS[1], ARGV[i])[ARGV[1]]
-	local waits = job and job[1] ~= NONE and (job[2] == NONE or job[3] ~= job[4])
-	out[#out + 1] = waits and job[1] or ''
+	local due = job and waits(job) or NONE
+	out[#out + 1] = due ~= NONE and due or ''
 end
 return out

@@ -17,14 +17,13 @@ for i = 3, #ARGV, 3 do
 		redis.call('ZREM', KEYS[2], member)
 		countJobs(KEYS[3], name, -1)
 		keepJobs(KEYS[1], subject, jobs)
-	elseif position(job) <= now or job[4] == ARGV[i + 2] then -- or the answer to this very call was lost
+	elseif position(job) <= now or job[4] == ARGV[i + 2] and job[1] ~= NONE then -- or the answer to this very call was lost
 		if job[4] ~= ARGV[i + 2] then
-			if claimed(job) then job[1] = job[7] end
-			job[2], job[3], job[4], job[5], job[7] = ARGV[2], ARGV[i + 2], ARGV[i + 2], job[5] + 1, job[1]
+			job[2], job[3], job[4], job[5], job[7] = ARGV[2], ARGV[i + 2], ARGV[i + 2], job[5] + 1, NONE
 			redis.call('ZADD', KEYS[2], position(job), member)
 			keepJobs(KEYS[1], subject, jobs)
 		end
-		for _, v in ipairs({subject, name, claimed(job) and job[7] or job[1], job[4], job[5], job[6]}) do out[#out + 1] = v end
+		for _, v in ipairs({subject, name, job[1], job[4], math.max(job[5], 1), job[6]}) do out[#out + 1] = v end
 	end
 end
 return out

@@ -32,7 +32,7 @@ local function take()
 end
 local function count() return tonumber(take()) end
 
-local key, expected, caller, epoch, lease, record, now, shard, armed, first, listed = take(), take(), take(), take(), take(), take(), take(), count(), count(), take(), take()
+local key, expected, caller, epoch, lease, record, now, shard, toArm, first, listed = take(), take(), take(), take(), take(), take(), take(), count(), count(), take(), take()
 local stored = redis.call('HMGET', KEYS[1], key, 'epoch', first)
 local known = stored[1]
 if (known and string.sub(known, 1, 8) or '') ~= expected then
@@ -55,7 +55,7 @@ for n = 1, count() do
 	incidents[n] = i
 end
 local jobsBySubject = {}
-for i = #ARGV - 6 * armed + 1, #ARGV, 6 do
+for i = #ARGV - 6 * toArm + 1, #ARGV, 6 do
 	jobsBySubject[ARGV[i]] = jobsBySubject[ARGV[i]] or jobsOf(KEYS[11], ARGV[i])
 end
 
@@ -170,17 +170,17 @@ end
 -- cannot finish what was armed meanwhile, and nobody else begins before they are done;
 -- or the commit itself is the end of the lease. To be no later does not put off what is
 -- leased either, which may never be finished.
-for _ = 1, armed do
+for _ = 1, toArm do
 	local subject, name, due, token, keep, ended = take(), take(), take(), take(), take() == '1', take()
 	local jobs = jobsBySubject[subject]
 	local job = jobs[name]
-	local waits = job and job[1] ~= NONE and (job[2] == NONE or job[3] ~= job[4])
-	local earlier = keep and waits and (due == NONE or not after(job[1], due))
+	local waiting = job and waits(job) or NONE
+	local earlier = keep and waiting ~= NONE and (due == NONE or not after(waiting, due))
 	local ends = ended ~= '' and job and job[4] == ended
-	if earlier then due = job[1] end
+	if earlier then due = waiting end
 	if ends then job[2], job[4], job[7] = NONE, '', NONE end
-	local busy = job and claimed(job)
-	if ends or not earlier and not (keep and due == NONE and busy) then
+	local held = keep and job and busy(job)
+	if ends or not earlier and not (due == NONE and held) then
 		local member = subject .. '\0' .. name
 		if due == NONE and not (job and after(job[2], now)) then
 			if job then
@@ -191,7 +191,7 @@ for _ = 1, armed do
 			end
 		else
 			if not job then countJobs(KEYS[6], name, 1) end
-			job = {due, job and job[2] or NONE, token, job and job[4] or '', 0, '', keep and busy and job[7] or NONE}
+			job = {held and job[1] or due, job and job[2] or NONE, token, job and job[4] or '', 0, '', held and due or NONE}
 			jobs[name] = job
 			redis.call('ZADD', KEYS[12], position(job), member)
 			keepJobs(KEYS[11], subject, jobs)

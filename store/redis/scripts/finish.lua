@@ -7,10 +7,9 @@ local subject, name = ARGV[1], ARGV[2]
 local jobs = jobsOf(KEYS[1], subject)
 local job = jobs[name]
 if not job or job[4] ~= ARGV[3] then return 0 end
-if job[3] == ARGV[3] and ARGV[4] == '' then
-	job[1] = NONE
-elseif ARGV[4] ~= '' and (job[3] == ARGV[3] or claimed(job) and after(job[1], ARGV[4])) then
-	job[1], job[6] = ARGV[4], ARGV[5]
+if busy(job) then
+	job[1] = waits(job)
+	if ARGV[4] ~= '' and (job[1] == NONE or after(job[1], ARGV[4])) then job[1], job[6] = ARGV[4], ARGV[5] end
 end
 job[2], job[4], job[7] = NONE, '', NONE
 if job[1] ~= NONE then

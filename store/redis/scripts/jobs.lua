@@ -6,7 +6,7 @@
 local out = {}
 for i = 1, #ARGV do
 	for name, job in pairs(jobsOf(KEYS[1], ARGV[i])) do
-		for _, v in ipairs({ARGV[i], name, claimed(job) and job[7] or job[1], job[5], job[6], #job}) do out[#out + 1] = v end
+		for _, v in ipairs({ARGV[i], name, job[1], job[5], job[6], #job}) do out[#out + 1] = v end
 	end
 end
 return out
