@@ -153,8 +153,10 @@ func (w *Worker) quiet(ctx context.Context, l store.Lease, id string, i *inciden
 		t.Remark, t.Tried, changed = "", false, true
 	}
 	if changed {
-		if err := w.keep(ctx, id, t); err != nil {
+		if overtaken, err := w.keep(ctx, id, t, false); err != nil {
 			return err
+		} else if overtaken {
+			return w.next(ctx, l, w.store.Now())
 		}
 	}
 	return w.next(ctx, l, d.again)
@@ -221,8 +223,10 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 		// Before, because afterwards nobody may be there to say that it may know.
 		t.begins(m.Incident)
 		t.Tried = true
-		if err := w.keep(ctx, id, t); err != nil {
+		if overtaken, err := w.keep(ctx, id, t, false); err != nil {
 			return err
+		} else if overtaken {
+			return w.next(ctx, l, w.store.Now())
 		}
 	}
 	sending, cancel := context.WithTimeout(ctx, sendTime)
@@ -258,13 +262,17 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 		t.Remark = ""
 	}
 	t.log(a)
-	if err := w.keep(ctx, id, t); err != nil {
+	overtaken, err := w.keep(ctx, id, t, true) // it was said, after or before what somebody else said
+	if err != nil {
 		return err
 	}
 	if wasGivenUp {
 		if err := w.mark(ctx, id, nil); err != nil {
 			return err
 		}
+	}
+	if overtaken {
+		return w.next(ctx, l, w.store.Now())
 	}
 	d := decide(m.Incident, t, in, s.Timing(m.Incident, in.Receiver), newsOf{}, m.SentAt)
 	return w.next(ctx, l, d.again)
@@ -302,8 +310,10 @@ func (w *Worker) failed(ctx context.Context, s *Settings, in *Integration, l sto
 	}
 	w.log.Log(ctx, level, "not notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "attempt", t.Failures,
 		"reason", e.Reason, "given_up", giveUp, "err", e)
-	if err := w.keep(ctx, id, t); err != nil {
+	if overtaken, err := w.keep(ctx, id, t, false); err != nil {
 		return err
+	} else if overtaken {
+		return w.next(ctx, l, w.store.Now())
 	}
 	if s.Fallback != "" && s.Fallback != in.Receiver && m.Event != Resolved && (giveUp || now.Sub(t.FailedSince) >= s.FallbackAfter) {
 		if err := w.fallBack(ctx, s, in, m.Incident, a.Text); err != nil {

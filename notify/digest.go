@@ -319,7 +319,7 @@ func (w *Worker) sendDigest(ctx context.Context, s *Settings, in *Integration, l
 	w.log.InfoContext(ctx, "notified", "target", l.Target, "event", string(m.Event), "incidents", len(list), "left", m.DigestMore, "unread", m.DigestUnread, "took", took)
 	a := Attempt{At: m.SentAt, Event: Digested, Result: "sent", Took: took.Seconds()}
 	for n := range list {
-		err := w.listed(ctx, in, &list[n], func(t *told, i *incident.Incident) {
+		_, err := w.listed(ctx, in, &list[n], func(t *told, i *incident.Incident) {
 			if t.is(i); !i.IsOpen() {
 				t.Remark = ""
 			}
@@ -344,8 +344,8 @@ func (w *Worker) sendDigest(ctx context.Context, s *Settings, in *Integration, l
 }
 
 // listed records what became of one incident of a digest, which waits no more.
-// Its own job looks at it again.
-func (w *Worker) listed(ctx context.Context, in *Integration, one *waiting, change func(*told, *incident.Incident)) error {
+// Its own job looks at it again. It reports whether it still waited.
+func (w *Worker) listed(ctx context.Context, in *Integration, one *waiting, change func(*told, *incident.Incident)) (waited bool, _ error) {
 	id := toldID(one.id, in.Target())
 	for t := one.told; t.waits(); {
 		wasGivenUp := t.GivenUp
@@ -356,16 +356,17 @@ func (w *Worker) listed(ctx context.Context, in *Integration, one *waiting, chan
 			err = w.mark(ctx, id, nil)
 		}
 		if err == nil {
+			waited = true
 			break
 		}
 		if !errors.Is(err, incident.ErrConflict) {
-			return err
+			return false, err
 		}
 		if t, err = w.told(ctx, id); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return w.drop(ctx, one.doc)
+	return waited, w.drop(ctx, one.doc)
 }
 
 // digestFailed records that the target was not told, and when it is tried again.
@@ -409,6 +410,26 @@ func (w *Worker) digestFailed(ctx context.Context, s *Settings, in *Integration,
 	return w.giveUpDigest(ctx, in, l, list, text, now)
 }
 
+// giveUpListed gives up one incident of a digest.
+func (w *Worker) giveUpListed(ctx context.Context, in *Integration, one *waiting, text string, now time.Time) error {
+	i := one.incident
+	// First, so that whoever asks for it as soon as it says so is not overruled.
+	if err := w.rest(ctx, in, i); err != nil {
+		return err
+	}
+	waited, err := w.listed(ctx, in, one, func(t *told, _ *incident.Incident) {
+		t.GivenUp = true
+		t.log(Attempt{At: now, Event: Digested, Result: "given_up", Text: text})
+	})
+	if err != nil {
+		return err
+	}
+	if !waited { // something else hides it now, or it was told: its own job looks again
+		return w.arm(ctx, i.ID, incident.Job{Subject: i.ID.String(), Kind: incident.JobNotify, Target: in.Target(), Due: now, NoLater: true})
+	}
+	return w.mark(ctx, toldID(i.ID, in.Target()), &Undelivered{Incident: i.ID, Reference: i.Reference, Target: in.Target(), At: now, Error: text})
+}
+
 // rest lets a target hear nothing of an incident before somebody asks for it, or there
 // is news since it was read.
 func (w *Worker) rest(ctx context.Context, in *Integration, i *incident.Incident) error {
@@ -422,18 +443,7 @@ func (w *Worker) rest(ctx context.Context, in *Integration, i *incident.Incident
 
 func (w *Worker) giveUpDigest(ctx context.Context, in *Integration, l store.Lease, list []waiting, text string, now time.Time) error {
 	for n := range list {
-		i := list[n].incident
-		err := w.listed(ctx, in, &list[n], func(t *told, _ *incident.Incident) {
-			t.GivenUp = true
-			t.log(Attempt{At: now, Event: Digested, Result: "given_up", Text: text})
-		})
-		if err == nil {
-			err = w.rest(ctx, in, i)
-		}
-		if err == nil {
-			err = w.mark(ctx, toldID(i.ID, in.Target()), &Undelivered{Incident: i.ID, Reference: i.Reference, Target: in.Target(), At: now, Error: text})
-		}
-		if err != nil {
+		if err := w.giveUpListed(ctx, in, &list[n], text, now); err != nil {
 			return err
 		}
 	}

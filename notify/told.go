@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -54,6 +55,8 @@ type told struct {
 	Unknown jsontext.Value `json:",embed"`
 
 	version uint64
+	// stored is how it was read, or kept last.
+	stored []byte
 }
 
 // Attempt is one attempt to tell a target, or why there was none.
@@ -111,29 +114,51 @@ func (w *Worker) told(ctx context.Context, id string) (*told, error) {
 	if err := json.Unmarshal(d.Data, t); err != nil {
 		return nil, fmt.Errorf("notify: %s: %w", id, err)
 	}
-	t.version = d.Version
+	t.version, t.stored = d.Version, d.Data
 	return t, nil
 }
 
-// keep stores what a target knows. Nobody else writes it while the job is leased,
-// but for a remark of another target; then the change is made again.
-func (w *Worker) keep(ctx context.Context, id string, t *told) error {
+// keep stores what a target knows. Nobody else writes it while the job is leased, but
+// for a remark of another target; then the change is made again. If somebody did all
+// the same, the lease was over, and what is to be stored goes by what was true then:
+// it is overtaken, and stored only if it must be.
+func (w *Worker) keep(ctx context.Context, id string, t *told, must bool) (overtaken bool, err error) {
 	for {
 		if err := w.keepOnce(ctx, id, t); !errors.Is(err, incident.ErrConflict) {
-			return err
+			return overtaken, err
 		}
 		other, err := w.told(ctx, id)
 		if err != nil {
-			return err
+			return overtaken, err
 		}
-		t.version = other.version
+		if !sameButRemark(t.stored, other.stored) {
+			if overtaken = true; !must {
+				return overtaken, nil
+			}
+			if t.Memory == nil {
+				t.Memory = other.Memory
+			}
+		}
+		t.version, t.stored = other.version, other.stored
 		if other.Remark != "" {
 			t.Remark = other.Remark
 		}
 		if err := ctx.Err(); err != nil {
-			return err
+			return overtaken, err
 		}
 	}
+}
+
+// sameButRemark compares two stored forms.
+func sameButRemark(a, b []byte) bool {
+	var of [2]told
+	for n, data := range [][]byte{a, b} {
+		if err := json.Unmarshal(data, &of[n]); err != nil && len(data) > 0 {
+			return false // unreachable: both were read or written by us
+		}
+		of[n].Remark = ""
+	}
+	return reflect.DeepEqual(of[0], of[1])
 }
 
 // keepOnce is keep for what somebody else may write as well: then it returns
@@ -145,7 +170,7 @@ func (w *Worker) keepOnce(ctx context.Context, id string, t *told) error {
 	}
 	version, err := w.store.PutDocument(ctx, incident.Document{Type: DocumentTold, ID: id, Version: t.version, Data: data})
 	if err == nil {
-		t.version = version
+		t.version, t.stored = version, data
 	}
 	return err
 }

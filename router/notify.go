@@ -38,13 +38,20 @@ func (p *Pipeline) Wake() {
 	}
 }
 
-// notify hands a job to the notifier.
-func (p *Pipeline) notify(ctx context.Context, l store.Lease) error {
+// tell hands the jobs that tell people to the notifier, which does them beside all
+// others, and returns those.
+func (p *Pipeline) tell(ctx context.Context, leases []store.Lease) (others []store.Lease) {
 	if p.notifier == nil {
-		return p.store.Done(ctx, l)
+		return leases
 	}
-	p.notifier.Take(ctx, l)
-	return nil
+	for _, l := range leases {
+		if l.Kind == incident.JobNotify {
+			p.notifier.Take(ctx, l)
+		} else {
+			others = append(others, l)
+		}
+	}
+	return others
 }
 
 // newsOf lets Run look for due jobs if some of the outcomes are told at once.
