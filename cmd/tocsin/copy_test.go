@@ -100,7 +100,7 @@ func TestStoreCopy(t *testing.T) {
 			t.Errorf("got %s", out)
 		}
 	}
-	if code, out := invoke(t, "store", "verify", back); code != exitOK || !strings.Contains(out, "1200 alerts") {
+	if code, out := invoke(t, "store", "verify", "file:"+back); code != exitOK || !strings.Contains(out, "1200 alerts") {
 		t.Errorf("verify: exit %d: %s", code, out)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -25,7 +26,7 @@ func registerStore(app *kingpin.Application, s streams) map[string]func(context.
 	url := backup.Flag("store.url", "Back up this store instead of that of a running gateway.").NoEnvar().String()
 	remote := newClient(backup, s)
 	verify := cmd.Command("verify", "Check a backup, or the folder of a gateway that does not run: checksums, timelines, counts and indexes.")
-	what := verify.Arg("path", "The tar file or folder.").Required().String()
+	what := verify.Arg("path", "The tar file or folder; file: in front of it, as in --store.url, does no harm.").Required().String()
 	restore := cmd.Command("restore", "Unpack a backup into a new folder.")
 	from := restore.Arg("file", "The tar file.").Required().String()
 	dir := restore.Arg("folder", "The folder, empty or missing.").Required().String()
@@ -52,7 +53,7 @@ func registerStore(app *kingpin.Application, s streams) map[string]func(context.
 			})
 		},
 		"store verify": func(ctx context.Context) error {
-			report, err := embedded.Verify(*what)
+			report, err := embedded.Verify(strings.TrimPrefix(*what, "file:"))
 			if err != nil {
 				return err
 			}
