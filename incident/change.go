@@ -125,7 +125,7 @@ type Job struct {
 	// Due is when; zero disarms.
 	Due time.Time
 	// NoLater keeps a due time that is already armed and earlier; never is later than any.
-	// So it does for a job that is claimed if nobody finishes that.
+	// Nor does it put off what somebody has claimed: if nobody finishes that, it is due as before.
 	NoLater bool
 	// Lease is the token that the job was claimed with, if this is the end of its work:
 	// its lease ends with the commit, if it is still that one. 0 leaves leases alone.

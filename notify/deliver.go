@@ -153,7 +153,7 @@ func (w *Worker) quiet(ctx context.Context, l store.Lease, id string, i *inciden
 		t.Remark, t.Tried, changed = "", false, true
 	}
 	if changed {
-		if overtaken, err := w.keep(ctx, id, t, false); err != nil {
+		if overtaken, err := w.keep(ctx, id, t, unlessOvertaken); err != nil {
 			return err
 		} else if overtaken {
 			return w.next(ctx, l, w.store.Now())
@@ -223,7 +223,7 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 		// Before, because afterwards nobody may be there to say that it may know.
 		t.begins(m.Incident)
 		t.Tried = true
-		if overtaken, err := w.keep(ctx, id, t, false); err != nil {
+		if overtaken, err := w.keep(ctx, id, t, unlessOvertaken); err != nil {
 			return err
 		} else if overtaken {
 			return w.next(ctx, l, w.store.Now())
@@ -262,7 +262,7 @@ func (w *Worker) send(ctx context.Context, s *Settings, in *Integration, l store
 		t.Remark = ""
 	}
 	t.log(a)
-	overtaken, err := w.keep(ctx, id, t, true) // it was said, after or before what somebody else said
+	overtaken, err := w.keep(ctx, id, t, evenIfOvertaken) // it was said, after or before what somebody else said
 	if err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func (w *Worker) failed(ctx context.Context, s *Settings, in *Integration, l sto
 	}
 	w.log.Log(ctx, level, "not notified", "incident", m.Incident.Reference, "target", l.Target, "event", string(m.Event), "attempt", t.Failures,
 		"reason", e.Reason, "given_up", giveUp, "err", e)
-	if overtaken, err := w.keep(ctx, id, t, false); err != nil {
+	if overtaken, err := w.keep(ctx, id, t, unlessOvertaken); err != nil {
 		return err
 	} else if overtaken {
 		return w.next(ctx, l, w.store.Now())

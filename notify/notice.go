@@ -42,7 +42,7 @@ func (w *Worker) notice(ctx context.Context, s *Settings, in *Integration, l sto
 		// Before the notice is read: who withdraws it looks for those who know of it, or
 		// may, after that.
 		t.Tried = true
-		if _, err := w.keep(read, id, t, true); err != nil {
+		if _, err := w.keep(read, id, t, evenIfOvertaken); err != nil {
 			return err
 		}
 	}
@@ -73,7 +73,7 @@ func (w *Worker) notice(ctx context.Context, s *Settings, in *Integration, l sto
 	t.At, t.Failures, t.FailedSince = now, 0, time.Time{}
 	t.Sent++
 	t.log(Attempt{At: now, Event: Noticed, Result: "sent", Took: took.Seconds()})
-	if _, err := w.keep(ctx, id, t, true); err != nil {
+	if _, err := w.keep(ctx, id, t, evenIfOvertaken); err != nil {
 		return err
 	}
 	return w.store.Done(ctx, l)
@@ -107,7 +107,7 @@ func (w *Worker) noticeFailed(ctx context.Context, s *Settings, in *Integration,
 	t.log(Attempt{At: now, Event: Noticed, Result: result, Text: text})
 	w.metrics.failed(in, e.Reason, t.GivenUp)
 	w.log.ErrorContext(ctx, "not notified", "notice", n.Name, "target", l.Target, "attempt", t.Failures, "reason", e.Reason, "given_up", t.GivenUp, "err", e)
-	if overtaken, err := w.keep(ctx, id, t, false); err != nil || overtaken {
+	if overtaken, err := w.keep(ctx, id, t, unlessOvertaken); err != nil || overtaken {
 		return err
 	}
 	if s.Fallback != "" && s.Fallback != in.Receiver && (t.GivenUp || now.Sub(t.FailedSince) >= s.FallbackAfter) {

@@ -118,11 +118,17 @@ func (w *Worker) told(ctx context.Context, id string) (*told, error) {
 	return t, nil
 }
 
+// What keep does if somebody else has written meanwhile.
+const (
+	unlessOvertaken = false
+	evenIfOvertaken = true
+)
+
 // keep stores what a target knows. Nobody else writes it while the job is leased, but
 // for a remark of another target; then the change is made again. If somebody did all
 // the same, the lease was over, and what is to be stored goes by what was true then:
-// it is overtaken, and stored only if it must be.
-func (w *Worker) keep(ctx context.Context, id string, t *told, must bool) (overtaken bool, err error) {
+// it is overtaken, and stored only if that is to be so anyway.
+func (w *Worker) keep(ctx context.Context, id string, t *told, anyway bool) (overtaken bool, err error) {
 	for {
 		if err := w.keepOnce(ctx, id, t); !errors.Is(err, incident.ErrConflict) {
 			return overtaken, err
@@ -132,7 +138,7 @@ func (w *Worker) keep(ctx context.Context, id string, t *told, must bool) (overt
 			return overtaken, err
 		}
 		if !sameButRemark(t.stored, other.stored) {
-			if overtaken = true; !must {
+			if overtaken = true; !anyway {
 				return overtaken, nil
 			}
 			if t.Memory == nil {
