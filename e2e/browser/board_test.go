@@ -114,9 +114,9 @@ func TestBoardByKeyboard(t *testing.T) {
 			w.press(" ")
 			w.run(chromedp.Focus(chromedp.CSS(`button[formaction="/do/acknowledge"]`)))
 			w.press("\r")
-			w.run(chromedp.WaitReady(chromedp.CSS("input[name=by]")), chromedp.Focus(chromedp.CSS("input[name=by]")))
+			w.run(has("input[name=by]"), chromedp.Focus(chromedp.CSS("input[name=by]")))
 			w.press("ann\r")
-			w.run(chromedp.WaitReady(chromedp.CSS("p.said")))
+			w.run(has("p.said"))
 			if text := w.text(); !strings.Contains(text, "1 of 1 done.") {
 				t.Errorf("the page says\n%s", text)
 			}

@@ -120,7 +120,7 @@ func TestRetry(t *testing.T) {
 	away.Store(false)
 	hands.run(chromedp.Focus(chromedp.CSS(`a[href*="/do/retry"]`)))
 	hands.press("\r")
-	hands.run(chromedp.WaitReady(chromedp.CSS(`[name="target"]`)))
+	hands.run(has(`[name="target"]`))
 	hands.write("by", "ann", false)
 	hands.run(chromedp.Focus(chromedp.CSS("form.fields button")))
 	hands.press("\r")

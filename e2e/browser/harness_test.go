@@ -3,6 +3,7 @@ package browser
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -263,6 +264,33 @@ func (w *window) run(actions ...step) {
 	}
 }
 
+// comes waits until the window shows a page, read to its end, of which an expression is
+// true, over whatever pages it gets there.
+func comes(expression string) step {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			is, err := chromedp.Evaluate[bool](`document.readyState === "complete" && Boolean(`+expression+`)`)(ctx, t)
+			if err == nil && is {
+				return nil
+			}
+			select {
+			case <-tick.C: // a page that goes away is an error too
+			case <-ctx.Done():
+				return fmt.Errorf("%s never came true: %w", expression, cmp.Or(err, ctx.Err()))
+			}
+		}
+	})
+}
+
+// has waits for a page with an element that is seen.
+func has(selector string) step {
+	return comes(fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
+}
+
 // text is what stands on the page, for messages of tests.
 func (w *window) text() string {
 	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
@@ -277,7 +305,7 @@ func (w *window) text() string {
 // visit opens a page.
 func (w *window) visit(path string) {
 	w.t.Helper()
-	w.run(chromedp.Navigate(w.url+path), chromedp.WaitReady(chromedp.CSS("main")))
+	w.run(chromedp.Navigate(w.url+path), has("main"))
 }
 
 // visitUntil opens a page again and again until it says something.

@@ -1,7 +1,6 @@
 package browser
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -71,7 +70,7 @@ func TestIncidentPages(t *testing.T) {
 	s.looked("do-findings", at+"/do/findings")
 	s.looked("do-resolve", at+"/do/resolve")
 	s.looked("report", "/report?title=the+disk+of+db-1")
-	problem := chromedp.WaitVisible(chromedp.CSS("#problem:focus"))
+	problem := has("#problem:focus")
 	s.looked("do-note-mistake", at+"/do/note", sent, problem)
 	s.looked("report-mistake", "/report", sent, problem)
 }
@@ -93,7 +92,7 @@ func TestManyAlertsPage(t *testing.T) {
 	}
 	w.accessible(at)
 	w.picture("incident-many-alerts")
-	w.run(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll("a")].find(a => a.textContent === "More that fire").click()`), chromedp.WaitReady(chromedp.CSS("[data-paged]")))
+	w.run(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll("a")].find(a => a.textContent === "More that fire").click()`), has("[data-paged]"))
 	if n := eval[int](w, `document.querySelectorAll(".alert").length`); n < 100 || n > 200 {
 		t.Errorf("the second page has %d alerts", n)
 	}
@@ -103,21 +102,7 @@ func TestManyAlertsPage(t *testing.T) {
 // says what was done. The page before may have said something too.
 func (w *window) said(search, text string) {
 	w.t.Helper()
-	within, cancel := context.WithTimeout(w.ctx, 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		got, err := chromedp.Run(within, chromedp.Evaluate[[]string](`[location.search, document.querySelector("p.said")?.textContent ?? ""]`))
-		if err == nil && got[0] == search && strings.Contains(got[1], text) {
-			return
-		}
-		select {
-		case <-tick.C: // a page that goes away is an error too
-		case <-within.Done():
-			w.t.Fatalf("got %q, %v; want %q, %q\n%s", got, err, search, text, w.text())
-		}
-	}
+	w.run(comes(fmt.Sprintf(`location.search === %q && document.querySelector("p.said")?.textContent.includes(%q)`, search, text)))
 }
 
 // TestHandledWithoutScript acknowledges, is refused, writes down what is missing, and
@@ -129,9 +114,9 @@ func TestHandledWithoutScript(t *testing.T) {
 	w.visit("/incidents/" + reference)
 	w.run(chromedp.SendKeys(chromedp.CSS("#f-by"), "ana"), chromedp.Click(chromedp.CSS("#do-acknowledge")))
 	w.said("?done=acknowledge", "Acknowledged.")
-	w.run(chromedp.Click(chromedp.CSS("#do-resolve")), chromedp.WaitVisible(chromedp.CSS("#missing")))
-	w.run(chromedp.Click(chromedp.CSS(`form.fields button`)), chromedp.WaitVisible(chromedp.CSS("#problem")))
-	w.run(chromedp.Click(chromedp.CSS("section.warn a")), chromedp.WaitVisible(chromedp.CSS("#f-cause")))
+	w.run(chromedp.Click(chromedp.CSS("#do-resolve")), has("#missing"))
+	w.run(chromedp.Click(chromedp.CSS(`form.fields button`)), has("#problem"))
+	w.run(chromedp.Click(chromedp.CSS("section.warn a")), has("#f-cause"))
 	w.run(chromedp.SendKeys(chromedp.CSS("#f-cause"), "a full disk"), chromedp.Click(chromedp.CSS("form.fields button")))
 	w.said("?done=findings", "It is written down.")
 	w.run(chromedp.Click(chromedp.CSS(`form.fields button`)))
@@ -190,7 +175,7 @@ func TestRaceInTwoWindows(t *testing.T) {
 	slow.visit(at)
 	s.api("POST", "/api/v1"+strings.TrimSuffix(at, "/do/severity")+"/severity", map[string]any{"by": "ana", "severity": "critical"})
 	slow.run(chromedp.SetValue(chromedp.CSS("#f-severity"), "info"), chromedp.SendKeys(chromedp.CSS("#f-comment"), "it is nothing"), chromedp.Click(chromedp.CSS("form.fields button")),
-		chromedp.WaitVisible(chromedp.CSS("#faster")))
+		has("#faster"))
 	slow.accessible(at)
 	slow.picture("do-race")
 	if !eval[bool](slow, `document.activeElement.textContent.includes("ana") && document.getElementById("f-comment").value === "it is nothing"`) {
@@ -217,7 +202,7 @@ func TestReportsPrint(t *testing.T) {
 		}
 		_ = answer.Body.Close()
 		page := open(t, s, desk)
-		page.run(chromedp.Navigate(s.url+path), chromedp.WaitReady(chromedp.CSS("h1")))
+		page.run(chromedp.Navigate(s.url+path), has("h1"))
 		page.picture("report-" + kind)
 	}
 }

@@ -1,13 +1,11 @@
 package browser
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -58,21 +56,7 @@ func started(t *testing.T, addr, config string) *site {
 // arrives waits until the window shows a page of an origin, over whatever pages it gets there.
 func (w *window) arrives(origin string) {
 	w.t.Helper()
-	within, cancel := context.WithTimeout(w.ctx, 20*time.Second)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		got, err := chromedp.Run(within, chromedp.Evaluate[bool](fmt.Sprintf("location.origin === %q && document.readyState === 'complete'", origin)))
-		if err == nil && got {
-			return
-		}
-		select {
-		case <-tick.C: // a page that goes away is an error too
-		case <-within.Done():
-			w.t.Fatalf("never got to %s: %v\n%s", origin, err, w.text())
-		}
-	}
+	w.run(comes(fmt.Sprintf("location.origin === %q", origin)))
 }
 
 // TestSignInAtAProvider: the program itself, a browser and an OpenID provider. People
@@ -103,7 +87,7 @@ web:
 	sign := func(w *window, path, name string) {
 		t.Helper()
 		w.visit(path)
-		w.run(chromedp.Click(chromedp.CSS(`a.button[href^="/signin/oidc"]`)), chromedp.WaitVisible(chromedp.CSS("#username")))
+		w.run(chromedp.Click(chromedp.CSS(`a.button[href^="/signin/oidc"]`)), has("#username"))
 		if at := eval[string](w, "location.origin"); at != provider.URL {
 			t.Fatalf("it leads to %s, want the provider at %s", at, provider.URL)
 		}
@@ -118,7 +102,7 @@ web:
 			if at := eval[string](w, "location.pathname"); at != "/" {
 				t.Errorf("signed in, it leads to %s", at)
 			}
-			w.run(chromedp.WaitVisible(chromedp.CSS(`.who`)), chromedp.WaitVisible(chromedp.CSS(`a[href="/report"]`)))
+			w.run(has(".who"), has(`a[href="/report"]`))
 			if who := eval[string](w, `document.querySelector(".who").innerText`); !strings.Contains(who, "ann") || !strings.Contains(who, "Sign out") {
 				t.Errorf("the page says of who looks %q", who)
 			}
@@ -135,7 +119,6 @@ web:
 			w.picture("oidc-note-" + l.name)
 			w.run(chromedp.Click(chromedp.CSS("form.fields button")))
 			w.said("?done=note", "")
-			w.run(chromedp.WaitVisible(chromedp.CSS("footer")))
 			w.picture("oidc-noted-" + l.name)
 			if line := eval[string](w, fmt.Sprintf(`[...document.querySelectorAll("main li, main tr")].map(e => e.innerText).find(t => t.includes(%q)) || ""`, text)); !strings.Contains(line, "ann") {
 				t.Errorf("the timeline says %q, want who wrote the note", line)
@@ -145,7 +128,7 @@ web:
 				t.Errorf("a responder reads the audit log:\n%s", got)
 			}
 			w.picture("oidc-audit-refused-" + l.name)
-			w.run(chromedp.Click(chromedp.CSS("button[form=signout]")), chromedp.WaitVisible(chromedp.CSS(`a.button[href^="/signin/oidc"]`)))
+			w.run(chromedp.Click(chromedp.CSS("button[form=signout]")), has(`a.button[href^="/signin/oidc"]`))
 			w.picture("oidc-signed-out-" + l.name)
 			w.visit(page)
 			if at := eval[string](w, "location.pathname"); at != "/signin" {
@@ -189,7 +172,7 @@ web:
 			}
 			w.accessible("/signin/callback, refused")
 			w.picture("oidc-refused-" + l.name)
-			w.run(chromedp.Click(chromedp.CSS("a.button")), chromedp.WaitVisible(chromedp.CSS(`a.button[href^="/signin/oidc"]`)))
+			w.run(chromedp.Click(chromedp.CSS("a.button")), has(`a.button[href^="/signin/oidc"]`))
 			w.visit("/")
 			if at := eval[string](w, "location.pathname"); at != "/signin" {
 				t.Errorf("refused, / leads to %s", at)

@@ -41,13 +41,13 @@ func TestOperationsPages(t *testing.T) {
 		s.looked(name, path)
 	}
 	s.looked("silence-preview", "/operations/silences/new", chromedp.SendKeys(chromedp.CSS("#matchers"), `alertname=~".+"`), chromedp.Click(chromedp.CSS("button[value=preview]")),
-		chromedp.WaitReady(chromedp.CSS("#preview")))
+		has("#preview"))
 	w := open(t, s, desk)
 	w.visit("/operations/deadletters")
 	letter := eval[string](w, `document.querySelector("main tbody a").getAttribute("href")`)
 	s.looked("deadletter", letter)
 	explain := chromedp.Click(chromedp.CSS("main form button"))
-	s.looked("explain", "/explain?letter="+strings.TrimPrefix(letter, "/operations/deadletters/"), explain, chromedp.WaitReady(chromedp.CSS("#result")))
+	s.looked("explain", "/explain?letter="+strings.TrimPrefix(letter, "/operations/deadletters/"), explain, has("#result"))
 }
 
 // TestCorrectMapping begins at a dead letter, corrects the mapping of its source and sees
@@ -59,10 +59,10 @@ sources: {shop-monitor: {format: mapping, mapping: {name: {path: title}, host: {
 	s.api("POST", "/ingest/shop-monitor", map[string]any{"title": "Checkout is slow", "node": "web-01", "state": "degraded", "level": "High"})
 	w := open(t, s, plain)
 	w.visit("/operations/deadletters")
-	w.run(chromedp.Click(chromedp.CSS("main tbody a")), chromedp.WaitReady(chromedp.CSS("#body")), chromedp.Click(chromedp.CSS(`main a[href^="/explain"]`)), chromedp.WaitReady(chromedp.CSS("#mapping")))
+	w.run(chromedp.Click(chromedp.CSS("main tbody a")), has("#body"), chromedp.Click(chromedp.CSS(`main a[href^="/explain"]`)), has("#mapping"))
 	address := eval[string](w, "location.pathname + location.search")
 	corrected := []step{chromedp.SetValue(chromedp.CSS("#mapping"), "name: {path: title}\nhost: {path: node}\nseverity: {path: level}\nstatus: {path: state, map: {ok: resolved}, default: firing}\n"),
-		chromedp.Click(chromedp.CSS("main form button")), chromedp.WaitReady(chromedp.CSS("#file"))}
+		chromedp.Click(chromedp.CSS("main form button")), has("#file")}
 	w.run(corrected...)
 	if text := w.text(); !strings.Contains(text, "Checkout is slow: opened") || !strings.Contains(text, "    mapping:\n      name: {path: title}\n") {
 		t.Errorf("the page says\n%s", text)
@@ -77,11 +77,11 @@ func TestSilenceWithoutScript(t *testing.T) {
 	w := open(t, s, plain)
 	w.visit("/operations/silences/new")
 	w.run(chromedp.SendKeys(chromedp.CSS("#matchers"), `alertname="Slow"`), chromedp.SendKeys(chromedp.CSS("#comment"), "known"), chromedp.SendKeys(chromedp.CSS("#by"), "ann"),
-		chromedp.Click(chromedp.CSS("button[value=preview]")), chromedp.WaitReady(chromedp.CSS("#preview")))
+		chromedp.Click(chromedp.CSS("button[value=preview]")), has("#preview"))
 	if text := w.text(); !strings.Contains(text, "1 incident, 1 as a whole; 1 alert.") {
 		t.Errorf("the preview is\n%s", text)
 	}
-	w.run(chromedp.Click(chromedp.CSS("button[value=create]")), chromedp.WaitReady(chromedp.CSS(".said")))
+	w.run(chromedp.Click(chromedp.CSS("button[value=create]")), has(".said"))
 	if text := w.text(); !strings.Contains(text, "The silence is made") || !strings.Contains(text, `alertname="Slow"`) {
 		t.Errorf("the page is\n%s", text)
 	}

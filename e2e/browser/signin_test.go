@@ -22,29 +22,29 @@ func TestSignIn(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			w := open(t, s, l)
 			w.visit("/wall")
-			w.run(chromedp.WaitVisible(chromedp.CSS("#password")), chromedp.SendKeys(chromedp.CSS("#name"), "ann"), chromedp.SendKeys(chromedp.CSS("#password"), "wrong\r"))
-			w.run(chromedp.WaitVisible(chromedp.CSS(".wrong")))
+			w.run(has("#password"), chromedp.SendKeys(chromedp.CSS("#name"), "ann"), chromedp.SendKeys(chromedp.CSS("#password"), "wrong\r"))
+			w.run(has(".wrong"))
 			if l.name == phone.name {
 				w.accessible("/signin, refused")
 				w.picture("signin-refused")
 			}
-			w.run(chromedp.SendKeys(chromedp.CSS("#password"), "correct horse\r"), chromedp.WaitVisible(chromedp.CSS(".wall")))
+			w.run(chromedp.SendKeys(chromedp.CSS("#password"), "correct horse\r"), has(".wall"))
 			if text := w.text(); !strings.Contains(text, "ann") || !strings.Contains(text, "Sign out") {
 				t.Errorf("the page does not say who looks:\n%s", text)
 			}
-			w.run(chromedp.Click(chromedp.CSS("button[form=signout]")), chromedp.WaitVisible(chromedp.CSS("#password")))
+			w.run(chromedp.Click(chromedp.CSS("button[form=signout]")), has("#password"))
 			w.visit("/")
-			w.run(chromedp.WaitVisible(chromedp.CSS("#password")))
+			w.run(has("#password"))
 		})
 	}
 	t.Run("an open board", func(t *testing.T) {
 		w := open(t, s, desk)
 		w.visit("/")
-		w.run(chromedp.SendKeys(chromedp.CSS("#name"), "ann"), chromedp.SendKeys(chromedp.CSS("#password"), "correct horse\r"), chromedp.WaitVisible(chromedp.CSS("#rows")))
+		w.run(chromedp.SendKeys(chromedp.CSS("#name"), "ann"), chromedp.SendKeys(chromedp.CSS("#password"), "correct horse\r"), has("#rows"))
 		eval[int](w, `fetch("/signout", {method: "POST"}).then((r) => r.status)`)
 		w.hidden(true)
 		w.hidden(false) // it asks again, and is told that nobody is signed in
-		w.run(chromedp.WaitVisible(chromedp.CSS("#password")))
+		w.run(has("#password"))
 		if eval[bool](w, `document.querySelector("#rows") !== null`) {
 			t.Error("the page for signing in stands in the board")
 		}
