@@ -125,9 +125,11 @@ func TestRetry(t *testing.T) {
 	hands.run(chromedp.Focus(chromedp.CSS("form.fields button")))
 	hands.press("\r")
 	hands.said("?done=retry", "The message is tried again.")
+	within, cancel := hands.soon()
+	defer cancel()
 	select {
 	case <-taken:
-	case <-hands.ctx.Done():
+	case <-within.Done():
 		t.Fatal("the message did not come")
 	}
 	hands.visitUntil("/incidents/"+reference, "up to date")

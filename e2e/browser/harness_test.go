@@ -60,7 +60,7 @@ var axe = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // it is a temporary folder
-	cmd := exec.Command("npm", "pack", axeCore, "--silent", "--pack-destination", dir)
+	cmd := exec.Command("npm", "pack", axeCore, "--silent", "--prefer-offline", "--fetch-retries=5", "--pack-destination", dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
@@ -121,9 +121,11 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
 	if chromium.cancel != nil {
-		if err := chromedp.Cancel(chromium.ctx); err != nil {
+		within, stop := context.WithTimeout(chromium.ctx, 20*time.Second) // then it is killed
+		if err := chromedp.Cancel(within); err != nil {
 			fmt.Fprintln(os.Stderr, "chromium:", err)
 		}
+		stop()
 		chromium.cancel()
 	}
 	os.Exit(code)
@@ -181,12 +183,12 @@ func open(t *testing.T, g *site, l look) *window {
 	t.Helper()
 	browser := startChromium(t)
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	w := &window{t: t, ctx: ctx, url: g.url}
 	var listening sync.WaitGroup
 	t.Cleanup(func() {
-		_, _ = chromedp.Run(ctx, chromedp.Evaluate[int]("1")) // after all that was complained of so far
-		stop()
+		within, stop := w.soon()
+		defer stop()
+		_, _ = chromedp.Run(within, chromedp.Evaluate[int]("1")) // after all that was complained of so far
 		cancel()
 		listening.Wait()
 	})
@@ -194,7 +196,10 @@ func open(t *testing.T, g *site, l look) *window {
 	if l.dark {
 		scheme = "dark"
 	}
-	w.run()
+	// Not soon: a window lives as long as the context that it is opened with.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("browser: %v", err)
+	}
 	listen(w, &listening, runtime.ExceptionThrown, func(e runtime.EventExceptionThrown) string { return exceptionText(e.ExceptionDetails) })
 	listen(w, &listening, log.EntryAdded, func(e log.EventEntryAdded) string {
 		if e.Entry.Level != log.EntryLevelError || e.Entry.Source == log.EntrySourceNetwork {
@@ -228,10 +233,17 @@ func exceptionText(d *runtime.ExceptionDetails) string {
 	return d.Text
 }
 
+// soon is how long one thing may take in the browser. A test may do any number of them.
+func (w *window) soon() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(w.ctx, time.Minute)
+}
+
 // call sends the browser a command of its protocol.
 func call[P, R any](w *window, command cdp.Command[P, R], params P) R {
 	w.t.Helper()
-	r, err := chromedp.Call(w.ctx, command, params)
+	within, cancel := w.soon()
+	defer cancel()
+	r, err := chromedp.Call(within, command, params)
 	if err != nil {
 		w.t.Fatalf("browser: %v", err)
 	}
@@ -259,7 +271,9 @@ type step = chromedp.Action[chromedp.Void]
 // run does actions, which have to work.
 func (w *window) run(actions ...step) {
 	w.t.Helper()
-	if err := chromedp.Do(w.ctx, actions...); err != nil {
+	within, cancel := w.soon()
+	defer cancel()
+	if err := chromedp.Do(within, actions...); err != nil {
 		w.t.Fatalf("browser: %v\nthe page is\n%s", err, w.text())
 	}
 }
@@ -268,8 +282,6 @@ func (w *window) run(actions ...step) {
 // true, over whatever pages it gets there.
 func comes(expression string) step {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-		defer cancel()
 		tick := time.NewTicker(50 * time.Millisecond)
 		defer tick.Stop()
 		for {
@@ -293,9 +305,9 @@ func has(selector string) step {
 
 // text is what stands on the page, for messages of tests.
 func (w *window) text() string {
-	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+	within, cancel := w.soon()
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Text(chromedp.CSS("body")))
+	text, err := chromedp.Run(within, chromedp.Text(chromedp.CSS("body")))
 	if err != nil {
 		return err.Error()
 	}
@@ -311,12 +323,14 @@ func (w *window) visit(path string) {
 // visitUntil opens a page again and again until it says something.
 func (w *window) visitUntil(path, text string) {
 	w.t.Helper()
+	within, cancel := w.soon()
+	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for w.visit(path); !strings.Contains(w.text(), text); w.visit(path) {
 		select {
 		case <-tick.C:
-		case <-w.ctx.Done():
+		case <-within.Done():
 			w.t.Fatalf("%s never said %q", path, text)
 		}
 	}
@@ -325,7 +339,9 @@ func (w *window) visitUntil(path, text string) {
 // eval is the value of an expression in the page.
 func eval[T any](w *window, expression string) T {
 	w.t.Helper()
-	v, err := chromedp.Run(w.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	within, cancel := w.soon()
+	defer cancel()
+	v, err := chromedp.Run(within, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		w.t.Fatalf("%s: %v\nthe page is\n%s", expression, err, w.text())
 	}
@@ -335,7 +351,9 @@ func eval[T any](w *window, expression string) T {
 // until waits until an expression in the page is true.
 func (w *window) until(expression string) {
 	w.t.Helper()
-	if _, err := chromedp.Run(w.ctx, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(20*time.Second))); err != nil {
+	within, cancel := w.soon()
+	defer cancel()
+	if _, err := chromedp.Run(within, chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingTimeout(0))); err != nil {
 		w.t.Fatalf("%s never came true: %v\nthe page is\n%s", expression, err, w.text())
 	}
 }
@@ -387,7 +405,9 @@ func (w *window) picture(name string) {
 	if *screenshots == "" {
 		return
 	}
-	shot, err := chromedp.Run(w.ctx, chromedp.FullScreenshot(100))
+	within, cancel := w.soon()
+	defer cancel()
+	shot, err := chromedp.Run(within, chromedp.FullScreenshot(100))
 	if err != nil {
 		w.t.Fatal(err)
 	}

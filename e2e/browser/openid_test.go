@@ -31,14 +31,14 @@ func built(t *testing.T) string {
 }
 
 // started starts the program with a configuration, at an address that is known before.
-func started(t *testing.T, addr, config string) *site {
+func started(t *testing.T, binary, addr, config string) *site {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "tocsin.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g, err := e2e.Start(t.Context(), built(t), dir, addr, "TOCSIN_CONFIG_FILE="+file, "TOCSIN_WEB_EXTERNAL_URL=http://"+addr, "TOCSIN_ADMIN_TOKEN="+adminToken)
+	g, err := e2e.Start(t.Context(), binary, dir, addr, "TOCSIN_CONFIG_FILE="+file, "TOCSIN_WEB_EXTERNAL_URL=http://"+addr, "TOCSIN_ADMIN_TOKEN="+adminToken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +63,7 @@ func (w *window) arrives(origin string) {
 // sign in there and are who they are here, with the role of their group and no more.
 func TestSignInAtAProvider(t *testing.T) {
 	startChromium(t)
+	binary := built(t) // which takes a while: an address that is free now may not be after it
 	addr, err := e2e.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +71,7 @@ func TestSignInAtAProvider(t *testing.T) {
 	provider := openidtest.Start(t, "http://"+addr+"/signin/callback",
 		openidtest.Account{Name: "ann", Groups: []string{"oncall", "staff"}}, openidtest.Account{Name: "vic", Groups: []string{"staff"}},
 		openidtest.Account{Name: "eve", Groups: []string{"strangers"}})
-	s := started(t, addr, fmt.Sprintf(`
+	s := started(t, binary, addr, fmt.Sprintf(`
 web:
   oidc:
     issuer: %s

@@ -145,7 +145,7 @@ func (l *Live) current(ctx context.Context) (*Snapshot, error) {
 	if rested && l.opts.Shared != nil && !l.hears.Load() {
 		l.all = true // what the others have changed nobody has told us
 	}
-	behind := len(l.waiting) > 0 || rested && l.all
+	behind := len(l.waiting) > 0 || l.coming || rested && l.all
 	l.mu.Unlock()
 	if s := l.snapshot.Load(); s != nil {
 		if !behind {

@@ -108,6 +108,8 @@ type Live struct {
 	mu sync.Mutex // guards what follows
 	// waiting are the incidents that changed; nil is one that has to be read.
 	waiting map[incident.ID]*incident.Incident
+	// coming: some that waited are being put on the board.
+	coming bool
 	// all: everything is to be read again.
 	all bool
 	// resting: nobody looks.
@@ -398,7 +400,13 @@ func (l *Live) round(ctx context.Context) {
 	all := l.all || !known
 	waiting := l.waiting
 	l.waiting, l.all = make(map[incident.ID]*incident.Incident, min(len(waiting), 64)), false
+	l.coming = len(waiting) > 0
 	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		l.coming = false
+		l.mu.Unlock()
+	}()
 	var err error
 	if all {
 		err = l.read(ctx)

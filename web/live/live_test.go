@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -395,6 +396,51 @@ func TestBegins(t *testing.T) {
 			t.Errorf("got %+v after %d readings, want one row and none more", p, reads.n.Load())
 		}
 	})
+}
+
+// TestSeesWhatIsBeingRead: whoever asks while a change is being put on the board gets
+// the board with it.
+func TestSeesWhatIsBeingRead(t *testing.T) {
+	f := newFixture(t)
+	st := &held{Store: f.store, reads: make(chan struct{}), goOn: make(chan struct{})}
+	g := on(t, st)
+	st.asked(func() { g.board(Query{}) })
+	for n := range 50 {
+		g.open(g.told, "critical")
+		g.live.heard(nil) // all are read again, which takes a while
+		var done sync.WaitGroup
+		done.Go(func() { g.live.round(t.Context()) })
+		<-st.reads
+		seen := make(chan Page, 1)
+		done.Go(func() { seen <- g.board(Query{}) })
+		runtime.Gosched()
+		st.goOn <- struct{}{}
+		if p := <-seen; p.Total != n+1 {
+			t.Fatalf("the board has %d rows, want %d", p.Total, n+1)
+		}
+		done.Wait()
+	}
+}
+
+// held is a store whose lists of incidents wait until they may go on.
+type held struct {
+	store.Store
+	reads, goOn chan struct{}
+}
+
+func (h *held) Incidents(ctx context.Context, q store.Query) ([]*incident.Incident, string, error) {
+	h.reads <- struct{}{}
+	<-h.goOn
+	return h.Store.Incidents(ctx, q)
+}
+
+// asked lets do list once.
+func (h *held) asked(do func()) {
+	var done sync.WaitGroup
+	done.Go(do)
+	<-h.reads
+	h.goOn <- struct{}{}
+	done.Wait()
 }
 
 // counted is a store that counts how often incidents are listed.
