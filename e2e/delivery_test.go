@@ -109,6 +109,9 @@ func TestAlertmanagerSurvivesOurRestart(t *testing.T) {
 	}
 	before := states(t, g, map[string]string{"ends-meanwhile": "open, 0 of 1 over", "goes-on": "open, 0 of 1 over", "grows-meanwhile": "open, 0 of 1 over"})
 
+	// What can be read may still be on its way to the disk. An answer to whoever writes
+	// comes after that, and all before it is there too.
+	post(t, "http://"+g.addr+"/api/v1/incidents/"+before["goes-on"]+"/note", []byte(`{"by":"ann","text":"It goes on."}`))
 	g.kill()
 	am.tell(t, "ends-meanwhile", "ends-meanwhile-1", starts, time.Now().UTC())
 	am.tell(t, "grows-meanwhile", "grows-meanwhile-2", time.Now().UTC(), fires)
