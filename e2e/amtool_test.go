@@ -161,7 +161,7 @@ func TestAmtool(t *testing.T) {
 	id := strings.TrimSpace(a.run("silence", "add", "DiskFull", "instance=~db.", "--duration=2h", "--comment=new disks come", "--author=ann"))
 	list := a.silences()
 	if len(list) != 1 || list[0].ID != id || list[0].Comment != "new disks come" || list[0].CreatedBy != "ann" || list[0].Status.State != "active" ||
-		list[0].EndsAt.Sub(list[0].StartsAt).Round(time.Second) != 2*time.Hour {
+		(list[0].EndsAt.Sub(list[0].StartsAt)-2*time.Hour).Abs() > time.Minute { // the gateway's clock begins, and amtool's ends it
 		t.Fatalf("got %+v, want %s", list, id)
 	}
 	if got := a.alerts("--silenced"); got != "db1 db2" {

@@ -141,6 +141,10 @@ type result struct {
 	Reference string `json:"reference"`
 }
 
+// errRefused is that a gateway did not take a request: a Redis that gets no processor
+// for a second is away.
+var errRefused = errors.New("refused")
+
 // post sends one request to the process of the moment. Again says that it may
 // be sent to another one: nobody took it.
 func (m *member) post(ctx context.Context, source string, body []byte, alerts int) (results []result, again bool, err error) {
@@ -150,7 +154,11 @@ func (m *member) post(ctx context.Context, source string, body []byte, alerts in
 	case err != nil:
 		return nil, true, err
 	case status != http.StatusOK:
-		return nil, status >= 500, fmt.Errorf("e2e: %s answered %d %.300s", g.addr, status, answer)
+		err = fmt.Errorf("e2e: %s answered %d %.300s", g.addr, status, answer)
+		if status >= 500 {
+			err = fmt.Errorf("%w: %w", errRefused, err)
+		}
+		return nil, status >= 500, err
 	}
 	var a struct {
 		Received int      `json:"received"`

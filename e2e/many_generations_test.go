@@ -37,7 +37,6 @@ func TestManyGatewaysReloadedAndKilled(t *testing.T) {
 }
 
 func reloaded(t *testing.T, random *rand.Rand, k *killing) {
-	c := circumstances{kills: k != nil, reloads: true}
 	f := newFleet(t, correlations[0], sameStore(redistest.Single(t).URL(), gatewaysInFleet)...)
 	done := make(chan error, 1)
 	r := &reloading{random: rand.New(rand.NewPCG(random.Uint64(), 0)), reloads: 15, kills: k != nil}
@@ -59,7 +58,10 @@ func reloaded(t *testing.T, random *rand.Rand, k *killing) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	complain(t, "surprise", c.surprises(stories))
+	surprises := func() []string {
+		return circumstances{kills: k != nil || tell.refused.Load() > 0, reloads: true}.surprises(stories)
+	}
+	complain(t, "surprise", surprises())
 	s := f.agrees(t, false)
 	s.fires(t, stories, false)
 	t.Logf("%d reloads, %d alerts, %d incidents; timelines say %v", r.reloads, len(stories), len(s.incidents), s.said())
@@ -84,7 +86,7 @@ func reloaded(t *testing.T, random *rand.Rand, k *killing) {
 			t.Fatal(err)
 		}
 	}
-	complain(t, "surprise", c.surprises(stories))
+	complain(t, "surprise", surprises())
 	s = f.agrees(t, false)
 	s.fires(t, stories, false)
 	for _, in := range s.incidents {

@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -117,8 +119,10 @@ func (d *delivery) body() ([]byte, error) {
 type teller struct {
 	fleet  fleet
 	random *rand.Rand
-	// patient: what was not taken is told again, to any of them.
+	// patient: what got no answer is told again, to any of them, as is what was refused.
 	patient bool
+	// refused is how often that was, of which some may have been done nevertheless.
+	refused atomic.Int64
 }
 
 // copies returns 1 to 4 different members.
@@ -253,6 +257,8 @@ func (t *teller) deliver(ctx context.Context, random *rand.Rand, d *delivery) er
 				f.mu.Unlock()
 			}
 			return nil
+		case errors.Is(err, errRefused) && ctx.Err() == nil:
+			t.refused.Add(1)
 		case !again || !t.patient || ctx.Err() != nil:
 			return err
 		}
@@ -272,7 +278,7 @@ var news = [...][]string{
 
 // circumstances are what happens while a fleet is told.
 type circumstances struct {
-	// kills: who did what was to be done may not have said so.
+	// kills: who did what was to be done may not have said so, as when some were refused.
 	kills bool
 	// reloads: a request of which some keys were committed before the list of
 	// generations changed is placed again, and these are duplicates then. And the end

@@ -50,8 +50,9 @@ func TestManyGatewaysInOrder(t *testing.T) {
 		if err := tell.inOrder(t.Context(), stories, func(int) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
-		complain(t, "surprise", circumstances{}.surprises(stories))
-		s := f.agrees(t, true)
+		sure := tell.refused.Load() == 0
+		complain(t, "surprise", circumstances{kills: !sure}.surprises(stories))
+		s := f.agrees(t, sure)
 		told, services := map[string]Told{}, map[string]bool{}
 		for _, story := range stories {
 			told[story.pod], services[story.service] = story.told(), true
@@ -68,7 +69,11 @@ func TestManyGatewaysInOrder(t *testing.T) {
 			t.Error("the gateways never collided, so nothing is shown")
 		}
 		t.Logf("%d incidents, reopening: %v; timelines say %v; %v collisions, %v leases", len(s.incidents), reopens, s.said(), collisions, leases)
-		f.countsAll(t, stories)
+		if sure {
+			f.countsAll(t, stories)
+		} else {
+			t.Logf("refused %d times, so that messages may count twice: they are not counted", tell.refused.Load())
+		}
 	})
 }
 
@@ -124,7 +129,7 @@ func TestManyGatewaysAnyOrder(t *testing.T) {
 		if err := tell.anyOrder(t.Context(), stories); err != nil {
 			t.Fatal(err)
 		}
-		s := f.agrees(t, true)
+		s := f.agrees(t, tell.refused.Load() == 0)
 		s.fires(t, stories, true)
 		collisions, leases := f.collisions(t)
 		t.Logf("%d incidents; timelines say %v; %v collisions, %v leases", len(s.incidents), s.said(), collisions, leases)

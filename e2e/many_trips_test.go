@@ -73,8 +73,10 @@ func (m *metered) trips() int64 {
 
 // quiet waits until the gateways do nothing for a moment.
 func (m *metered) quiet(ctx context.Context) error {
-	for last := int64(-1); last != m.trips(); {
-		last = m.trips()
+	for last, equal := int64(-1), 0; equal < 3; equal++ {
+		if now := m.trips(); now != last {
+			last, equal = now, 0
+		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
 			return err
 		}

@@ -352,7 +352,7 @@ func TestNagios(t *testing.T) {
 		in := of(t, g, "batch-01", is("open", "critical", 1, 1))
 		for _, host := range []string{"batch-01", "quiet-01"} {
 			now := time.Now().Unix()
-			n.tell(t, "SCHEDULE_SVC_DOWNTIME;%s;Backup;%d;%d;1;0;0;alice;planned maintenance", host, now, now+5)
+			n.tell(t, "SCHEDULE_SVC_DOWNTIME;%s;Backup;%d;%d;1;0;0;alice;planned maintenance", host, now, now+15)
 		}
 		says(t, g, in.ID, Entry{Action: "maintenance_started", Text: "planned maintenance"})
 		says(t, g, in.ID, Entry{Action: "maintenance_ended"})
@@ -401,16 +401,7 @@ func TestNagios(t *testing.T) {
 	t.Run("what it says while the gateway is away arrives later, in order and once", func(t *testing.T) {
 		n.check(t, "shop-01", stateWarning, "response took 4 s")
 		in := of(t, g, "shop-01", is("open", "warning", 1, 1))
-		waits := func(want int) {
-			t.Helper()
-			eventually(t, soon, func(context.Context) error {
-				if got := len(n.waiting(t)); got != want {
-					return fmt.Errorf("%d notifications wait in the spool, want %d", got, want)
-				}
-				return nil
-			})
-		}
-		waits(0) // killed before it has answered, the gateway would hear of that one again
+		n.waits(t, 0) // killed before it has answered, the gateway would hear of that one again
 		g.kill()
 		for i, step := range []struct {
 			host   string
@@ -419,7 +410,7 @@ func TestNagios(t *testing.T) {
 		}{{"mail-01", stateCritical, "98% used"}, {"shop-01", stateCritical, "no response"}, {"mail-01", stateOK, "40% used"},
 			{"mail-02", stateWarning, "85% used"}, {"shop-01", stateWarning, "response took 5 s"}} {
 			n.check(t, step.host, step.state, step.output)
-			waits(i + 1)
+			n.waits(t, i+1)
 		}
 		g = gatewayWith(t, dir, g.addr, config)
 		eventually(t, soon, func(ctx context.Context) error { // the last one may still be at it
@@ -444,6 +435,7 @@ func TestNagios(t *testing.T) {
 		n.check(t, "shop-01", stateOK, "response took 0.1 s")
 		of(t, g, "shop-01", is("resolved", "critical", 0, 1))
 		// Five from the spool, and the recovery.
+		counts(t, g, 6, "tocsin_alerts_total", `source="nagios"`)
 		if got := n.heard(t, g); got != 6 {
 			t.Errorf("got %v notifications since the gateway is back, want 6", got)
 		}
@@ -453,6 +445,7 @@ func TestNagios(t *testing.T) {
 // hear does something that Nagios notifies of once, and waits until the gateway has heard of it.
 func (n *nagios) hear(t *testing.T, g *gateway, do func()) {
 	t.Helper()
+	n.waits(t, 0) // all before it was answered, and so is counted
 	before := n.heard(t, g)
 	do()
 	eventually(t, soon, func(context.Context) error {
@@ -476,10 +469,21 @@ func nextSecond(t *testing.T) {
 	})
 }
 
-// heard is how many notifications the gateway has got.
+// waits waits until so many notifications are in the spool.
+func (n *nagios) waits(t *testing.T, want int) {
+	t.Helper()
+	eventually(t, soon, func(context.Context) error {
+		if got := n.waiting(t); len(got) != want {
+			return fmt.Errorf("%q wait in the spool, want %d", got, want)
+		}
+		return nil
+	})
+}
+
+// heard is how many notifications are in the store. What has only arrived may not be.
 func (n *nagios) heard(t *testing.T, g *gateway) float64 {
 	t.Helper()
-	got, err := g.counter(t.Context(), "tocsin_alerts_received_total", `source="nagios"`)
+	got, err := g.counter(t.Context(), "tocsin_alerts_total", `source="nagios"`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,7 +160,7 @@ func TestNoticesSurviveKills(t *testing.T) {
 				select {
 				case <-m.running.Load().process.exited:
 					reached[point]++
-				case <-time.After(2 * time.Second): // so much was not due: that is a kill at random
+				case <-time.After(5 * time.Second): // so much was not due: that is a kill at random
 					m.running.Load().kill()
 					reached["at random"]++
 				}

@@ -20,7 +20,7 @@ const (
 	groupWait     = time.Second
 	groupInterval = 2 * time.Second
 	// slack is what a loaded machine may add to a step of the chain.
-	slack = 5 * time.Second
+	slack = 25 * time.Second
 	// soon is how long we wait for something that takes a few intervals.
 	soon = 30 * time.Second
 )

@@ -19,32 +19,36 @@ import (
 func TestWatchdog(t *testing.T) {
 	t.Parallel()
 	path := program(t, "prometheus")
-	g := gatewayWith(t, t.TempDir(), "127.0.0.1:0", `heartbeats:
-  - {name: eu, source: prometheus, matchers: ['alertname="Watchdog"'], every: 10s, severity: critical, service: monitoring}
-`)
-	dir := t.TempDir()
+	listen, dir := freeAddr(t), t.TempDir()
 	write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`global: {evaluation_interval: 500ms}
 rule_files: [rules.yml]
 alerting:
   alertmanagers:
     - api_version: v2
       static_configs: [{targets: [%q]}]
-`, g.addr))
+`, listen))
 	write(t, filepath.Join(dir, "rules.yml"), `groups:
   - name: watchdog
     rules:
       - {alert: Watchdog, expr: vector(1)}
 `)
 	start := func() *process {
+		addr := freeAddr(t)
 		p, err := startProcess(path, nil, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
-			"--web.listen-address="+freeAddr(t), "--rules.alert.resend-delay=1s")
+			"--web.listen-address="+addr, "--rules.alert.resend-delay=1s")
 		if err != nil {
 			t.Fatal(err)
 		}
 		endWith(t, "prometheus", p)
+		if err := p.ready(t.Context(), "http://"+addr+"/-/ready"); err != nil {
+			t.Fatal(err)
+		}
 		return p
 	}
-	p := start()
+	p := start() // first, as silence counts from the gateway's start
+	g := gatewayWith(t, t.TempDir(), listen, `heartbeats:
+  - {name: eu, source: prometheus, matchers: ['alertname="Watchdog"'], every: 10s, severity: critical, service: monitoring}
+`)
 	counts(t, g, 3, "tocsin_alerts_total", `source="prometheus"`, `verdict="suppressed"`)
 	if all, err := g.incidents(t.Context()); err != nil || len(all) != 0 {
 		t.Fatalf("got incidents %+v, %v, want none while it is heard", all, err)

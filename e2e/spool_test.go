@@ -243,7 +243,14 @@ func (k *spoolKiller) until(ctx context.Context, point string) error {
 		return err
 	}
 	if emptied {
-		if err := k.away(false); err != nil {
+		// An empty one hands on nothing. While the store is away it gets no less.
+		for waiting := 0.0; err == nil && waiting == 0; {
+			if waiting, err = k.metric(ctx, g, "tocsin_spool_entries"); err == nil {
+				err = pause(ctx, 5*time.Millisecond)
+			}
+		}
+		if err = errors.Join(err, k.away(false)); err != nil {
+			g.kill()
 			return err
 		}
 	}
