@@ -25,6 +25,8 @@ var picture = []struct {
 	{"alert", nil},
 	// What holds for every alert; for tests.
 	{"alert/alerttest", []string{"alert"}},
+	// The seed of everybody's properties; for tests.
+	{"testseed", nil},
 	// Secrets that do not show themselves.
 	{"config/secret", nil},
 	// What was meant by a wrong word.
@@ -154,6 +156,7 @@ var libraries = []struct {
 	{"golang.org/x/oauth2", []string{"web/openid"}},
 	{"github.com/gorilla/feeds", []string{"web/status"}},
 	{"github.com/klauspost/compress", []string{"recorder"}},
+	{"pgregory.net/rapid", []string{"testseed"}},
 	{"github.com/prometheus/client_golang", []string{"ingest", "ingest/smtp", "mute", "notify", "recorder", "router", "spool", "store", "store/redis", "web/...", "gateway", "simulate", "cmd/..."}},
 	{"net/http", []string{"ingest/...", "notify/...", "process/rota", "remote", "writeback", "web/...", "gateway", "simulate", "bench", "demo", "e2e", "send", "cmd/..."}},
 	// The heart reads nothing and writes nothing.

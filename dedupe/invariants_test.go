@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	_ "github.com/tocsin-gateway/tocsin/testseed"
 )
 
 // TestWhateverHappens: alerts in any order and with any times, several keys in

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	_ "github.com/tocsin-gateway/tocsin/testseed"
 )
 
 // labelled draws labels over a small alphabet, so that equal ones and such as

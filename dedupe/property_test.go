@@ -11,6 +11,7 @@ import (
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
+	_ "github.com/tocsin-gateway/tocsin/testseed"
 )
 
 // history draws what really happened to a few alerts: episodes that follow

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	_ "github.com/tocsin-gateway/tocsin/testseed"
 )
 
 // TestDurations from the times that they are made of, in minutes; none means not yet.

@@ -47,6 +47,9 @@ func TestStreamIsCutAtTheLimit(t *testing.T) {
 	body := &endless{left: 600 << 20}
 	r := httptest.NewRequest("POST", "/ingest/s", body)
 	r.ContentLength = -1
+	if _, err := documented(); err != nil { // or it is read, once, while memory is counted
+		t.Fatal(err)
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	w := g.do(r)
@@ -57,8 +60,9 @@ func TestStreamIsCutAtTheLimit(t *testing.T) {
 	if most := int64(8<<20 + 64<<10); body.read > most {
 		t.Errorf("read %d bytes, want at most %d", body.read, most)
 	}
-	// All buffers together: the limit, and the halves that it grew out of.
-	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 3*8<<20+64<<10 {
+	// All buffers together: the limit, and the halves that it grew out of; a little
+	// is for whoever else is at work.
+	if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 3*8<<20+1<<20 {
 		t.Errorf("allocated %d bytes in all, want at most three times the limit and a little", allocated)
 	}
 	if len(g.sink.letters) != 0 || g.budget.used.Load() != 0 {
@@ -157,7 +161,11 @@ func TestBodiesOverTheWire(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			g := newGateway(t, builtIn(), func(o *Options) { o.Grace = 100 * time.Millisecond })
+			grace := time.Minute
+			if test.code == 503 { // the only ones that wait for its end
+				grace = 100 * time.Millisecond
+			}
+			g := newGateway(t, builtIn(), func(o *Options) { o.Grace = grace })
 			code, closed := raw(t, server(t, g), test.request, test.closeWrite)
 			if code != test.code || closed != test.closed {
 				t.Errorf("got %d, closed %v; want %d, %v", code, closed, test.code, test.closed)

@@ -16,7 +16,7 @@ import (
 const (
 	// textLimit bounds what one template may write, in bytes.
 	textLimit = 256 << 10
-	// textTime bounds how long it may take.
+	// textTime bounds how long it may take, unless the set says otherwise.
 	textTime = time.Second
 )
 
@@ -27,7 +27,12 @@ const ours = `{{ define "__alertmanager" }}Tocsin{{ end }}
 // Templates are Alertmanager's own and those of the configuration. They render
 // the same files in the same way, see
 // https://prometheus.io/docs/alerting/latest/notifications/.
-type Templates struct{ all *template.Template }
+type Templates struct {
+	// TextTime bounds how long one of them may take.
+	TextTime time.Duration
+
+	all *template.Template
+}
 
 // NewTemplates reads the files that the patterns match. External is where people
 // reach Tocsin.
@@ -47,7 +52,7 @@ func NewTemplates(patterns []string, external *url.URL) (*Templates, error) {
 	if all.ExternalURL = external; external == nil {
 		all.ExternalURL = &url.URL{}
 	}
-	return &Templates{all}, nil
+	return &Templates{textTime, all}, nil
 }
 
 // Module is the set as the Alertmanager module has it, for its own notifiers.
@@ -95,8 +100,6 @@ func (x *Texts) HTML(field, text, fallback string) string {
 	return x.run(field, fallback, func() (string, error) { return x.templates.all.ExecuteHTMLString(text, x.Data) })
 }
 
-var errTextTime = fmt.Errorf("takes more than %s", textTime)
-
 func (x *Texts) run(field, fallback string, execute func() (string, error)) string {
 	type result struct {
 		text string
@@ -113,13 +116,13 @@ func (x *Texts) run(field, fallback string, execute func() (string, error)) stri
 		}()
 		r.text, r.err = execute()
 	}()
-	timer := time.NewTimer(textTime)
+	timer := time.NewTimer(x.templates.TextTime)
 	defer timer.Stop()
 	var r result
 	select {
 	case r = <-done:
 	case <-timer.C:
-		r.err = errTextTime // the module's templates cannot be stopped, but they end
+		r.err = fmt.Errorf("takes more than %s", x.templates.TextTime) // the module's templates cannot be stopped, but they end
 	}
 	if r.err == nil && len(r.text) > textLimit {
 		r.err = fmt.Errorf("writes more than %d bytes", textLimit)

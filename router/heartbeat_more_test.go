@@ -73,8 +73,8 @@ func TestHeartbeatMutex(t *testing.T) {
 	go func() { defer close(second); _, _ = g.Accept(ctx, "alertmanager", []alert.Alert{b}) }()
 	select {
 	case <-second:
-	case <-time.After(2 * time.Second):
-		t.Error("a request whose context has ended 2 s ago still waits for the mutex of the heartbeat")
+	case <-time.After(time.Minute):
+		t.Error("a request whose context ended long ago still waits for the mutex of the heartbeat")
 	}
 	close(slow.hold)
 	<-first

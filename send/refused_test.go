@@ -21,7 +21,7 @@ func TestRefusedForAWhile(t *testing.T) {
 	}))
 	defer s.Close()
 	dir := t.TempDir()
-	sender := &Sender{URL: s.URL, Spool: dir, Timeout: time.Second, Token: func() (string, error) { return "t", nil }, Warn: t.Logf}
+	sender := &Sender{URL: s.URL, Spool: dir, Timeout: 10 * time.Second, Token: func() (string, error) { return "t", nil }, Warn: t.Logf}
 	m := Message{Source: "nagios", ContentType: "application/json", Body: []byte("{}")}
 	r := sender.Send(t.Context(), m) // the problem
 	code = 200

@@ -153,7 +153,7 @@ func TestNobodyListens(t *testing.T) {
 func TestWithoutAFolder(t *testing.T) {
 	g := newGateway(t)
 	s, warned := sender(t, g)
-	s.Spool, s.Timeout = "", 1500*time.Millisecond
+	s.Spool = ""
 	n := 0
 	g.answer = func(string) int {
 		if n++; n == 2 {
@@ -163,7 +163,10 @@ func TestWithoutAFolder(t *testing.T) {
 	}
 	s.want(t, "a", Delivered)
 	g.answers(503)
+	enough := s.Timeout
+	s.Timeout = 3 * time.Second // it is waited for
 	s.want(t, "b", Failed)
+	s.Timeout = enough
 	if !strings.Contains(warned.String(), "503 because of   it; the message is lost") {
 		t.Errorf("warned %q", warned)
 	}
@@ -299,8 +302,10 @@ func TestFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = lock.Close() }()
-	s.Timeout = 300 * time.Millisecond
+	enough := s.Timeout
+	s.Timeout = 300 * time.Millisecond // it is waited for
 	s.want(t, "b", Failed)
+	s.Timeout = enough
 	if !strings.Contains(warned.String(), "full: 10000 messages or 256 MiB wait") || !strings.Contains(warned.String(), "lost") {
 		t.Errorf("warned %q", warned)
 	}
@@ -350,6 +355,7 @@ func TestManyAtOnce(t *testing.T) {
 	g := newGateway(t)
 	s, _ := sender(t, g)
 	s.Warn = func(format string, args ...any) { t.Errorf(format, args...) }
+	s.Timeout = 2 * time.Minute // one of them may have to deliver all
 	var invocations sync.WaitGroup
 	for i := range 8 {
 		invocations.Go(func() {

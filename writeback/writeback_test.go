@@ -305,7 +305,7 @@ func fifo(t *testing.T) (path string, lines func() string) {
 	in := bufio.NewReader(pipe)
 	return path, func() string {
 		t.Helper()
-		if err := pipe.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		if err := pipe.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		line, err := in.ReadString('\n')

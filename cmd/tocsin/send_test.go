@@ -61,7 +61,7 @@ func TestSendCodes(t *testing.T) {
 	t.Setenv("TOCSIN_TOKEN", "s3cret")
 	t.Setenv("TOCSIN_URL", gateway.URL)
 	spool := "--spool=" + filepath.Join(t.TempDir(), "spool")
-	event := []string{"send", "event", "--timeout=300ms", "--name=Backup", "--starts-at=2026-11-21T03:00:00Z"}
+	event := []string{"send", "event", "--timeout=20s", "--name=Backup", "--starts-at=2026-11-21T03:00:00Z"}
 	for _, c := range []struct {
 		name, in string
 		answer   int
@@ -73,9 +73,9 @@ func TestSendCodes(t *testing.T) {
 		{"a description", "long\ntext", 200, append(event, "--description=-"), 0, ""},
 		{"JSON", `{"events":[]}`, 200, []string{"send", "event", "--json", "--source=mine"}, 0, ""},
 		{"refused", "", 400, event, 1, "refused: the gateway answered 400"},
-		{"lost", "", 503, event, 3, "answered 503; the message is lost"},
+		{"lost", "", 503, []string{"send", "event", "--timeout=3s", "--name=Backup"}, 3, "answered 503; the message is lost"},
 		{"spooled", "", 503, append(event, spool), 0, "1 messages wait"},
-		{"waits", "", 503, []string{"send", "flush", spool, "--timeout=300ms"}, 3, "1 messages wait"},
+		{"waits", "", 503, []string{"send", "flush", spool, "--timeout=20s"}, 3, "1 messages wait"},
 		{"flushed", "", 200, []string{"send", "flush", spool}, 0, ""},
 		{"nothing to flush", "", 200, []string{"send", "flush", spool + "x"}, 0, ""},
 		{"no folder", "", 200, []string{"send", "flush"}, 2, "--spool is missing"},

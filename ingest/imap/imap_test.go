@@ -237,14 +237,14 @@ func TestRun(t *testing.T) {
 	done := make(chan error, 1)
 	m.deliver(t, "x")
 	go func() { done <- New(c, s, slog.New(slog.NewTextHandler(&log, nil))).Run(ctx) }()
-	for deadline := time.Now().Add(10 * time.Second); s.count() == 0 || m.left(t) != "1, 0 unseen"; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); s.count() == 0 || m.left(t) != "1, 0 unseen"; time.Sleep(time.Millisecond) {
 		s.back()
 		if time.Now().After(deadline) {
 			t.Fatal("the mail is not taken")
 		}
 	}
 	m.deliver(t, "y")
-	for deadline := time.Now().Add(10 * time.Second); s.count() < 2; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); s.count() < 2; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the second mail is not taken")
 		}
@@ -269,7 +269,7 @@ func TestIdle(t *testing.T) {
 	go func() { done <- New(c, s, slog.New(slog.DiscardHandler)).Run(ctx) }()
 	// The server of the tests does not tell of what came in the moment before IDLE
 	// began, as real ones do, but of the next. So there is always a next.
-	for deadline := time.Now().Add(10 * time.Second); s.count() < 5; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); s.count() < 5; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("only %d mails are taken", s.count())
 		}

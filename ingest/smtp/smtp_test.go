@@ -519,7 +519,7 @@ func TestConnectionLimits(t *testing.T) {
 	c.MaxConnections, c.MaxConnectionsPerClient, c.Timeout = 30, 20, model.Duration(300*time.Millisecond)
 	s := &sink{}
 	server, addr := start(t, c, s)
-	refused := 0
+	refused, began := 0, time.Now()
 	for range 200 {
 		conn := dial(t, addr)
 		if code, text := conn.answer(); code == 421 && strings.Contains(text, "too many connections") {
@@ -530,10 +530,12 @@ func TestConnectionLimits(t *testing.T) {
 	server.door.mu.Lock()
 	open := len(server.door.open)
 	server.door.mu.Unlock()
-	if open > c.MaxConnectionsPerClient || refused < 100 {
-		t.Errorf("%d connections are open, %d were refused", open, refused)
+	// Each place is free again after the timeout.
+	most := c.MaxConnectionsPerClient * (2 + int(time.Since(began)/time.Duration(c.Timeout)))
+	if open > c.MaxConnectionsPerClient || 200-refused > most {
+		t.Errorf("%d connections are open, %d of 200 were refused, want all but %d at most", open, refused, most)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		err := netsmtp.SendMail(addr, nil, "robot@example.com", []string{"alerts@gw.example.org"}, []byte(letter))
 		if err == nil {
 			break
@@ -689,7 +691,7 @@ func TestDrainGivesUp(t *testing.T) {
 
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not happen")
 		}

@@ -10,7 +10,6 @@ import (
 	"mime"
 	"net"
 	"net/mail"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,15 +27,6 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify/targettest"
 )
 
-func templates(t *testing.T) *notify.Templates {
-	t.Helper()
-	set, err := notify.NewTemplates(nil, &url.URL{Scheme: "https", Host: "tocsin.example.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
-}
-
 // load reads a block as Alertmanager's own loader does; fields are beside the usual ones.
 func load(t *testing.T, addr, fields string) *amconfig.EmailConfig {
 	t.Helper()
@@ -53,7 +43,7 @@ func load(t *testing.T, addr, fields string) *amconfig.EmailConfig {
 
 func sender(t *testing.T, addr, fields string) *Sender {
 	t.Helper()
-	s, err := New(load(t, addr, fields), templates(t), nil)
+	s, err := New(load(t, addr, fields), targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +55,7 @@ const plain = "require_tls: false\n"
 func TestControl(t *testing.T) {
 	server := targettest.NewMail(t, targettest.MailOptions{Plain: true})
 	server.Lax()
-	theirs := amemail.New(load(t, server.Addr, plain), templates(t).Module(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	theirs := amemail.New(load(t, server.Addr, plain), targettest.TemplateSet(t).Module(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	ctx := amnotify.WithGroupKey(context.Background(), "incident/1")
 	ctx = amnotify.WithGroupLabels(ctx, model.LabelSet{"alertname": "DiskFull"})
 	ctx = amnotify.WithReceiverName(ctx, "dba")
@@ -251,7 +241,7 @@ func TestFailingTemplates(t *testing.T) {
 		} else {
 			c.From = "{{ .No.Such }}"
 		}
-		broken, err := New(c, templates(t), nil)
+		broken, err := New(c, targettest.TemplateSet(t), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -488,7 +478,7 @@ func TestSilentFarewell(t *testing.T) {
 
 func TestRefusedDial(t *testing.T) {
 	c := load(t, "127.0.0.1:9", plain)
-	s, err := New(c, templates(t), func(context.Context, string, string) (net.Conn, error) {
+	s, err := New(c, targettest.TemplateSet(t), func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("an address that no message may go to")
 	})
 	if err != nil {
@@ -534,7 +524,7 @@ func TestHostileTexts(t *testing.T) {
 func TestNewRefusesHeaders(t *testing.T) {
 	c := load(t, "127.0.0.1:25", plain)
 	c.Headers = map[string]string{"X: y\r\nBcc": "z"}
-	if _, err := New(c, templates(t), nil); err == nil {
+	if _, err := New(c, targettest.TemplateSet(t), nil); err == nil {
 		t.Error("a header name with a line end: got no error")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -44,15 +43,7 @@ func block(j *targettest.Jira, k kind, more string) string {
 
 func newSender(t *testing.T, block string) *Sender {
 	t.Helper()
-	external, err := url.Parse("https://tocsin.example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	templates, err := notify.NewTemplates(nil, external)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(loaded(t, block), templates, nil)
+	s, err := New(loaded(t, block), targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestControl(t *testing.T) {
 		if x.dial != nil {
 			options = append(options, commoncfg.WithDialContextFunc(commoncfg.DialContextFunc(x.dial)))
 		}
-		built, err := amreceiver.BuildReceiverIntegrations(receiver(t, x.name, x.block), templates(t).Module(), logger(t), options...)
+		built, err := amreceiver.BuildReceiverIntegrations(receiver(t, x.name, x.block), targettest.TemplateSet(t).Module(), logger(t), options...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -512,7 +512,7 @@ func TestBlocksOfOthersAreLeftAlone(t *testing.T) {
 	r := receiver(t, "discord", "webhook_url: "+s.Webhook(), "webhook_url: "+s.Webhook()+"\nsend_resolved: false")
 	r.SlackConfigs = receiver(t, "slack", "api_url: http://127.0.0.1:1/x\nchannel: ops").SlackConfigs
 	title := r.DiscordConfigs[0].Title
-	all, err := module.New(r, templates(t), nil, logger(t))
+	all, err := module.New(r, targettest.TemplateSet(t), nil, logger(t))
 	if err != nil || len(all) != 2 {
 		t.Fatalf("got %d integrations, %v", len(all), err)
 	}
@@ -531,7 +531,7 @@ func TestBadBlock(t *testing.T) {
 	x := telegramTool(t, "HTML")
 	r := receiver(t, x.name, x.block)
 	r.TelegramConfigs[0].APIUrl = nil
-	_, err := module.New(r, templates(t), nil, logger(t))
+	_, err := module.New(r, targettest.TemplateSet(t), nil, logger(t))
 	if err == nil || !strings.Contains(err.Error(), "telegram_configs[0]") || strings.Contains(err.Error(), x.secret) {
 		t.Errorf("got %v", err)
 	}

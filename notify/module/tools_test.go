@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -202,22 +201,13 @@ func receiver(t *testing.T, name string, blocks ...string) amconfig.Receiver {
 	return c.Receivers[0]
 }
 
-func templates(t *testing.T) *notify.Templates {
-	t.Helper()
-	set, err := notify.NewTemplates(nil, &url.URL{Scheme: "https", Host: "tocsin.example.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
-}
-
 // logger logs to the test, as long as it runs.
 func logger(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
 
 // integration is that of one block.
 func integration(t *testing.T, name, block string, dial outgoing.DialFunc) notify.Integration {
 	t.Helper()
-	all, err := module.New(receiver(t, name, block), templates(t), dial, logger(t))
+	all, err := module.New(receiver(t, name, block), targettest.TemplateSet(t), dial, logger(t))
 	if err != nil || len(all) != 1 {
 		t.Fatalf("got %d integrations, %v", len(all), err)
 	}

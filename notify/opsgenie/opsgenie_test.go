@@ -30,26 +30,13 @@ func loaded(t *testing.T, block string) *amopsgenie.OpsGenieConfig {
 	return c.Receivers[0].OpsGenieConfigs[0]
 }
 
-func templates(t *testing.T) *notify.Templates {
-	t.Helper()
-	external, err := url.Parse("https://tocsin.example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := notify.NewTemplates(nil, external)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
 func block(o *targettest.Opsgenie, more string) string {
 	return "api_key: " + targettest.OpsgenieKey + "\napi_url: " + o.URL + "/\n" + more
 }
 
 func newSender(t *testing.T, block string) *Sender {
 	t.Helper()
-	s, err := New(loaded(t, block), templates(t), nil)
+	s, err := New(loaded(t, block), targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +60,7 @@ func startJSM(t *testing.T, more string) (*targettest.Opsgenie, *Sender) {
 	if p := c.Problems(); len(p) > 0 {
 		t.Fatalf("the block has problems: %v", p)
 	}
-	s, err := NewJSM(&c, templates(t), nil)
+	s, err := NewJSM(&c, targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,15 +35,7 @@ func loaded(t *testing.T, block string) *ampagerduty.PagerdutyConfig {
 
 func newSender(t *testing.T, c *ampagerduty.PagerdutyConfig, dial outgoing.DialFunc) *Sender {
 	t.Helper()
-	external, err := url.Parse("https://tocsin.example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	templates, err := notify.NewTemplates(nil, external)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(c, templates, dial)
+	s, err := New(c, targettest.TemplateSet(t), dial)
 	if err != nil {
 		t.Fatal(err)
 	}

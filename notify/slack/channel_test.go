@@ -23,7 +23,7 @@ func named(m *notify.Message, id byte, reference string) *notify.Message {
 	return m
 }
 
-func today() string { return "incident-" + time.Now().UTC().Format("2006-01-02") }
+func today() string { return "incident-" + started.Format("2006-01-02") }
 
 // TestChannel of a major incident: made once, announced once, told until the end.
 func TestChannel(t *testing.T) {

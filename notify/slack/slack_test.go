@@ -48,11 +48,13 @@ func sender(t *testing.T, yaml string, o slack.Options) *slack.Sender {
 	return s
 }
 
+// started is one time for all messages, so that midnight comes between none of them.
+var started = time.Now().UTC()
+
 // message is one at the present, so that what a server stamps is after its opening.
 func message(e notify.Event) *notify.Message {
 	m := targettest.Message(e)
-	now := time.Now().UTC()
-	m.Incident.OpenedAt, m.Incident.CycleOpenedAt, m.SentAt = now, now, now
+	m.Incident.OpenedAt, m.Incident.CycleOpenedAt, m.SentAt = started, started, started
 	return m
 }
 

@@ -13,13 +13,15 @@ import (
 // SentAt is when the messages of Message are sent.
 var SentAt = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
 
-// TemplateSet is Alertmanager's own templates, at https://tocsin.example.com.
+// TemplateSet is Alertmanager's own templates, at https://tocsin.example.com, with all
+// the time that a busy machine may need for them.
 func TemplateSet(t testing.TB) *notify.Templates {
 	t.Helper()
 	set, err := notify.NewTemplates(nil, &url.URL{Scheme: "https", Host: "tocsin.example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	set.TextTime = time.Minute
 	return set
 }
 

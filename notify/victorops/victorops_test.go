@@ -2,7 +2,6 @@ package victorops
 
 import (
 	"errors"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,15 +32,7 @@ func block(v *targettest.VictorOps, more string) string {
 
 func newSender(t *testing.T, block string) *Sender {
 	t.Helper()
-	external, err := url.Parse("https://tocsin.example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	templates, err := notify.NewTemplates(nil, external)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(loaded(t, block), templates, nil)
+	s, err := New(loaded(t, block), targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,15 +25,6 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify/targettest"
 )
 
-func templates(t *testing.T) *notify.Templates {
-	t.Helper()
-	set, err := notify.NewTemplates(nil, &url.URL{Scheme: "https", Host: "tocsin.example.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
-}
-
 // load reads one block as Alertmanager's own loader does.
 func load(t *testing.T, fields string) *amwebhook.WebhookConfig {
 	t.Helper()
@@ -47,7 +37,7 @@ func load(t *testing.T, fields string) *amwebhook.WebhookConfig {
 
 func sender(t *testing.T, fields string) *Sender {
 	t.Helper()
-	s, err := New(load(t, fields), templates(t), nil)
+	s, err := New(load(t, fields), targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +47,7 @@ func sender(t *testing.T, fields string) *Sender {
 // TestControl: Alertmanager's own notifier passes the same checks.
 func TestControl(t *testing.T) {
 	server := targettest.NewWebhook(t)
-	theirs, err := amwebhook.New(load(t, "url: "+server.URL+"/hook"), templates(t).Module(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	theirs, err := amwebhook.New(load(t, "url: "+server.URL+"/hook"), targettest.TemplateSet(t).Module(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +198,11 @@ func TestErrors(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %v", c.failure.Status, c.failure.Hang), func(t *testing.T) {
 			server := targettest.NewWebhook(t)
 			server.Fail(c.failure)
-			_, err := sender(t, "url: "+server.URL+"/hook/very-secret\ntimeout: 200ms").Send(t.Context(), targettest.Message(notify.Opened))
+			timeout := time.Minute
+			if c.failure.Hang { // the only one that waits for it
+				timeout = 200 * time.Millisecond
+			}
+			_, err := sender(t, fmt.Sprintf("url: %s/hook/very-secret\ntimeout: %s", server.URL, timeout)).Send(t.Context(), targettest.Message(notify.Opened))
 			var e *notify.Error
 			if !errors.As(err, &e) || e.Reason != c.reason || e.Permanent != c.permanent || e.RetryAfter != c.after {
 				t.Fatalf("got %#v (%v), want %s, permanent %v, after %s", e, err, c.reason, c.permanent, c.after)
@@ -260,7 +254,7 @@ func signed(t *testing.T, c *SignedConfig, now time.Time) *Signed {
 	if p := c.Problems(); len(p) > 0 {
 		t.Fatal(p)
 	}
-	s, err := NewSigned(c, templates(t), nil)
+	s, err := NewSigned(c, targettest.TemplateSet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	_ "github.com/tocsin-gateway/tocsin/testseed"
 )
 
 // zones change their clocks in many ways: in the north and the south, by half an

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
+	_ "github.com/tocsin-gateway/tocsin/testseed"
 )
 
 func at(t testing.TB, text string) time.Time {

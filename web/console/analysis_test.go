@@ -9,13 +9,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/web/console"
 )
 
 // TestAnalysis: the figures are those of the API, each chart has a table, and there is a
 // file of both.
 func TestAnalysis(t *testing.T) {
-	d := newDesk(t, "correlate: {rules: [{name: each, by: [alertname, host]}]}")
+	noon, began := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), time.Now() // so that all of it is on one day
+	st, err := embedded.Open("mem:", embedded.Options{Now: func() time.Time { return noon.Add(time.Since(began)) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := deskOn(t, "correlate: {rules: [{name: each, by: [alertname, host]}]}", st)
 	d.has(d.page("/analysis", 200), "Nothing was observed", "Outage of closed incidents</bdi>")
 	first := d.fires("alertname", "Disk", "host", "a", "service", hostile, "severity", "critical")
 	d.fires("alertname", "Disk", "host", "b", "service", "shop", "severity", "warning")
@@ -25,7 +31,7 @@ func TestAnalysis(t *testing.T) {
 	d.lacks(page, hostile)
 	row := d.rowOf(page, "<bdi>"+hostileShown+"</bdi>")
 	d.has(row, `<td class="n">1</td>`, "1 time)")
-	today := time.Now().UTC().Format(time.DateOnly)
+	today := noon.Format(time.DateOnly)
 	d.has(d.rowOf(page, `<th scope="row">`+today), `<td class="n">2</td>`)
 	d.has(page, "<title>"+today+": 2</title>", ">CSV by day</a>", "CSV by day and service", "Never acknowledged", "Response objectives")
 	if n := strings.Count(page, `<th scope="row">2`); n != 30+2 {

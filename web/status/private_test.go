@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	_ "github.com/tocsin-gateway/tocsin/testseed"
 )
 
 const (

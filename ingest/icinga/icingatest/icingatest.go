@@ -35,7 +35,7 @@ const (
 )
 
 // startTimeout is how long an Icinga may take until its API answers.
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Icinga is a running one.
 type Icinga struct {
@@ -64,7 +64,7 @@ func Start(t *testing.T, objects string) *Icinga {
 		}
 		t.Skipf("SKIP: icinga2 is missing (%v); with TOCSIN_E2E_REQUIRED=1 this fails", err)
 	}
-	i := &Icinga{dir: t.TempDir(), port: freePort(t)}
+	i := &Icinga{dir: t.TempDir(), port: reserve(t)}
 	i.URL = fmt.Sprintf("https://127.0.0.1:%d", i.port)
 	i.CAFile = filepath.Join(i.dir, "lib", "certs", "ca.crt")
 	i.config = filepath.Join(i.dir, "icinga2.conf")
@@ -231,12 +231,20 @@ func owner(t *testing.T) (name, group string) {
 	return name, group
 }
 
-// freePort is a port that nobody listens on at the moment.
-func freePort(t *testing.T) int {
+// reserve returns a port that the system gives to nobody else until the test ends,
+// and that an Icinga can listen on again and again: a connection that was taken
+// there keeps it, as it does when a server is started again under its clients.
+func reserve(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	t.Cleanup(func() { client.Close() })
+	taken, err := l.Accept()
+	must(t, err)
+	t.Cleanup(func() { taken.Close() })
 	return l.Addr().(*net.TCPAddr).Port
 }
 

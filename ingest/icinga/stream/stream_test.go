@@ -166,7 +166,7 @@ func (k *taking) next() string {
 	select {
 	case got := <-k.said:
 		return got
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		k.t.Fatal("nothing more was taken")
 		return ""
 	}
@@ -433,8 +433,14 @@ object Service "load" { host_name = "web-01"; check_command = "dummy"; enable_ac
 	}
 	check("Service", "web-01!load", 2, "before anybody listened")
 	k := &taking{t: t, said: make(chan string, 100)}
+	after := func(d time.Duration) <-chan time.Time {
+		if d != resync && d != soon {
+			d = min(d, time.Second) // while it starts again it is asked often, or the test waits for the next time
+		}
+		return time.After(d)
+	}
 	s, err := New(Options{URL: i.URL, User: icingatest.User, Password: secret.New(icingatest.Password), CAFile: i.CAFile, ServerName: icingatest.Node,
-		Take: k.take, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		Take: k.take, After: after, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
