@@ -316,8 +316,7 @@ func TestScanInPages(t *testing.T) {
 
 func openTargetFor(t *testing.T, url string) *Target {
 	t.Helper()
-	target, err := OpenTarget(t.Context(), url, Options{Logger: logTo(t)})
-	must(t, err)
+	target := opened(t, OpenTarget, url, copying(t))
 	t.Cleanup(func() { _ = target.Close() })
 	return target
 }

@@ -41,7 +41,7 @@ var prefixes atomic.Int64
 func suite(t *testing.T, url string, options ...func(*Options)) {
 	t.Helper()
 	storetest.Run(t, func(t *testing.T, so storetest.Options) store.Store {
-		o := Options{Now: so.Now, Timeout: unhurried}
+		o := Options{Now: so.Now}
 		for _, set := range options {
 			set(&o)
 		}
@@ -57,13 +57,7 @@ type subject struct {
 
 func openSubject(t *testing.T, url string, o Options) *subject {
 	t.Helper()
-	o.Logger = logTo(t)
-	s, err := Open(t.Context(), url, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() }) // what it says is about a store that a test closed
-	return &subject{s, url}
+	return &subject{another(t, url, o), url}
 }
 
 // Reopen implements storetest.Reopener.
