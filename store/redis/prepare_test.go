@@ -327,7 +327,7 @@ func TestExamine(t *testing.T) {
 // TestExamineNamesTheMaster: behind Sentinels and in a cluster each server is named.
 func TestExamineNamesTheMaster(t *testing.T) {
 	t.Run("Sentinel", func(t *testing.T) {
-		s := redistest.Sentinel(t, 1)
+		s := redistest.Sentinel(t, 1).Steady()
 		r, err := examine(t, s.URL(), Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -343,7 +343,7 @@ func TestExamineNamesTheMaster(t *testing.T) {
 		}
 	})
 	t.Run("Cluster", func(t *testing.T) {
-		c := redistest.Cluster(t, 3, 1)
+		c := redistest.Cluster(t, 3, 1).Steady()
 		r, err := examine(t, c.URL(), Options{Durability: Replicated})
 		if err != nil || r.Fatal() != 0 {
 			t.Fatal(r, err)
@@ -472,11 +472,11 @@ func TestDocumentedUserElsewhere(t *testing.T) {
 			return all[0].URL(), all
 		},
 		"behind Sentinels": func(t *testing.T) (string, []*redistest.Server) {
-			all := redistest.Sentinel(t, 1)
+			all := redistest.Sentinel(t, 1).Steady()
 			return all.URL(), all.Servers
 		},
 		"in a cluster": func(t *testing.T) (string, []*redistest.Server) {
-			all := redistest.Cluster(t, 3, 1)
+			all := redistest.Cluster(t, 3, 1).Steady()
 			return all.URL(), all.Nodes
 		},
 	} {
