@@ -67,8 +67,11 @@ func begin(t testing.TB, st store.Store, limits ...func(*http.Server)) (_ served
 
 func shared(t testing.TB, server *redistest.Server) store.Store {
 	t.Helper()
-	st, err := redis.Open(t.Context(), server.URL(), redis.Options{Timeout: 20 * time.Second})
-	if err != nil {
+	var st *redis.Store
+	if err := redistest.Retry(t, func() (err error) {
+		st, err = redis.Open(t.Context(), server.URL(), redis.Options{Timeout: 20 * time.Second})
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,7 +126,11 @@ func TestOpenStore(t *testing.T) {
 		"nothing but redis": {"redis:", "// is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			st, err := openURL(t.Context(), storeFlags{url: c.url}, opening{})
+			var st store.Store
+			err := redistest.Retry(t, func() (err error) {
+				st, err = openURL(t.Context(), storeFlags{url: c.url}, opening{})
+				return err
+			})
 			if (err == nil) != (st != nil) {
 				t.Fatalf("got %v and %v, want either", st, err)
 			}
@@ -154,6 +159,18 @@ func command(t *testing.T, args ...string) (code int, out, errOut string) {
 		t.Errorf("tocsin %s shows the password:\n%s", strings.Join(args, " "), shown)
 	}
 	return code, o.String(), e.String()
+}
+
+// patiently is command, again if it says that a server did not answer in time.
+func patiently(t *testing.T, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	_ = redistest.Retry(t, func() error {
+		if code, out, errOut = command(t, args...); code != exitOK {
+			return errors.New(out + errOut)
+		}
+		return nil
+	})
+	return code, out, errOut
 }
 
 // TestStoreCheck: what people and scripts read, of servers that are good, poor, bad and away.
@@ -191,7 +208,7 @@ func TestStoreCheck(t *testing.T) {
 		"no such file":        {[]string{"--config.file=" + file + "x"}, exitError, "no such file"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, errOut := command(t, append([]string{"store", "check"}, c.args...)...)
+			code, out, errOut := patiently(t, append([]string{"store", "check"}, c.args...)...)
 			if code != c.code || !strings.Contains(out+errOut, c.want) {
 				t.Errorf("got exit code %d and\n%s%swant %d and %q", code, out, errOut, c.code, c.want)
 			}
@@ -203,7 +220,7 @@ func TestStoreCheck(t *testing.T) {
 	for variable, value := range map[string]string{"TOCSIN_STORE_PASSWORD": secretWord, "TOCSIN_STORE_PASSWORD_FILE": password} {
 		t.Run(variable, func(t *testing.T) {
 			t.Setenv(variable, value)
-			if code, out, errOut := command(t, "store", "check"); code != exitOK {
+			if code, out, errOut := patiently(t, "store", "check"); code != exitOK {
 				t.Errorf("got exit code %d and\n%s%s", code, out, errOut)
 			}
 		})
@@ -214,7 +231,7 @@ func TestStoreCheck(t *testing.T) {
 		ok      bool
 		servers int
 	}{"redis://:" + secretWord + "@" + good.Addr: {true, 1}, bad.URL(): {false, 1}, away.URL(): {false, 0}} {
-		code, out, _ := command(t, "store", "check", "--store.url="+url, "-o", "json")
+		code, out, _ := patiently(t, "store", "check", "--store.url="+url, "-o", "json")
 		var got struct {
 			URL      string
 			OK       bool
@@ -255,7 +272,7 @@ func TestServeRefusesInALine(t *testing.T) {
 		"bad":  {bad.URL(), "tocsin: store: " + bad.URL() + ": " + bad.Addr + ": maxmemory-policy is allkeys-lru"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, errOut := command(t, "serve", "--web.listen-address=127.0.0.1:0", "--log.level=error", "--store.url="+c.url)
+			code, out, errOut := patiently(t, "serve", "--web.listen-address=127.0.0.1:0", "--log.level=error", "--store.url="+c.url)
 			if code != exitError || out != "" || !strings.HasPrefix(errOut, c.want) || strings.Count(errOut, "\n") != 1 {
 				t.Errorf("got exit code %d and %q%q, want %q in one line", code, out, errOut, c.want)
 			}

@@ -12,22 +12,42 @@ import (
 
 // ear is a process that listens.
 type ear struct {
-	began chan struct{}
 	heard chan []incident.ID
 	ended chan error
 }
 
-func listen(t *testing.T, s *Store) *ear {
+// listen has a process listen, and returns when it does.
+func listen(t *testing.T, s *Store) (e *ear) {
 	t.Helper()
-	e := &ear{make(chan struct{}, 8), make(chan []incident.ID, 8), make(chan error, 1)}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	t.Cleanup(func() { cancel(); <-done })
-	go func() {
-		defer close(done)
-		e.ended <- s.Listen(ctx, func() { e.began <- struct{}{} }, func(ids []incident.ID) { e.heard <- ids })
-	}()
+	must(t, redistest.Retry(t, func() error {
+		began, listening := make(chan struct{}, 8), &ear{make(chan []incident.ID, 8), make(chan error, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		t.Cleanup(func() { cancel(); <-done })
+		go func() {
+			defer close(done)
+			listening.ended <- s.Listen(ctx, func() { began <- struct{}{} }, func(ids []incident.ID) { listening.heard <- ids })
+		}()
+		e = listening
+		select {
+		case <-began:
+			return nil
+		case err := <-e.ended:
+			return err
+		}
+	}))
 	return e
+}
+
+// next is what it hears next.
+func (e *ear) next(t *testing.T) (ids []incident.ID) {
+	t.Helper()
+	select {
+	case ids = <-e.heard:
+	case err := <-e.ended:
+		t.Fatalf("it does not listen any more: %v", err)
+	}
+	return ids
 }
 
 // TestAnnounce: what one process announces the other one hears, on every kind of
@@ -36,22 +56,20 @@ func TestAnnounce(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]func(t *testing.T) string{
 		"one server":       func(t *testing.T) string { return redistest.Single(t).URL() + "?prefix=other" },
-		"behind Sentinels": func(t *testing.T) string { return redistest.Sentinel(t, 1).URL() },
-		"in a cluster":     func(t *testing.T) string { return redistest.Cluster(t, 3, 0).URL() },
+		"behind Sentinels": func(t *testing.T) string { return redistest.Sentinel(t, 1).Steady().URL() },
+		"in a cluster":     func(t *testing.T) string { return redistest.Cluster(t, 3, 0).Steady().URL() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := start(t)
 			a, b := another(t, url, Options{}), another(t, url, Options{})
 			ofA, ofB := listen(t, a), listen(t, b)
-			<-ofA.began
-			<-ofB.began
 			one, two := incident.ID(hashed("incident", 1)), incident.ID(hashed("incident", 2))
 			must(t, a.Announce(t.Context(), []incident.ID{one, two}))
-			if got := <-ofB.heard; !slices.Equal(got, []incident.ID{one, two}) {
+			if got := ofB.next(t); !slices.Equal(got, []incident.ID{one, two}) {
 				t.Errorf("got %v, want both", got)
 			}
 			must(t, b.Announce(t.Context(), nil))
-			if got := <-ofA.heard; len(got) != 0 { // not its own, which came before
+			if got := ofA.next(t); len(got) != 0 { // not its own, which came before
 				t.Errorf("got %v, want none, which is all", got)
 			}
 		})
@@ -63,21 +81,19 @@ func TestListenEnds(t *testing.T) {
 	t.Parallel()
 	server, s := alone(t, Options{})
 	e := listen(t, s)
-	<-e.began
 	server.Kill()
 	if err := <-e.ended; err == nil {
 		t.Error("the server is gone, and Listen ended without an error")
 	}
 	server.Restart()
 	e = listen(t, s)
-	<-e.began
 	server.Pause() // it does not answer, and does not close the connection either
 	if err := <-e.ended; err == nil {
 		t.Error("the server hangs, and Listen ended without an error")
 	}
 	server.Resume()
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := s.Listen(ctx, cancel, nil); ctx.Err() == nil || err == nil {
+	if err := redistest.Retry(t, func() error { return s.Listen(ctx, cancel, nil) }); ctx.Err() == nil || err == nil {
 		t.Errorf("got %v, want the end of the context", err)
 	}
 }
@@ -104,7 +120,7 @@ func TestMayNotListen(t *testing.T) {
 		t.Run(missing, func(t *testing.T) {
 			server := redistest.Single(t)
 			server.Do(append([]string{"ACL", "SETUSER", "old", "on", ">" + secretWord, "~tocsin:*", "+@all"}, rights...)...)
-			r, err := Examine(t.Context(), userURL(server, "old"), Options{Logger: logTo(t)})
+			r, err := examine(t, userURL(server, "old"), Options{Logger: logTo(t)})
 			must(t, err)
 			found := slices.ContainsFunc(r.Findings, func(f Finding) bool {
 				return !f.Fatal && strings.Contains(f.Text, "gateways cannot tell each other") && strings.Contains(f.Text, "lacks a permission") && strings.Contains(f.Text, missing)
@@ -115,7 +131,7 @@ func TestMayNotListen(t *testing.T) {
 			s := another(t, userURL(server, "old"), Options{})
 			must(t, s.Check(t.Context()))
 			if missing == "subscribe" || missing == "channels" {
-				if err := s.Listen(t.Context(), nil, nil); err == nil || !strings.Contains(err.Error(), "lacks a permission") {
+				if err := redistest.Retry(t, func() error { return s.Listen(t.Context(), nil, nil) }); err == nil || !strings.Contains(err.Error(), "lacks a permission") {
 					t.Errorf("listen: got %v, want that it may not", err)
 				}
 			}

@@ -17,7 +17,7 @@ import (
 // TestPanickingStep: a step that panics is an error of its change, and not the end of its key.
 func TestPanickingStep(t *testing.T) {
 	t.Parallel()
-	_, s := alone(t, Options{Timeout: 2 * time.Second})
+	_, s := alone(t, Options{})
 	key := keyNumber(1)
 	func() {
 		defer func() { t.Logf("recovered: %v", recover()) }()
@@ -28,8 +28,8 @@ func TestPanickingStep(t *testing.T) {
 	select {
 	case err := <-done:
 		must(t, err)
-	case <-time.After(10 * time.Second):
-		t.Error("the next update of the key does not come back, whatever its timeout of 2 s")
+	case <-time.After(ample):
+		t.Errorf("the next update of the key does not come back, whatever its timeout of %s", unhurried)
 	}
 }
 
@@ -97,8 +97,8 @@ func TestFlushBesideFailure(t *testing.T) {
 // TestFlushInCluster: while a master of a cluster is away, what is repeated elsewhere counts once.
 func TestFlushInCluster(t *testing.T) {
 	t.Parallel()
-	cluster := redistest.Cluster(t, 3, 0, "cluster-require-full-coverage no")
-	s := another(t, cluster.URL(), Options{Timeout: 2 * time.Second})
+	cluster := redistest.Cluster(t, 3, 0, "cluster-require-full-coverage no").Steady()
+	s := another(t, cluster.URL(), Options{})
 	for n := range 64 {
 		update(t, s, joining(100+n, inShard(byte(n), 1), 1))
 		update(t, s, repeating(200+n, inShard(byte(n), 1), 1))
@@ -107,7 +107,9 @@ func TestFlushInCluster(t *testing.T) {
 	away.Pause()
 	t.Cleanup(away.Resume)
 	for range 5 {
-		s.flush(t.Context(), true)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		s.flush(ctx, true)
+		cancel()
 	}
 	away.Resume()
 	await(t, "all are stored", func() bool {

@@ -148,7 +148,7 @@ func (s *Store) failing(addr string, err error) {
 
 func (s *Store) recovered(addr string, after time.Duration) {
 	s.log.Info("Redis answers again", "server", addr, "after", after)
-	if after >= downAfter { // a connection that broke was made up for by another try
+	if after >= s.opts.downAfter { // a connection that broke was made up for by another try
 		go s.returned() // the caller is who would carry that out
 	}
 }

@@ -142,7 +142,7 @@ func TestDamage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			server, s := alone(t, Options{Timeout: 2 * time.Second})
+			server, s := alone(t, Options{})
 			h := &hospital{T: t, server: server, s: s}
 			sick, well := h.admit(), h.admit()
 			if errs := h.visit(sick); len(errs) > 0 {
@@ -205,7 +205,7 @@ func tookIn(t *testing.T, s *Store, key incident.Key) (texts []string) {
 // and what is committed along with them is committed as a whole or not at all.
 func TestDamagedJobs(t *testing.T) {
 	t.Parallel()
-	server, s := alone(t, Options{Timeout: 2 * time.Second})
+	server, s := alone(t, Options{})
 	names := newNames("tocsin", ward)
 	due := func(subject string) incident.Job {
 		return incident.Job{Subject: subject, Kind: incident.JobExpiry, Due: testTime}
@@ -246,7 +246,7 @@ func TestDamagedJobs(t *testing.T) {
 // TestDamagedLists: lists say which value is damaged, or leave it out.
 func TestDamagedLists(t *testing.T) {
 	t.Parallel()
-	server, s := alone(t, Options{Timeout: 2 * time.Second})
+	server, s := alone(t, Options{})
 	h := &hospital{T: t, server: server, s: s}
 	sick, well := h.admit(), h.admit()
 	names := newNames("tocsin", ward)

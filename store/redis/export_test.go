@@ -57,19 +57,18 @@ func filled(t *testing.T, url string) incident.ID {
 	return id
 }
 
+// copying are the options of a store that a test copies from or to.
+func copying(t testing.TB) Options {
+	return Options{Logger: logTo(t), Timeout: unhurried, downAfter: ample}
+}
+
 // copyStore copies from one store to another.
 func copyStore(t *testing.T, from, to string) error {
 	t.Helper()
-	source, err := OpenSource(t.Context(), from, Options{Logger: logTo(t)})
-	if err != nil {
-		return err
-	}
+	source := opened(t, OpenSource, from, copying(t))
 	defer func() { _ = source.Close() }() // it was only read
-	target, err := OpenTarget(t.Context(), to, Options{Logger: logTo(t)})
-	if err != nil {
-		return err
-	}
-	_, err = transfer.Copy(t.Context(), source, target, transfer.Options{})
+	target := opened(t, OpenTarget, to, copying(t))
+	_, err := transfer.Copy(t.Context(), source, target, transfer.Options{})
 	return errors.Join(err, target.Close())
 }
 
@@ -153,10 +152,7 @@ func TestCopyRefusesWhatItCannotKeep(t *testing.T) {
 
 // TestImportRefuses what a store in Redis has no place for.
 func TestImportRefuses(t *testing.T) {
-	target, err := OpenTarget(t.Context(), redistest.Single(t).URL(), Options{Logger: logTo(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	target := opened(t, OpenTarget, redistest.Single(t).URL(), copying(t))
 	defer func() { _ = target.Close() }() // nothing is under way
 	reference := incident.Reference(time.Unix(0, 0), 1, 5)
 	for name, c := range map[string]struct {
@@ -185,15 +181,9 @@ func TestImportTwice(t *testing.T) {
 	server := redistest.Single(t)
 	from := server.URL() + "?prefix=from"
 	filled(t, from)
-	source, err := OpenSource(t.Context(), from, Options{Logger: logTo(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	source := opened(t, OpenSource, from, copying(t))
 	defer func() { _ = source.Close() }() // it was only read
-	target, err := OpenTarget(t.Context(), server.URL()+"?prefix=to", Options{Logger: logTo(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	target := opened(t, OpenTarget, server.URL()+"?prefix=to", copying(t))
 	defer func() { _ = target.Close() }() // nothing is under way
 	if _, err := target.Begin(t.Context()); err != nil {
 		t.Fatal(err)
@@ -243,10 +233,7 @@ func TestCopyLeavesOthersAlone(t *testing.T) {
 	if err := copyStore(t, server.URL()+"?prefix=from", server.URL()); err != nil {
 		t.Fatal(err)
 	}
-	target, err := OpenTarget(t.Context(), server.URL(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	target := opened(t, OpenTarget, server.URL(), copying(t))
 	defer func() { _ = target.Close() }() // nothing is under way
 	if err := target.Clear(t.Context()); err != nil {
 		t.Fatal(err)
@@ -267,14 +254,13 @@ func TestMarkIsTakenBack(t *testing.T) {
 		"gateway works on it":   {"ZADD", "tocsin:{00}:gateways", fmt.Sprint(time.Now().Unix()), "somebody"},
 		"holds a store already": {"HSET", "tocsin:{07}:entries", "a", "b"},
 	} {
-		target, err := OpenTarget(t.Context(), server.URL(), Options{Logger: logTo(t), Failpoint: func(point string) {
+		o := copying(t)
+		o.Failpoint = func(point string) {
 			if point == "copy-begun" {
 				server.Do(command...)
 			}
-		}})
-		if err != nil {
-			t.Fatal(err)
 		}
+		target := opened(t, OpenTarget, server.URL(), o)
 		defer func() { _ = target.Close() }() // nothing is under way
 		if _, err := target.Begin(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
@@ -306,10 +292,7 @@ func TestCopyAsDocumentedUser(t *testing.T) {
 	if d, err := s.Document(t.Context(), "test", "a"); err != nil || string(d.Data) != `{"a":1}` {
 		t.Errorf("the document: got %+v, %v", d, err)
 	}
-	target, err := OpenTarget(t.Context(), user+"?prefix=tocsin:other", Options{Logger: logTo(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	target := opened(t, OpenTarget, user+"?prefix=tocsin:other", copying(t))
 	defer func() { _ = target.Close() }() // nothing is under way
 	if _, err := target.Begin(t.Context()); err != nil {
 		t.Error(err)

@@ -61,14 +61,34 @@ func another(t testing.TB, url string, o Options) *Store {
 	if o.Timeout == 0 {
 		o.Timeout = unhurried
 	}
-	s, err := Open(t.Context(), url, o)
-	for try := 0; err != nil && try < 5; try++ { // a server that this machine gives no time for half a second
-		t.Logf("open: %v", err)
-		s, err = Open(t.Context(), url, o)
+	if o.downAfter == 0 {
+		o.downAfter = ample
 	}
-	must(t, err)
+	s := opened(t, Open, url, o)
 	t.Cleanup(func() { _ = s.Close() }) // again, if the test has done it
 	return s
+}
+
+// opened is what Open and its like return, which try only once.
+func opened[T any](t testing.TB, open func(context.Context, string, Options) (T, error), url string, o Options) (v T) {
+	t.Helper()
+	must(t, redistest.Retry(t, func() (err error) {
+		v, err = open(t.Context(), url, o)
+		return err
+	}))
+	return v
+}
+
+// examine is Examine, again if it found that an answer was late.
+func examine(t testing.TB, url string, o Options) (r Report, err error) {
+	t.Helper()
+	_ = redistest.Retry(t, func() error {
+		if r, err = Examine(t.Context(), url, o); err == nil && len(r.Findings) > 0 {
+			return fmt.Errorf("findings: %v", r.Findings)
+		}
+		return err
+	})
+	return r, err
 }
 
 // alone starts a server and opens a Store on it.

@@ -391,7 +391,7 @@ func (l *lane) refuses() error {
 		return nil
 	}
 	away := l.s.steady().Sub(time.Unix(0, since))
-	if away < downAfter {
+	if away < l.s.opts.downAfter {
 		return nil
 	}
 	_ = l.s.rediscover() // in a cluster another server may have its shards by now

@@ -372,9 +372,9 @@ func TestLostAnswersToGenerations(t *testing.T) {
 func TestGivenUpAnswer(t *testing.T) {
 	t.Parallel()
 	p := &points{}
-	proxy, s, beside := throughProxy(t, Options{Failpoint: p.hit})
+	proxy, s, beside := throughProxy(t, Options{Failpoint: p.hit, downAfter: downAfter})
 	key := keyNumber(1)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // it is refused after one
 	defer cancel()
 	p.at("before-commit", proxy.Hold)
 	wantUnavailable(t, "an update that is not answered", s.Update(ctx, []incident.Change{joining(1, key, 1)}))

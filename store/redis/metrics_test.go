@@ -20,10 +20,7 @@ var documentedRow = regexp.MustCompile("(?m)^\\| `(tocsin_store_redis_[a-z_]+(?:
 // nothing else. Package gateway does the same for all other metrics.
 func TestMetricsAreDocumented(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	s, err := Open(t.Context(), redistest.Single(t).URL(), Options{Logger: logTo(t), Registerer: registry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := another(t, redistest.Single(t).URL(), Options{Registerer: registry})
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	client "github.com/redis/go-redis/v9"
+
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
@@ -18,66 +20,76 @@ import (
 // order, and the same of the archive. It returns how many pages there are.
 func checkPages(t *testing.T, s *Store) (pages int) {
 	t.Helper()
-	ctx := context.Background()
-	for _, n := range s.names {
-		hash := s.single.HGetAll(ctx, n.keys).Val()
-		entries := s.single.HGetAll(ctx, n.entries).Val()
-		contents := s.single.HGetAll(ctx, n.contents).Val()
-		order := map[string]bool{}
-		for _, m := range s.single.ZRange(ctx, n.order, 0, -1).Val() {
-			order[m] = true
-			if hash[m] == "" {
-				t.Errorf("order has %q, the hash has not", m)
-			}
-		}
-		on := map[string]int{}
-		for field, v := range hash {
-			if len(field) != pageFieldSize {
-				continue
-			}
-			pages++
-			if !order[field] {
-				t.Errorf("page %q is not in the order", field)
-			}
-			if len(v) == 0 || len(v)%16 != 0 {
-				t.Errorf("page %q has %d bytes", field, len(v))
-			}
-			for i := 0; i+16 <= len(v); i += 16 {
-				fp := field[:16] + v[i:i+16]
-				on[fp]++
-				e, ok := entries[fp]
-				if !ok {
-					t.Errorf("page %q lists what does not exist: %q", field, fp)
-				} else if e[pageAt:entryHead] != field[16:] {
-					t.Errorf("page %q lists an entry of page %q", field, e[pageAt:entryHead])
+	directly(t, s, func(ctx context.Context, c *client.Client) error {
+		for _, n := range s.names {
+			hash := result(t, c.HGetAll(ctx, n.keys))
+			entries := result(t, c.HGetAll(ctx, n.entries))
+			contents := result(t, c.HGetAll(ctx, n.contents))
+			order := map[string]bool{}
+			for _, m := range result(t, c.ZRange(ctx, n.order, 0, -1)) {
+				order[m] = true
+				if hash[m] == "" {
+					t.Errorf("order has %q, the hash has not", m)
 				}
 			}
-		}
-		for fp := range entries {
-			if on[fp] != 1 {
-				t.Errorf("entry %q is on %d pages", fp, on[fp])
+			on := map[string]int{}
+			for field, v := range hash {
+				if len(field) != pageFieldSize {
+					continue
+				}
+				pages++
+				if !order[field] {
+					t.Errorf("page %q is not in the order", field)
+				}
+				if len(v) == 0 || len(v)%16 != 0 {
+					t.Errorf("page %q has %d bytes", field, len(v))
+				}
+				for i := 0; i+16 <= len(v); i += 16 {
+					fp := field[:16] + v[i:i+16]
+					on[fp]++
+					e, ok := entries[fp]
+					if !ok {
+						t.Errorf("page %q lists what does not exist: %q", field, fp)
+					} else if e[pageAt:entryHead] != field[16:] {
+						t.Errorf("page %q lists an entry of page %q", field, e[pageAt:entryHead])
+					}
+				}
+			}
+			for fp := range entries {
+				if on[fp] != 1 {
+					t.Errorf("entry %q is on %d pages", fp, on[fp])
+				}
+			}
+			for fp := range contents {
+				if _, ok := entries[fp]; !ok {
+					t.Errorf("content without entry %q", fp)
+				}
+			}
+			arch := result(t, c.HGetAll(ctx, n.archive))
+			seen := map[string]int{}
+			for _, m := range result(t, c.ZRange(ctx, n.archiveOrder, 0, -1)) {
+				seen[m[:16]+m[20:]]++
+			}
+			for f := range arch {
+				if seen[f] != 1 {
+					t.Errorf("archived %q is %d times in the order", f, seen[f])
+				}
+			}
+			if len(seen) != len(arch) {
+				t.Errorf("archive: %d in the order, %d in the hash", len(seen), len(arch))
 			}
 		}
-		for fp := range contents {
-			if _, ok := entries[fp]; !ok {
-				t.Errorf("content without entry %q", fp)
-			}
-		}
-		arch := s.single.HGetAll(ctx, n.archive).Val()
-		seen := map[string]int{}
-		for _, m := range s.single.ZRange(ctx, n.archiveOrder, 0, -1).Val() {
-			seen[m[:16]+m[20:]]++
-		}
-		for f := range arch {
-			if seen[f] != 1 {
-				t.Errorf("archived %q is %d times in the order", f, seen[f])
-			}
-		}
-		if len(seen) != len(arch) {
-			t.Errorf("archive: %d in the order, %d in the hash", len(seen), len(arch))
-		}
-	}
+		return nil
+	})
 	return pages
+}
+
+// result is what a command was answered.
+func result[T any](t testing.TB, c interface{ Result() (T, error) }) T {
+	t.Helper()
+	v, err := c.Result()
+	must(t, err)
+	return v
 }
 
 func idOf(i *incident.Incident) incident.ID {
@@ -316,8 +328,7 @@ func TestScanInPages(t *testing.T) {
 
 func openTargetFor(t *testing.T, url string) *Target {
 	t.Helper()
-	target, err := OpenTarget(t.Context(), url, Options{Logger: logTo(t)})
-	must(t, err)
+	target := opened(t, OpenTarget, url, copying(t))
 	t.Cleanup(func() { _ = target.Close() })
 	return target
 }

@@ -172,17 +172,30 @@ func TestStartErrors(t *testing.T) {
 			t.Parallel()
 			url, o := c.start(t)
 			o.Logger = logTo(t)
-			s, err := Open(t.Context(), url, o)
-			if err == nil {
-				_ = s.Close() // what is wrong is that it could be opened
-				t.Fatal("it was opened")
-			}
-			text := err.Error()
+			text, said := "", ""
+			_ = redistest.Retry(t, func() error {
+				s, err := Open(t.Context(), url, o)
+				if err == nil {
+					_ = s.Close() // what is wrong is that it could be opened
+					t.Fatal("it was opened")
+				}
+				if text = err.Error(); strings.Contains(text, c.want) {
+					return nil
+				}
+				return err
+			})
 			if !strings.Contains(text, c.want) || !strings.HasPrefix(text, "store: "+Redacted(url)+": ") {
 				t.Errorf("Open: got %q, want the URL and %q", text, c.want)
 			}
-			found, err := Examine(t.Context(), url, o)
-			said := fmt.Sprint(err, found.Findings)
+			var found Report
+			var err error
+			_ = redistest.Retry(t, func() error {
+				found, err = Examine(t.Context(), url, o)
+				if said = fmt.Sprint(err, found.Findings); strings.Contains(said, c.want) {
+					return nil
+				}
+				return errors.New(said)
+			})
 			if !strings.Contains(said, c.want) || err == nil && found.Fatal() != 1 {
 				t.Errorf("Examine: got %v and findings %v, want one that is fatal, with %q", err, found.Findings, c.want)
 			}
@@ -273,24 +286,21 @@ func trusting(t *testing.T, s *redistest.Server) *tls.Config {
 func TestExamine(t *testing.T) {
 	servers := redistest.Replicated(t, 1, "appendonly yes", "appendfsync always", "maxmemory 50mb")
 	url := servers[0].URL()
-	empty, err := Examine(t.Context(), url, Options{})
+	empty, err := examine(t, url, Options{})
 	if err != nil || empty.Schema != "" || empty.Shards != 0 || empty.Gateways != 0 {
 		t.Errorf("an empty one: got %+v, %v, want nothing stored", empty, err)
 	}
 	if n := servers[0].Do("DBSIZE"); n != "0" {
 		t.Errorf("%s keys are there afterwards, want none", n)
 	}
-	s, err := Open(t.Context(), url, Options{Logger: logTo(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := another(t, url, Options{})
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	s.present(t.Context())
-	r, err := Examine(t.Context(), url, Options{})
+	r, err := examine(t, url, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,8 +327,8 @@ func TestExamine(t *testing.T) {
 // TestExamineNamesTheMaster: behind Sentinels and in a cluster each server is named.
 func TestExamineNamesTheMaster(t *testing.T) {
 	t.Run("Sentinel", func(t *testing.T) {
-		s := redistest.Sentinel(t, 1)
-		r, err := Examine(t.Context(), s.URL(), Options{})
+		s := redistest.Sentinel(t, 1).Steady()
+		r, err := examine(t, s.URL(), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -333,8 +343,8 @@ func TestExamineNamesTheMaster(t *testing.T) {
 		}
 	})
 	t.Run("Cluster", func(t *testing.T) {
-		c := redistest.Cluster(t, 3, 1)
-		r, err := Examine(t.Context(), c.URL(), Options{Durability: Replicated})
+		c := redistest.Cluster(t, 3, 1).Steady()
+		r, err := examine(t, c.URL(), Options{Durability: Replicated})
 		if err != nil || r.Fatal() != 0 {
 			t.Fatal(r, err)
 		}
@@ -354,15 +364,20 @@ func TestExamineNamesTheMaster(t *testing.T) {
 // to come up, because it may have to spool; nothing is accepted before a replica is there.
 func TestReplicatedWithoutAReplica(t *testing.T) {
 	s := redistest.Single(t)
-	o := Options{Durability: Replicated, Logger: logTo(t)}
-	r, err := Examine(t.Context(), s.URL(), o)
+	// WAIT takes 400 ms of the 500 ms that an answer may take, so it may come too late as well.
+	o := Options{Durability: Replicated, Logger: logTo(t), Timeout: 2 * time.Second}
+	r, err := examine(t, s.URL(), o)
 	if err != nil || r.Fatal() != 0 || !strings.Contains(fmt.Sprint(r.Findings), "it has 0 of 1 replicas: nothing is accepted") {
 		t.Errorf("got %+v, %v, want a warning", r.Findings, err)
 	}
-	st := openSubject(t, s.URL(), o)
-	if err := st.Check(t.Context()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), errUnconfirmed.Error()) {
-		t.Errorf("got %v, want that no replica confirms", err)
-	}
+	st := another(t, s.URL(), o)
+	await(t, "no replica confirms", func() bool {
+		err := st.Check(t.Context())
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Fatalf("got %v, want %v", err, store.ErrUnavailable)
+		}
+		return strings.Contains(err.Error(), errUnconfirmed.Error())
+	})
 }
 
 func TestJudgeWarns(t *testing.T) {
@@ -426,11 +441,7 @@ func TestDocumentedUser(t *testing.T) {
 	var stores atomic.Int64
 	storetest.Run(t, func(t *testing.T, so storetest.Options) store.Store {
 		url := fmt.Sprintf("%s?prefix=tocsin:%d", userURL(s, "tocsin"), stores.Add(1))
-		st, err := Open(t.Context(), url, Options{Now: so.Now, Logger: logTo(t)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = st.Close() }) // what it says is about a store that a test closed
+		st := another(t, url, Options{Now: so.Now})
 		st.present(t.Context())
 		return st
 	})
@@ -461,11 +472,11 @@ func TestDocumentedUserElsewhere(t *testing.T) {
 			return all[0].URL(), all
 		},
 		"behind Sentinels": func(t *testing.T) (string, []*redistest.Server) {
-			all := redistest.Sentinel(t, 1)
+			all := redistest.Sentinel(t, 1).Steady()
 			return all.URL(), all.Servers
 		},
 		"in a cluster": func(t *testing.T) (string, []*redistest.Server) {
-			all := redistest.Cluster(t, 3, 1)
+			all := redistest.Cluster(t, 3, 1).Steady()
 			return all.URL(), all.Nodes
 		},
 	} {
@@ -474,15 +485,12 @@ func TestDocumentedUserElsewhere(t *testing.T) {
 			for _, s := range servers {
 				s.Do(line...)
 			}
-			s, err := Open(t.Context(), url, Options{Username: "tocsin", Password: secretWord, Durability: Replicated, Logger: logTo(t)})
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := another(t, url, Options{Username: "tocsin", Password: secretWord, Durability: Replicated})
 			s.present(t.Context())
 			if n, err := s.Gateways(t.Context()); n != 1 || err != nil {
 				t.Errorf("gateways: got %d, %v, want 1", n, err)
 			}
-			err = s.Check(t.Context())
+			err := s.Check(t.Context())
 			for n := 0; n < 20 && errors.Is(err, errUnconfirmed); n++ { // 400 ms can be short on a busy machine
 				err = s.Check(t.Context())
 			}

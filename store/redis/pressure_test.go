@@ -75,8 +75,8 @@ func TestErrorsLeaveNothingBehind(t *testing.T) {
 // and it goes on by itself. It is not parallel, because it counts goroutines.
 func TestPaused(t *testing.T) {
 	server := redistest.Single(t)
-	s := another(t, server.URL(), Options{Timeout: time.Second})
-	update(t, s, joining(0, keyNumber(0), 0))
+	s := another(t, server.URL(), Options{Timeout: time.Second, downAfter: downAfter})
+	send(t, s, joining(0, keyNumber(0), 0))
 	before := runtime.NumGoroutine()
 	server.Pause()
 	t.Cleanup(server.Resume)
@@ -134,7 +134,7 @@ func TestPaused(t *testing.T) {
 	}
 	await(t, "no more goroutines than before", func() bool { return runtime.NumGoroutine() <= before+10 })
 	// What was refused may have been on its way: it has happened as a whole or not at all.
-	audit(t, s)
+	audit(t, another(t, server.URL(), Options{}))
 }
 
 // TestBreaker: a server that has not answered for a while is not asked any more,
@@ -142,9 +142,9 @@ func TestPaused(t *testing.T) {
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	server := redistest.Single(t)
-	s := another(t, server.URL(), Options{})
+	s := another(t, server.URL(), Options{downAfter: downAfter})
 	key := keyNumber(1)
-	update(t, s, joining(1, key, 1))
+	send(t, s, joining(1, key, 1))
 	l, err := s.lane(&call{})
 	must(t, err)
 	fail := func(since time.Duration) { l.failing.Store(s.steady().Add(-since).UnixNano()) }
@@ -171,9 +171,10 @@ func TestBreaker(t *testing.T) {
 	}
 	server.Resume()
 	await(t, "it is seen to be back", func() bool { return l.failing.Load() == 0 })
-	update(t, s, joining(3, key, 3))
-	wantTook(t, s, key, 1, 2, 3)
-	audit(t, s)
+	send(t, s, joining(3, key, 3))
+	beside := another(t, server.URL(), Options{})
+	wantTook(t, beside, key, 1, 2, 3)
+	audit(t, beside)
 }
 
 // TestSlow lets answers take long, but not too long.
@@ -201,7 +202,7 @@ func TestSlow(t *testing.T) {
 func TestQueued(t *testing.T) {
 	t.Parallel()
 	server := redistest.Single(t)
-	s := another(t, server.URL(), Options{Timeout: time.Second})
+	s := another(t, server.URL(), Options{Timeout: time.Second, downAfter: downAfter})
 	server.Pause()
 	t.Cleanup(server.Resume)
 	calls := make([]*call, queued+1)

@@ -64,6 +64,8 @@ type Options struct {
 	Skew time.Duration
 	// dial replaces how connections are made, for tests.
 	dial dialer
+	// downAfter takes the place of the constant, for tests.
+	downAfter time.Duration
 }
 
 // Durability is what an answer waits for beside the server itself.
@@ -191,6 +193,9 @@ func newStore(url string, target redisurl.Target, o Options) *Store {
 	}
 	if o.Replicas == 0 {
 		o.Replicas = 1
+	}
+	if o.downAfter == 0 {
+		o.downAfter = downAfter
 	}
 	s := &Store{url: url, opts: o, log: o.Logger.With("component", "store"), gateway: newGatewayID(), caller: newToken(), channel: target.Prefix + ":changes", began: time.Now(), lanes: map[string]*lane{},
 		repeats: repeats.New(repeatsKept), wake: make(chan struct{}, 1), metrics: newMetrics()}

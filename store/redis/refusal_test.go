@@ -245,13 +245,17 @@ func TestRefusals(t *testing.T) {
 			for n, o := range all { // once before, so that it is known to work
 				must(t, o.do(t, s, 1000+n))
 			}
-			hasty := another(t, server.URL(), Options{Timeout: 300 * time.Millisecond})
+			patient, hasty := another(t, server.URL(), Options{}), another(t, server.URL(), Options{Timeout: 300 * time.Millisecond})
 			server.Do(c.begin...)
 			for n, o := range all {
 				before := dump(t, s)
 				began := time.Now()
-				err := o.do(t, hasty, 2000+n)
-				if !o.writes || o.frees && c.frees {
+				refused, by := o.writes && !(o.frees && c.frees), patient
+				if refused && c.says == "" {
+					by = hasty
+				}
+				err := o.do(t, by, 2000+n)
+				if !refused {
 					if err != nil {
 						t.Errorf("%s: %v", o.name, err)
 					}
@@ -338,9 +342,10 @@ func TestRestart(t *testing.T) {
 		await(t, "it takes updates", func() bool { return s.Update(t.Context(), []incident.Change{joining(n, key, n)}) == nil })
 		acknowledged = append(acknowledged, n)
 	}
-	i := incidentOf(t, s, key)
+	beside := another(t, server.URL(), Options{})
+	i := incidentOf(t, beside, key)
 	var texts []string
-	for _, e := range timelineOf(t, s, i) {
+	for _, e := range timelineOf(t, beside, i) {
 		texts = append(texts, e.Text)
 	}
 	for _, n := range acknowledged {
@@ -348,5 +353,5 @@ func TestRestart(t *testing.T) {
 			t.Errorf("change %d was acknowledged and is lost", n)
 		}
 	}
-	audit(t, s)
+	audit(t, beside)
 }

@@ -25,12 +25,12 @@ func TestSingle(t *testing.T) {
 // TestSentinel also waits for a replica with each answer.
 func TestSentinel(t *testing.T) {
 	t.Parallel()
-	suite(t, redistest.Sentinel(t, 1, "appendonly yes").URL(), func(o *Options) { o.Durability = Replicated })
+	suite(t, redistest.Sentinel(t, 1, "appendonly yes").Steady().URL(), func(o *Options) { o.Durability = Replicated })
 }
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	suite(t, redistest.Cluster(t, 3, 0, "appendonly yes").URL())
+	suite(t, redistest.Cluster(t, 3, 0, "appendonly yes").Steady().URL())
 }
 
 func logTo(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
@@ -41,7 +41,7 @@ var prefixes atomic.Int64
 func suite(t *testing.T, url string, options ...func(*Options)) {
 	t.Helper()
 	storetest.Run(t, func(t *testing.T, so storetest.Options) store.Store {
-		o := Options{Now: so.Now, Timeout: unhurried}
+		o := Options{Now: so.Now}
 		for _, set := range options {
 			set(&o)
 		}
@@ -57,13 +57,7 @@ type subject struct {
 
 func openSubject(t *testing.T, url string, o Options) *subject {
 	t.Helper()
-	o.Logger = logTo(t)
-	s, err := Open(t.Context(), url, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() }) // what it says is about a store that a test closed
-	return &subject{s, url}
+	return &subject{another(t, url, o), url}
 }
 
 // Reopen implements storetest.Reopener.
@@ -86,12 +80,31 @@ func (s *subject) Forget() {
 	s.memory.init()
 }
 
+// directly calls do with a client of each server that has shards, which takes its
+// time: those of a Store give up after half a second.
+func directly(t testing.TB, s *Store, do func(context.Context, *client.Client) error) {
+	t.Helper()
+	if s.cluster == nil {
+		o := *s.single.Options()
+		o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = 5, ample, ample, ample, ample
+		c := client.NewClient(&o)
+		defer c.Close()
+		must(t, do(t.Context(), c))
+		return
+	}
+	o := *s.cluster.Options()
+	o.MaxRetries, o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = 5, ample, ample, ample, ample
+	c := client.NewClusterClient(&o)
+	defer c.Close()
+	must(t, c.ForEachMaster(t.Context(), do))
+}
+
 // Rows implements storetest.Dumper: all fields of all keys under the prefix.
 func (s *subject) Rows(t *testing.T) []storetest.Row {
 	t.Helper()
 	var mu sync.Mutex // ForEachMaster asks all masters at the same time
 	var rows []storetest.Row
-	dump := func(ctx context.Context, c *client.Client) error {
+	directly(t, s.Store, func(ctx context.Context, c *client.Client) error {
 		mu.Lock()
 		defer mu.Unlock()
 		keys, err := c.Keys(ctx, s.names[0].tag[:strings.IndexByte(s.names[0].tag, '{')]+"*").Result()
@@ -103,32 +116,39 @@ func (s *subject) Rows(t *testing.T) []storetest.Row {
 			if strings.HasSuffix(key, ":probe") {
 				continue // it holds nothing
 			}
-			switch kind := c.Type(ctx, key).Val(); kind {
+			kind, err := c.Type(ctx, key).Result()
+			if err != nil {
+				return err
+			}
+			switch kind {
 			case "hash":
-				for field, value := range c.HGetAll(ctx, key).Val() {
+				fields, err := c.HGetAll(ctx, key).Result()
+				if err != nil {
+					return err
+				}
+				for field, value := range fields {
 					rows = append(rows, storetest.Row{Key: []byte(key + " " + field), Value: []byte(value)})
 				}
 			case "zset":
-				for _, z := range c.ZRangeWithScores(ctx, key, 0, -1).Val() {
+				members, err := c.ZRangeWithScores(ctx, key, 0, -1).Result()
+				if err != nil {
+					return err
+				}
+				for _, z := range members {
 					rows = append(rows, storetest.Row{Key: []byte(key + " " + fmt.Sprint(z.Member)), Value: fmt.Append(nil, z.Score)})
 				}
 			case "string":
-				rows = append(rows, storetest.Row{Key: []byte(key), Value: []byte(c.Get(ctx, key).Val())})
+				value, err := c.Get(ctx, key).Result()
+				if err != nil {
+					return err
+				}
+				rows = append(rows, storetest.Row{Key: []byte(key), Value: []byte(value)})
 			default:
 				t.Errorf("key %q is a %s", key, kind)
 			}
 		}
 		return nil
-	}
-	var err error
-	if s.cluster != nil {
-		err = s.cluster.ForEachMaster(t.Context(), dump)
-	} else {
-		err = dump(t.Context(), s.single)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	})
 	slices.SortFunc(rows, func(a, b storetest.Row) int { return slices.Compare(a.Key, b.Key) })
 	return rows
 }

@@ -320,12 +320,13 @@ func TestServerAway(t *testing.T) {
 					from, to = to, from
 				}
 				want, now := mixed(t, from, 2500)
-				due, over := make(chan struct{}), make(chan error, 1)
+				due, done, over := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 				pages := 0
 				go func() {
 					_, err := try(t, t.Context(), from, to, transfer.Options{Watch: func(transfer.Progress) {
 						if pages++; pages == 2 {
 							close(due)
+							<-done // or the copy could be over first
 						}
 					}})
 					over <- err
@@ -333,6 +334,7 @@ func TestServerAway(t *testing.T) {
 				select {
 				case <-due:
 					fault(server, proxy)
+					close(done)
 				case err := <-over:
 					t.Fatal(err)
 				}
@@ -371,7 +373,7 @@ func TestServerFull(t *testing.T) {
 
 // TestCluster: shards on three servers.
 func TestCluster(t *testing.T) {
-	cluster := redistest.Cluster(t, 3, 0)
+	cluster := redistest.Cluster(t, 3, 0).Steady()
 	from, to, back := newFolder(t), newPrefix(cluster.URL()), newFolder(t)
 	_, want, at := populated(t, from)
 	mustCopy(t, from, to)

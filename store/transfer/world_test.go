@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/store/redis"
+	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
 	"github.com/tocsin-gateway/tocsin/store/row"
 	"github.com/tocsin-gateway/tocsin/store/transfer"
 )
@@ -70,11 +71,7 @@ func open(t testing.TB, u string, now func() time.Time) store.Store {
 
 func tryOpen(t testing.TB, u string, now func() time.Time) (store.Store, error) {
 	if isRedis(u) {
-		st, err := redis.Open(t.Context(), u, redis.Options{Now: now, Logger: logTo(t)})
-		if err != nil {
-			return nil, err
-		}
-		return st, nil
+		return opened(t, redis.Open, u, now)
 	}
 	st, err := embedded.Open(u, embedded.Options{Now: now, Logger: logTo(t)})
 	if err != nil {
@@ -83,13 +80,19 @@ func tryOpen(t testing.TB, u string, now func() time.Time) (store.Store, error) 
 	return st, nil
 }
 
+// opened is what one of the functions returns that open what is in Redis.
+func opened[T any](t testing.TB, open func(context.Context, string, redis.Options) (T, error), u string, now func() time.Time) (v T, err error) {
+	t.Helper()
+	err = redistest.Retry(t, func() error {
+		v, err = open(t.Context(), u, redis.Options{Now: now, Logger: logTo(t), Timeout: 20 * time.Second})
+		return err
+	})
+	return v, err
+}
+
 func openSource(t testing.TB, u string) (transfer.Source, error) {
 	if isRedis(u) {
-		s, err := redis.OpenSource(t.Context(), u, redis.Options{Logger: logTo(t)})
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+		return opened(t, redis.OpenSource, u, nil)
 	}
 	s, err := embedded.OpenSource(u, embedded.Options{Logger: logTo(t)})
 	if err != nil {
@@ -100,11 +103,7 @@ func openSource(t testing.TB, u string) (transfer.Source, error) {
 
 func openTarget(t testing.TB, u string) (transfer.Target, error) {
 	if isRedis(u) {
-		s, err := redis.OpenTarget(t.Context(), u, redis.Options{Logger: logTo(t)})
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+		return opened(t, redis.OpenTarget, u, nil)
 	}
 	s, err := embedded.OpenTarget(u, embedded.Options{Logger: logTo(t)})
 	if err != nil {

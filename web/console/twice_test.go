@@ -22,8 +22,11 @@ func twoDesks(t *testing.T, text string) (desks [2]*desk) {
 	t.Helper()
 	server := redistest.Single(t)
 	for n := range desks {
-		st, err := redis.Open(t.Context(), server.URL(), redis.Options{Timeout: 20 * time.Second})
-		if err != nil {
+		var st *redis.Store
+		if err := redistest.Retry(t, func() (err error) {
+			st, err = redis.Open(t.Context(), server.URL(), redis.Options{Timeout: 20 * time.Second})
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 		desks[n] = deskOn(t, text, st)

@@ -58,6 +58,19 @@ func Cluster(t testing.TB, masters, replicas int, settings ...string) *ClusterNo
 	return c
 }
 
+// calm is for how many milliseconds a server may not answer where none is to be failed over.
+const calm = "30000"
+
+// Steady has the nodes wait for half a minute for one that does not answer: a busy
+// machine may give one no time for a second. It is for tests that fail none over.
+func (c *ClusterNodes) Steady() *ClusterNodes {
+	c.t.Helper()
+	for _, n := range c.Nodes {
+		n.Do("CONFIG", "SET", "cluster-node-timeout", calm)
+	}
+	return c
+}
+
 // view is a node as one of them sees it, a line of CLUSTER NODES:
 //
 //	id 127.0.0.1:7001@7002 myself,master - 0 1700000000000 3 connected 0-5460 [93->-id]

@@ -62,6 +62,16 @@ func Sentinel(t testing.TB, replicas int, settings ...string) *Sentinels {
 	return s
 }
 
+// Steady has the sentinels wait for half a minute for a server that does not answer,
+// as it does the nodes of a cluster.
+func (s *Sentinels) Steady() *Sentinels {
+	s.t.Helper()
+	for _, one := range s.Sentinels {
+		one.Do("SENTINEL", "SET", s.Name, "down-after-milliseconds", calm)
+	}
+	return s
+}
+
 // ready says why a sentinel could not fail over.
 func (s *Sentinels) ready(one *Server) error {
 	if _, err := one.DoErr("SENTINEL", "CKQUORUM", s.Name); err != nil {

@@ -65,7 +65,7 @@ func TestSentinelsFailOverAndMasterSeesIt(t *testing.T) {
 
 func TestASentinelThatIsDownIsNotAsked(t *testing.T) {
 	t.Parallel()
-	s := Sentinel(t, 1)
+	s := Sentinel(t, 1).Steady()
 	s.Sentinels[0].Kill()
 	s.Sentinels[1].Pause()
 	if got := s.Master(); got != s.Servers[0] {
