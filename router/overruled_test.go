@@ -262,7 +262,6 @@ func TestTwoConfigurationsUnderLoad(t *testing.T) {
 func reloadBoth(t *testing.T, ctx context.Context, processes []*Pipeline, all []Settings, sent, reloads *atomic.Int64, done <-chan struct{}) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	last := int64(0)
 	last, n := int64(0), 0
 	for {
 		select {
