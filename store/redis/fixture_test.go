@@ -62,7 +62,7 @@ func another(t testing.TB, url string, o Options) *Store {
 		o.Timeout = unhurried
 	}
 	if o.downAfter == 0 {
-		o.downAfter = ample
+		o.downAfter = 5 * time.Second // a closed Store is tried for as long
 	}
 	s := opened(t, Open, url, o)
 	t.Cleanup(func() { _ = s.Close() }) // again, if the test has done it
