@@ -227,6 +227,20 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// eventually waits until ok, which it asks every few milliseconds.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick, late := time.NewTicker(5*time.Millisecond), time.After(time.Minute)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal("not within a minute: " + what)
+		}
+	}
+}
+
 // TestRun polls until it is stopped, through a time without a store.
 func TestRun(t *testing.T) {
 	m, s := newMailbox(t, TLS), &sink{err: errors.New("away")}
@@ -237,18 +251,12 @@ func TestRun(t *testing.T) {
 	done := make(chan error, 1)
 	m.deliver(t, "x")
 	go func() { done <- New(c, s, slog.New(slog.NewTextHandler(&log, nil))).Run(ctx) }()
-	for deadline := time.Now().Add(time.Minute); s.count() == 0 || m.left(t) != "1, 0 unseen"; time.Sleep(time.Millisecond) {
+	eventually(t, "the mail is taken", func() bool {
 		s.back()
-		if time.Now().After(deadline) {
-			t.Fatal("the mail is not taken")
-		}
-	}
+		return s.count() > 0 && m.left(t) == "1, 0 unseen"
+	})
 	m.deliver(t, "y")
-	for deadline := time.Now().Add(time.Minute); s.count() < 2; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the second mail is not taken")
-		}
-	}
+	eventually(t, "the second mail is taken", func() bool { return s.count() >= 2 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -269,12 +277,10 @@ func TestIdle(t *testing.T) {
 	go func() { done <- New(c, s, slog.New(slog.DiscardHandler)).Run(ctx) }()
 	// The server of the tests does not tell of what came in the moment before IDLE
 	// began, as real ones do, but of the next. So there is always a next.
-	for deadline := time.Now().Add(time.Minute); s.count() < 5; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("only %d mails are taken", s.count())
-		}
+	eventually(t, "five mails are taken", func() bool {
 		m.deliver(t, "more")
-	}
+		return s.count() >= 5
+	})
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
