@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,8 @@ var picture = []struct {
 	{"alert/alerttest", []string{"alert"}},
 	// The seed of everybody's properties; for tests.
 	{"testseed", nil},
+	// Virtual time; for tests.
+	{"testbubble", nil},
 	// Secrets that do not show themselves.
 	{"config/secret", nil},
 	// What was meant by a wrong word.
@@ -256,6 +259,32 @@ func TestLibrariesAtTheEdge(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestBubblesAreOfTestbubble: no test starts a bubble in which the race detector crashes.
+func TestBubblesAreOfTestbubble(t *testing.T) {
+	const start = "synctest." + "Test("
+	found := 0
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil || !strings.Contains(string(text), start) {
+			return err
+		}
+		found++
+		if pkg := path.Dir(filepath.ToSlash(name)); pkg != "testbubble" {
+			t.Errorf("%s: write testbubble.Test, not %s)", name, start)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found == 0 {
+		t.Error("testbubble starts no bubble either, so nothing was looked at")
 	}
 }
 

@@ -34,6 +34,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/process/rota"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -96,7 +97,7 @@ func TestScenarios(t *testing.T) {
 			t.Parallel()
 			s := readScenario(t, name)
 			var got map[string]string
-			synctest.Test(t, func(t *testing.T) { got = play(t, s) })
+			testbubble.Test(t, func(t *testing.T) { got = play(t, s) })
 			for what, text := range got {
 				compareGolden(t, strings.TrimSuffix(name, ".yml")+what, text)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // planning is a configuration with a window that begins in time for a notice of seven days: the clock of the tests
@@ -36,7 +37,7 @@ maintenance:
 // TestPlannedDowntimeIsAnnounced: seven days ahead, once for each target, whatever
 // restarts, and however many gateways there are.
 func TestPlannedDowntimeIsAnnounced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, planning)
 		defer o.stop()
 		second := o.begin(planning)
@@ -80,7 +81,7 @@ func TestPlannedDowntimeIsAnnounced(t *testing.T) {
 
 // TestLateWindow: what is planned too late is announced at once, and that says so.
 func TestLateWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, strings.ReplaceAll(planning, "2000-01-08", "2000-01-07"))
 		defer o.stop()
 		time.Sleep(2 * time.Second)
@@ -101,7 +102,7 @@ func TestLateWindow(t *testing.T) {
 // TestNoticeIsTriedAgain: a target that is away is told when it is back, and the
 // fallback receiver hears of it meanwhile.
 func TestNoticeIsTriedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, strings.Replace(planning, "[customers, dba]", "[customers]", 1)+"notify: {fallback: dba, fallback_after: 5m}\n")
 		defer o.stop()
 		clients, dba := o.desks["clients/webhook[0]"], o.desks["dba/webhook[0]"]
@@ -125,7 +126,7 @@ func TestNoticeIsTriedAgain(t *testing.T) {
 
 // TestMonthlyReminder: on its business day, once, also with a gateway that begins later.
 func TestMonthlyReminder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		text := strings.Replace(planning, "profile: none", "profile: none\n  monthly_report: {remind: [customers], business_day: 1}\n  calendar: {workdays: [\"monday:sunday\"], hours: [\"01:00-02:00\"]}", 1)
 		text = text[:strings.Index(text, "maintenance:")]
 		o := newOffice(t, text)

@@ -15,6 +15,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // notPlanning is planning without its window.
@@ -64,7 +65,7 @@ const announcedAtOne = "1h0m0s Planned downtime: disks, Sat 2000-01-08 02:00 UTC
 // TestDowntimeIsCalledOff: who was told of a window that is taken out of the file hears
 // so, once, whatever restarts, and hears it if the window is back.
 func TestDowntimeIsCalledOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, planning)
 		defer o.stop()
 		o.at(2 * time.Hour)
@@ -95,7 +96,7 @@ func TestDowntimeIsCalledOff(t *testing.T) {
 // TestDowntimeIsCalledOffLate: what is taken out just before it begins is called off while
 // it would have been.
 func TestDowntimeIsCalledOffLate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, strings.ReplaceAll(planning, "2000-01-08", "2000-01-01"))
 		defer o.stop()
 		o.at(2*time.Hour - 5*time.Minute)
@@ -123,7 +124,7 @@ func TestDowntimeIsNotCalledOff(t *testing.T) {
 		"it is written differently": {2 * time.Hour, strings.Replace(planning, "from: 2000-01-08 02:00, to: 2000-01-08 08:00", `timezone: Europe/Zurich, from: "2000-01-08 03:00", to: "2000-01-08T08:00:00Z"`, 1), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				first, want := planning, announcedAtOne
 				if c.at > 2*time.Hour {
 					first, want = late, "0s Planned downtime: disks, Sat 2000-01-01 02:00 UTC"
@@ -161,7 +162,7 @@ func TestDowntimeIsMoved(t *testing.T) {
 			"from Sat 2000-01-08 02:00 to Sat 2000-01-08 09:00 (UTC)\nnot any more:\nfrom Sat 2000-01-08 02:00 to Sat 2000-01-08 08:00 (UTC)\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				o := newOffice(t, planning)
 				defer o.stop()
 				o.at(2 * time.Hour)
@@ -186,7 +187,7 @@ func TestDowntimeIsMoved(t *testing.T) {
 
 // TestMovedAndBack: the last that is told is what is planned.
 func TestMovedAndBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, planning)
 		defer o.stop()
 		o.at(2 * time.Hour)
@@ -205,7 +206,7 @@ func TestMovedAndBack(t *testing.T) {
 // TestOlderGatewayCallsNothingOff: while one gateway plans it, a window is not called
 // off by another one that does not, which has an older file.
 func TestOlderGatewayCallsNothingOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, notPlanning)
 		defer o.stop()
 		newer := o.begin(planning)
@@ -233,7 +234,7 @@ func TestMovedInARollingChange(t *testing.T) {
 			"2h10m0s Planned downtime called off: disks, Sat 2000-01-08 02:00 UTC"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				moved := strings.ReplaceAll(planning, "2000-01-08", c.day)
 				o := newOffice(t, planning)
 				defer o.stop()
@@ -256,7 +257,7 @@ func TestMovedInARollingChange(t *testing.T) {
 // TestCalledOffForThoseWhoKnow: a target that was away hears of it once it is back, and
 // not of a downtime that does not take place; one that nobody has tried to tell hears nothing.
 func TestCalledOffForThoseWhoKnow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, planning)
 		defer o.stop()
 		clients := o.desks["clients/webhook[0]"]
@@ -278,7 +279,7 @@ func TestCalledOffForThoseWhoKnow(t *testing.T) {
 // TestDailyWindow: one that is found late is told of in one message, with all its times,
 // and then day by day.
 func TestDailyWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		daily := strings.NewReplacer("from: 2000-01-08 02:00, to: 2000-01-08 08:00", "time_intervals: [nights]").Replace(planning) +
 			"time_intervals:\n  - {name: nights, time_intervals: [{times: [{start_time: '02:00', end_time: '03:00'}]}]}\n"
 		o := newOffice(t, daily)
@@ -309,7 +310,7 @@ func TestDailyWindow(t *testing.T) {
 
 // TestManyTimesInANotice: a notice does not list more than people read.
 func TestManyTimesInANotice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, strings.NewReplacer("from: 2000-01-08 02:00, to: 2000-01-08 08:00", "notice_days: 30, time_intervals: [nights]").Replace(planning)+
 			"time_intervals:\n  - {name: nights, time_intervals: [{times: [{start_time: '02:00', end_time: '03:00'}]}]}\n")
 		defer o.stop()
@@ -440,7 +441,7 @@ func TestNoticesAtEachCrash(t *testing.T) {
 		for _, after := range []bool{false, true} {
 			writes := 1
 			for died := true; died; writes++ {
-				synctest.Test(t, func(t *testing.T) { died = run(t, phase, writes, after) })
+				testbubble.Test(t, func(t *testing.T) { died = run(t, phase, writes, after) })
 			}
 			// The plan, the notice, the jobs, each twice that it was tried and sent, and done.
 			if writes < 10 {

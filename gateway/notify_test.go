@@ -23,6 +23,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/notify/receivers"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // desk is a target that writes down what it is told.
@@ -201,7 +202,7 @@ receivers: [{name: ops, webhook_configs: [{url: "http://127.0.0.1:1/"}]}]
 // TestToldAsOftenAsNeeded: once after group_wait, news after group_interval, the
 // same again after repeat_interval until somebody works on it, and the end.
 func TestToldAsOftenAsNeeded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		const ops = "ops/webhook[0]"
@@ -243,7 +244,7 @@ func TestToldAsOftenAsNeeded(t *testing.T) {
 
 // TestToldNothing: what is over before anybody was told needs no message.
 func TestToldNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		o.alert("Blip", "a", "warning", false)
@@ -257,7 +258,7 @@ func TestToldNothing(t *testing.T) {
 // TestAPersonsWordIsToldAtOnce: nobody waits for group_interval to hear that a
 // person resolved it, or took the acknowledgement back.
 func TestAPersonsWordIsToldAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		o.alert("Disk", "a", "warning", false)
@@ -286,7 +287,7 @@ receivers:
 // TestWorseIsToldAtOnceAndToMore: a severity that rises leads to those who are
 // told of such, and all who were told hear the end.
 func TestWorseIsToldAtOnceAndToMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, escalating)
 		defer o.stop()
 		o.alert("Disk", "a", "warning", false)
@@ -309,7 +310,7 @@ func TestWorseIsToldAtOnceAndToMore(t *testing.T) {
 // TestOrderOfAlerts: of a message those that fire come first, then the worst in
 // the configured sense, then the oldest, also where more fire than it shows.
 func TestOrderOfAlerts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, "classify: {severities: [red, amber, green], default_severity: amber}\n"+oneDesk)
 		defer o.stop()
 		const ops = "ops/webhook[0]"
@@ -358,7 +359,7 @@ func TestOrderOfAlerts(t *testing.T) {
 // TestReceiverDownForAnHour: it recovers by itself, and hears how things are now,
 // once, and not what it missed.
 func TestReceiverDownForAnHour(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		down := errors.New("refused")
@@ -396,7 +397,7 @@ func TestReceiverDownForAnHour(t *testing.T) {
 
 // TestOneThatHangsDelaysNoOther: a target that never answers has its own lane.
 func TestOneThatHangsDelaysNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, escalating)
 		defer o.stop()
 		o.desks["ops/webhook[0]"].fail(func(ctx context.Context, _ *notify.Message) error { <-ctx.Done(); return ctx.Err() })
@@ -437,7 +438,7 @@ receivers:
 // TestFallback: somebody else is told, and why, when a receiver stays down; and
 // hears how it ends.
 func TestFallback(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, withFallback)
 		defer o.stop()
 		o.desks["chat/webhook[0]"].fail(func(context.Context, *notify.Message) error {
@@ -466,7 +467,7 @@ func TestFallback(t *testing.T) {
 
 // TestGivenUp: what a target will never take is listed, and can be tried again.
 func TestGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk2)
 		defer o.stop()
 		tries := 0
@@ -484,7 +485,7 @@ func TestGivenUp(t *testing.T) {
 
 // TestFlapping: it is said once that it flaps, and then how it is when it is over.
 func TestFlapping(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, strings.Replace(oneDesk, "group_interval: 5m", "group_interval: 1s", 1)+"correlate: {reopen_window: 1h}\n")
 		defer o.stop()
 		const ops = "ops/webhook[0]"
@@ -509,7 +510,7 @@ func TestFlapping(t *testing.T) {
 // TestNewReceivers: after a reload those to whom the new routes lead hear of what is
 // open, and those who were told before hear how it ends.
 func TestNewReceivers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		o.alert("Disk", "a", "warning", false)
@@ -529,7 +530,7 @@ func TestNewReceivers(t *testing.T) {
 // TestStormOfAlerts: 10,000 alerts in 100 incidents are 30 messages to somebody who
 // reads, and one that lists the other 70.
 func TestStormOfAlerts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk+"notify: {storms: {webhook: {messages: 30, within: 5m}}}\n")
 		defer o.stop()
 		for n := range 100 {

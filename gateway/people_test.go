@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // said sends a command on an incident.
@@ -29,7 +30,7 @@ func (o *office) named(title string) string {
 
 // TestSnooze: nobody is told while it lasts, of nothing; then of what still fires.
 func TestSnooze(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		const ops = "ops/webhook[0]"
@@ -66,7 +67,7 @@ func TestSnooze(t *testing.T) {
 
 // TestSnoozedFromTheStart: the first that is heard of it is that it opened, once.
 func TestSnoozedFromTheStart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		o.alert("Disk", "a", "warning", false)
@@ -86,7 +87,7 @@ func TestSnoozedFromTheStart(t *testing.T) {
 // TestMergedIsToldAsOne: the parent's people hear of the child's alerts, and nobody of
 // the child, until it is on its own again or the parent is over.
 func TestMergedIsToldAsOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk)
 		defer o.stop()
 		const ops = "ops/webhook[0]"
@@ -115,7 +116,7 @@ func TestMergedIsToldAsOne(t *testing.T) {
 // TestCustomersAreToldApart: what is told of a customer's incident holds nothing of
 // the parent, and of no other customer.
 func TestCustomersAreToldApart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, `
 route:
   receiver: ops
@@ -169,7 +170,7 @@ receivers:
 // TestNewDuties: after a reload a duty that is due before anything was, is done in
 // time, and those whom it calls in hear of it.
 func TestNewDuties(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk+"process: {profile: none}\nincidents: {priorities: {}}\n")
 		defer o.stop()
 		o.alert("Disk", "a", "warning", false)

@@ -17,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // ailing is a store that can be away, or late.
@@ -54,7 +55,7 @@ func TestPing(t *testing.T) {
 	old := http.DefaultTransport
 	http.DefaultTransport = transport
 	defer func() { http.DefaultTransport = old }()
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		real, err := embedded.Open("mem:", embedded.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -3,14 +3,15 @@ package gateway_test
 import (
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
+
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // TestReportsKnowTheConfiguration: a system's owner, the objectives, what the process
 // wants next and what is late.
 func TestReportsKnowTheConfiguration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, oneDesk+`
 services: [{name: shop, owner: Dora Dee}]
 incidents: {priorities: {P1: {response: 5m, resolution: 4h}}}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,13 +13,14 @@ import (
 	"github.com/tocsin-gateway/tocsin/config"
 	"github.com/tocsin-gateway/tocsin/gateway"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // TestRotaAge: how long ago a calendar was read, also while it cannot be.
 func TestRotaAge(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "dba.ics")
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		c, err := config.Load([]byte("process: {rotas: {dba: {ical: {file: dba.ics, every: 1m}}}}"), filepath.Join(dir, "tocsin.yml"))
 		if err != nil {
 			t.Fatal(err)

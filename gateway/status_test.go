@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tocsin-gateway/tocsin/testbubble"
 	"github.com/tocsin-gateway/tocsin/web/webtest"
 )
 
@@ -47,7 +48,7 @@ func (v *visitor) get(path string, status int) string {
 // TestStatusPage: what a gateway shows to everybody, on its main listener and on one
 // that has nothing else.
 func TestStatusPage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		o := newOffice(t, openToAll)
 		defer o.stop()
 		everybody := &visitor{t, webtest.Handler(t, o.g.Engine)}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	amconfig "github.com/prometheus/alertmanager/config"
@@ -26,6 +25,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // world is a pipeline into a store in memory, and a Muter beside it.
@@ -170,7 +170,7 @@ const nodes = `
 `
 
 func TestAnIncidentIsInhibitedIfEachAlertIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.Inhibition = inhibition(t, nodes)
 		a := mute.New(w.Options)
@@ -225,7 +225,7 @@ func gather(t *testing.T, reg *prometheus.Registry) prometheus.Collector {
 
 // TestRulesLabelsCount: what the rules set on an alert is matched as well.
 func TestRulesLabelsCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.Inhibition = inhibition(t, `
   - {source_matchers: ['alertname="ClusterDown"'], target_matchers: ['kind="workload"']}
@@ -246,7 +246,7 @@ func TestRulesLabelsCount(t *testing.T) {
 // TestTheIndexIsCheap: it is read when somebody asks and a rule needs it, at most
 // every two seconds, and of incidents that may matter and have changed.
 func TestTheIndexIsCheap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		target := w.send(labelled("alertname", "PodDown", "group", "pods", "severity", "warning", "node", "1"))
 		for n := range 50 {
@@ -279,7 +279,7 @@ func TestTheIndexIsCheap(t *testing.T) {
 
 // TestFailsOpen: where there is too much to look at, people are told.
 func TestFailsOpen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.Inhibition = inhibition(t, nodes)
 		a := mute.New(w.Options)
@@ -332,7 +332,7 @@ func (s silences) Muted(now time.Time, l match.Labels) (notify.Hidden, bool) {
 // TestSilencesAndWindows are asked of each alert: what hides one of them does not
 // hide the others.
 func TestSilencesAndWindows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		now := w.store.Now()
 		m, err := labels.NewMatcher(labels.MatchNotEqual, "env", "prod")
@@ -380,7 +380,7 @@ func TestSilencesAndWindows(t *testing.T) {
 
 // TestAnIncidentWithoutAlerts is asked for by its own labels.
 func TestAnIncidentWithoutAlerts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m, err := labels.NewMatcher(labels.MatchEqual, "service", "print")
 		if err != nil {
@@ -399,7 +399,7 @@ func TestAnIncidentWithoutAlerts(t *testing.T) {
 }
 
 func TestDependencies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		var err error
 		w.Services, err = mute.NewGraph([]mute.Service{{Name: "shop", DependsOn: []string{"web"}}, {Name: "web", DependsOn: []string{"db"}}, {Name: "db"}})
@@ -457,7 +457,7 @@ func TestDependencies(t *testing.T) {
 }
 
 func TestDowntimes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		a := mute.New(w.Options)
 		check := func(service string) alert.Alert {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	amconfig "github.com/prometheus/alertmanager/config"
@@ -17,6 +16,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/match"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // many is a store with two incidents: one whose alerts may inhibit, and one that
@@ -94,7 +94,7 @@ inhibit_rules:
 		"too many alerts":  {many{10, alertsLooked + 2000, 0}, 3000, false, failedAlerts},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // a busy machine is not a slow store
+			testbubble.Test(t, func(t *testing.T) { // a busy machine is not a slow store
 				m := NewMetrics(prometheus.NewRegistry())
 				a := New(Options{Store: c.many, Inhibition: in, Metrics: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 				a.boards.limit = c.limit
@@ -138,7 +138,7 @@ func TestAlertsThatTakeTooLong(t *testing.T) {
 		"stuck":   {many{0, 10, time.Minute}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				m := NewMetrics(prometheus.NewRegistry())
 				a := New(Options{Store: c.many, Silences: nothingToHear{}, Metrics: m, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)

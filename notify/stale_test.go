@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -18,6 +17,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // muteFunc hides messages as it says.
@@ -69,7 +69,7 @@ func (g *gale) undelivered() []incident.Document {
 // TestOvertakenWhileHidden: whoever finds, after the end of its lease, that a message is
 // hidden does not make the target forget what it was told meanwhile.
 func TestOvertakenWhileHidden(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{})
 		var looks atomic.Int64
 		g.settings.Mute = muteFunc(func(now time.Time) (notify.Hidden, bool) {
@@ -91,7 +91,7 @@ func TestOvertakenWhileHidden(t *testing.T) {
 
 // TestOvertakenWhileItIsAcknowledged: what was said too late is set right at once.
 func TestOvertakenWhileItIsAcknowledged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{})
 		g.in.Acknowledges = true
 		g.settings.Timing = func(*incident.Incident, string) notify.Timing {
@@ -127,7 +127,7 @@ func TestOvertakenWhileItIsAcknowledged(t *testing.T) {
 
 // TestOvertakenWhenItIsRefused: what somebody else has delivered meanwhile is not undelivered.
 func TestOvertakenWhenItIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{})
 		spare := &chat{}
 		g.settings.Integrations["spare/chat[0]"] = &notify.Integration{Name: "chat", Receiver: "spare", Sender: spare}
@@ -150,7 +150,7 @@ func TestOvertakenWhenItIsRefused(t *testing.T) {
 // TestSilenceDuringADigestThatIsRefused: what a silence hides since the digest is on its
 // way is told when that is over.
 func TestSilenceDuringADigestThatIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 		var from, until atomic.Int64
 		g.settings.Mute = muteFunc(func(now time.Time) (notify.Hidden, bool) {
@@ -189,7 +189,7 @@ func TestSilenceDuringADigestThatIsRefused(t *testing.T) {
 // TestAskedAgainDuringADigestThatIsRefused: who asks for an incident again is heard, even
 // while the digest is being given up.
 func TestAskedAgainDuringADigestThatIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 		w := notify.New(g.store, g.log, prometheus.NewRegistry(), func() {})
 		var asked atomic.Bool
@@ -238,7 +238,7 @@ func (u *unsteady) Update(ctx context.Context, changes []incident.Change) error 
 
 // TestFallbackOfANotice is told although the store was away when it was to be.
 func TestFallbackOfANotice(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{})
 		g.chat.fail(&notify.Error{Reason: notify.ReasonServer, Err: errors.New("503")})
 		spare := &chat{}

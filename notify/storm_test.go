@@ -23,6 +23,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 const target = "ops/chat[0]"
@@ -335,7 +336,7 @@ func (g *gale) idle(what string) {
 
 // TestStorm: 10,000 alerts in 100 incidents to one chat.
 func TestStorm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 20, Within: 4 * time.Minute})
 		defer g.run()()
 		began := time.Now()
@@ -389,7 +390,7 @@ func TestStorm(t *testing.T) {
 // TestNobodyLearnsMoreWhenNothingLeadsThere: who was called in with little detail, and is
 // not any more, hears how it goes on with no more of it.
 func TestNobodyLearnsMoreWhenNothingLeadsThere(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{})
 		timing := notify.Timing{Routed: true, Called: &incident.Called{Receiver: "ops", Detail: incident.DetailPublic}}
 		var mu sync.Mutex
@@ -422,7 +423,7 @@ func TestNobodyLearnsMoreWhenNothingLeadsThere(t *testing.T) {
 // TestStormAtATargetThatRecognises: what ends there is said at once, also of what
 // waited: nobody is called by it.
 func TestStormAtATargetThatRecognises(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 2, Within: time.Hour})
 		g.in.Recognises = true
 		defer g.run()()
@@ -450,7 +451,7 @@ func TestStormAtATargetThatRecognises(t *testing.T) {
 
 // TestTheMostUrgentFirst: a digest is bounded, and what does not fit comes in the next.
 func TestTheMostUrgentFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute, Lines: 30})
 		defer g.run()()
 		g.send(alert.Firing, "A", "warning", 1000)
@@ -489,7 +490,7 @@ func TestADigestOfASlowStore(t *testing.T) {
 		}, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 				defer g.run()()
 				g.send(alert.Firing, "A", "warning", 1000)
@@ -541,7 +542,7 @@ func TestADigestThatCannotBeRead(t *testing.T) {
 		"before it is ended": {4, 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 				stop := g.run()
 				g.send(alert.Firing, "A", "warning", upTo(10)...)
@@ -570,7 +571,7 @@ func TestADigestThatCannotBeRead(t *testing.T) {
 
 // TestTwoGatewaysAndARestart: there is one digest all the same.
 func TestTwoGatewaysAndARestart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 5, Within: 5 * time.Minute})
 		stop, stopOther := g.run(), g.run()
 		g.send(alert.Firing, "A", "warning", upTo(50)...)
@@ -596,7 +597,7 @@ func TestTwoGatewaysAndARestart(t *testing.T) {
 
 // TestADigestThatIsNotRecorded comes again, under the same key.
 func TestADigestThatIsNotRecorded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 		stop := g.run()
 		g.send(alert.Firing, "A", "warning", upTo(10)...)
@@ -626,7 +627,7 @@ func TestADigestThatIsNotRecorded(t *testing.T) {
 
 // TestAJobThatGotLost when the storm began: the incidents' own jobs find out.
 func TestAJobThatGotLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 		stop := g.run()
 		g.send(alert.Firing, "A", "warning", upTo(10)...)
@@ -655,7 +656,7 @@ func TestAJobThatGotLost(t *testing.T) {
 // TestATargetThatIsDownInAStorm hears it once when it is back, and what it
 // refuses for good is there to be sent again.
 func TestATargetThatIsDownInAStorm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 		other := &chat{}
 		g.settings.Integrations["spare/chat[0]"] = &notify.Integration{Name: "chat", Receiver: "spare", Sender: other, SendResolved: true}
@@ -711,7 +712,7 @@ func TestATargetThatIsDownInAStorm(t *testing.T) {
 // TestATargetThatIsSlowAndAKill: what was armed at the end of a message that took longer
 // than a lease does not put off what whoever had the job next, and ended, had to tell.
 func TestATargetThatIsSlowAndAKill(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{})
 		killed := make(chan struct{})
 		var messages atomic.Int64
@@ -748,7 +749,7 @@ func TestATargetThatIsSlowAndAKill(t *testing.T) {
 
 // TestNewsDuringADigestThatIsRefused is told with the next one.
 func TestNewsDuringADigestThatIsRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 		g.chat.during = func(m *notify.Message) {
 			g.chat.fail(nil)
@@ -777,7 +778,7 @@ func (n night) Muted(_ context.Context, _ *incident.Incident, now time.Time) (no
 
 // TestWhatIsHiddenMeanwhile is not in the digest; it is told when that ends.
 func TestWhatIsHiddenMeanwhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute})
 		stop := g.run()
 		g.send(alert.Firing, "A", "warning", upTo(10)...)
@@ -802,7 +803,7 @@ func TestWhatIsHiddenMeanwhile(t *testing.T) {
 }
 
 func TestHowADigestReads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := newGale(t, notify.Storm{Messages: 1, Within: 5 * time.Minute, Lines: 2})
 		told := make(chan *notify.Message, 10)
 		templates, err := notify.NewTemplates(nil, nil)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 func TestWhatIsRecordedIsThere(t *testing.T) {
@@ -216,7 +217,7 @@ func TestFullQueue(t *testing.T) {
 
 // TestRun: what is recorded is there after a second, and all of it at the end.
 func TestRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		g := open(t, t.TempDir(), &clock{t: morning}, nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)

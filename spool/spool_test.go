@@ -23,6 +23,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/tocsin-gateway/tocsin/ingest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // received is when the n-th request came.
@@ -671,7 +672,7 @@ func TestANewerVersionIsLeftAlone(t *testing.T) {
 // TestRefused: what is refused comes again, and at last with certain; what is
 // only unavailable comes again for ever.
 func TestRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir())
 		mustAppend(t, s, some("good", 0, 3)...)
 		mustAppend(t, s, some("bad", 0, 3)...)
@@ -714,7 +715,7 @@ func TestRefused(t *testing.T) {
 
 // TestNothingIsTriedWhileTheStoreIsAway, and soon after it is back all is handed on.
 func TestNothingIsTriedWhileTheStoreIsAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir())
 		mustAppend(t, s, some("a", 0, 10)...)
 		start := time.Now()

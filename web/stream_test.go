@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 	"github.com/tocsin-gateway/tocsin/web"
 	"github.com/tocsin-gateway/tocsin/web/live"
 )
@@ -131,7 +132,7 @@ func (f *followed) acknowledged(id string) {
 }
 
 func TestStream(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFollowed(t)
 		one, two := f.accept(f.firing("DiskFull", "db")), f.accept(f.firing("Core", "net"))
 		all, own, brief := f.follow(""), f.follow("?incident="+two), f.follow("?detail=none")
@@ -180,7 +181,7 @@ func TestStream(t *testing.T) {
 
 // TestStreamIsHostile: what an alert says cannot end an event and begin another.
 func TestStreamIsHostile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFollowed(t)
 		c := f.follow("")
 		time.Sleep(time.Second)
@@ -197,7 +198,7 @@ func TestStreamIsHostile(t *testing.T) {
 // TestStreamEnds when the token is no longer valid, when we shut down and when
 // nobody is there; not because the store is away or time passes.
 func TestStreamEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFollowed(t)
 		token := f.create(`{"role":"viewer"}`)
 		f.token = token.Token

@@ -26,6 +26,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/config/secret"
 	"github.com/tocsin-gateway/tocsin/ingest"
 	"github.com/tocsin-gateway/tocsin/ingest/ingesttest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // taker keeps what is handed over.
@@ -138,7 +139,7 @@ func exchange(t *testing.T, method int, password, base string) (all []alert.Aler
 	if err != nil {
 		t.Fatal(err)
 	}
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		taken := &taker{}
 		at := time.Unix(int64(binary.BigEndian.Uint32(hello[ivSize:])), 0)
 		p, stop := start(t, Server{Method: method, Password: secret.New(password), Taker: taken, random: bytes.NewReader(hello), Now: func() time.Time { return at }})
@@ -331,7 +332,7 @@ func TestConnections(t *testing.T) {
 		}, []string{strings.Repeat("a", 64)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				taken := &taker{}
 				p, stop := start(t, Server{Taker: taken})
 				client, hello := p.dial(t)
@@ -414,7 +415,7 @@ func TestNotTaken(t *testing.T) {
 		{"not understood", func(int) error { return ingest.Errorf("", "no") }, 0, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				taken := &taker{fail: c.fail}
 				var lost error
 				var body []byte
@@ -436,7 +437,7 @@ func TestNotTaken(t *testing.T) {
 
 // TestStop: a client in the middle of a packet is heard for a second, and no new one.
 func TestStop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		taken := &taker{}
 		p, stop := start(t, Server{Taker: taken})
 		quick, _ := p.dial(t)
@@ -464,7 +465,7 @@ func TestStop(t *testing.T) {
 
 // TestOneAtATime: more clients than are served wait for their turn.
 func TestOneAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		taken := &taker{}
 		p, stop := start(t, Server{Taker: taken, MaxConnections: 1})
 		first, _ := p.dial(t)

@@ -25,6 +25,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // TestParseMatcherRefusesWhatIsDear, however the expression is hidden from a first look.
@@ -63,7 +64,7 @@ func inMemory(t *testing.T) *embedded.Store {
 
 func inBubble(t *testing.T, do func(t *testing.T, w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		st := inMemory(t)
 		do(t, &world{t, st, New(st, logTo(t))})
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/notify"
 	"github.com/tocsin-gateway/tocsin/notify/targettest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // documents is a store of documents that several gateways share.
@@ -271,7 +272,7 @@ func TestUnknownIfTheStoreIsAway(t *testing.T) {
 
 // TestRun takes keys of other gateways into use, and goes on while the store is away.
 func TestRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		d := newDocuments()
 		one, two := newLinks(t, d), newLinks(t, d)
 		ctx, cancel := context.WithCancel(t.Context())

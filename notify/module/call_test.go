@@ -10,6 +10,8 @@ import (
 	"time"
 
 	amalert "github.com/prometheus/alertmanager/alert"
+
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 type notifierFunc func(ctx context.Context) error
@@ -37,7 +39,7 @@ func calling(t *testing.T, f notifierFunc) (*caller, *int) {
 // TestStuck: a call that never comes back does not hold up the next one, and there
 // are only so many of them.
 func TestStuck(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		stuck := true
 		c, built := calling(t, func(context.Context) error {
@@ -71,7 +73,7 @@ func TestStuck(t *testing.T) {
 
 // TestStuckBehind: who waits for a call gives up with its own context.
 func TestStuckBehind(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		c, _ := calling(t, func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -93,7 +95,7 @@ func TestStuckBehind(t *testing.T) {
 // TestToldAtTheLastMoment: what comes back in time to say that people were told
 // is believed.
 func TestToldAtTheLastMoment(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		c, _ := calling(t, func(context.Context) error {
 			time.Sleep(callTime + grace/2)
 			return nil

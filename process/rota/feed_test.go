@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/tocsin-gateway/tocsin/config/secret"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 var (
@@ -162,7 +163,7 @@ func TestNewFeed(t *testing.T) {
 // a tenth, and without any good one after a minute.
 func TestRunReadsAgain(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "oncall.ics")
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		f, err := NewFeed(ICalConfig{File: name, Every: model.Duration(time.Hour)}, FeedOptions{Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if err != nil {

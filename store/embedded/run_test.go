@@ -12,6 +12,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // running opens a store in the bubble of synctest and lets it Run until the test ends.
@@ -50,7 +51,7 @@ func TestRepeatsAreStored(t *testing.T) {
 		before   time.Duration
 	}{{"no validity", 0, 29 * time.Second}, {"a long one", time.Hour, 29 * time.Second}, {"a short one", 20 * time.Second, 9 * time.Second}} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			testbubble.Test(t, func(t *testing.T) {
 				s := running(t, "mem:", Options{})
 				first := numbered(0)
 				step := first.Step
@@ -94,7 +95,7 @@ func TestRepeatsAreStored(t *testing.T) {
 
 // TestRunOpensAgain: after a failure of the disk nobody has to do anything.
 func TestRunOpensAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFaulty()
 		s := running(t, "file:store", Options{FS: f.fs, Exit: stays(t)})
 		since := s.ListeningSince()
@@ -125,7 +126,7 @@ func TestRunOpensAgain(t *testing.T) {
 
 // TestHangingDisk: a check is answered in time even if the disk answers nothing.
 func TestHangingDisk(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFaulty()
 		s := mustOpen(t, "file:store", Options{FS: f.fs, Exit: stays(t)})
 		well := make(chan struct{})
@@ -156,7 +157,7 @@ func TestHangingDisk(t *testing.T) {
 // TestRepeatWaitsForItsOriginal: an alert that is only in memory yet is not
 // acknowledged to whoever repeats it.
 func TestRepeatWaitsForItsOriginal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFaulty()
 		s := mustOpen(t, "file:store", Options{FS: f.fs, Exit: stays(t)})
 		well := make(chan struct{})

@@ -7,13 +7,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/alert"
 	"github.com/tocsin-gateway/tocsin/incident"
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/redis/redistest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // evalshas is how many scripts that write do had the server run.
@@ -296,7 +296,7 @@ func TestBegin(t *testing.T) {
 		{"all with time", true, []time.Duration{2 * time.Second, time.Second}, []int{1, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // no time passes meanwhile
+			testbubble.Test(t, func(t *testing.T) { // no time passes meanwhile
 				now := time.Now()
 				var done sync.WaitGroup
 				done.Add(len(c.left) - len(c.kept))

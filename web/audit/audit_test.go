@@ -7,13 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // documents are a store in memory, in the order of ids.
@@ -50,7 +50,7 @@ func newLog() (*Log, *documents) {
 
 // TestClean: by number, and by age.
 func TestClean(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		l, st := newLog()
 		const kept = 2*pageSize + 100
 		l.kept = kept
@@ -99,7 +99,7 @@ func TestCounter(t *testing.T) {
 // TestRefusedPeopleAreForgotten: however many people are refused, memory is bounded, and
 // those who still have to wait are the last to be forgotten.
 func TestRefusedPeopleAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		l, st := newLog()
 		refuse := func(who string) bool {
 			before := len(st.all)

@@ -7,12 +7,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // TestOnce: what was done is not done again for some time, what was not may be, and a
 // second press waits for the first.
 func TestOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		o := newOnces(time.Now)
 		done, end := o.begin(ctx, "a")

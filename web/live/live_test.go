@@ -22,6 +22,7 @@ import (
 	"github.com/tocsin-gateway/tocsin/store"
 	"github.com/tocsin-gateway/tocsin/store/embedded"
 	"github.com/tocsin-gateway/tocsin/store/embedded/embeddedtest"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 var policy = incident.Policy{Severities: []string{"critical", "warning", "info"}}
@@ -166,7 +167,7 @@ func settle() {
 }
 
 func TestFollow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.run()
 		one := f.open(f.told, "critical") // nobody listens yet
@@ -193,7 +194,7 @@ func TestFollow(t *testing.T) {
 
 // TestFollowFirst: who follows before there is a board misses nothing.
 func TestFollowFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.run()
 		s := f.follow(incident.ID{}, "")
@@ -213,7 +214,7 @@ func TestFollowFirst(t *testing.T) {
 // TestComeBack: who comes back hears what has happened meanwhile, or that it is
 // too much.
 func TestComeBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.run()
 		s := f.follow(incident.ID{}, "")
@@ -238,7 +239,7 @@ func TestComeBack(t *testing.T) {
 
 // TestSlow: who does not keep up is told so, and what waits for him is bounded.
 func TestSlow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.run()
 		slow, quick := f.follow(incident.ID{}, ""), f.follow(incident.ID{}, "")
@@ -262,7 +263,7 @@ func TestSlow(t *testing.T) {
 }
 
 func TestManyAndDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.run()
 		var all []*Stream
@@ -292,7 +293,7 @@ func TestManyAndDrain(t *testing.T) {
 
 // TestBoard: the most urgent first, and what the filters say.
 func TestBoard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		due := map[string]time.Duration{}
 		f := newFixture(t, func(o *Options) {
 			o.Duty = func(i *incident.Incident, _ time.Time) (string, time.Time) {
@@ -356,7 +357,7 @@ func TestBoard(t *testing.T) {
 
 // TestReadAgain: what was committed past the Live is found out, and told.
 func TestReadAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.run()
 		s := f.follow(incident.ID{}, "")
@@ -382,7 +383,7 @@ func TestReadAgain(t *testing.T) {
 
 // TestBegins: the first board is there before anybody asks for it.
 func TestBegins(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		f.open(f.store, "critical")
 		reads := &counted{Store: f.store}
@@ -457,7 +458,7 @@ func (c *counted) Incidents(ctx context.Context, q store.Query) ([]*incident.Inc
 // TestRests: a board that nobody looks at is brought up to date now and then, and
 // before it is shown; one that somebody follows always is.
 func TestRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		reads := &counted{Store: f.store}
 		g := on(t, reads)
@@ -515,7 +516,7 @@ func TestRests(t *testing.T) {
 // TestRestsHeavily: of very many no board is kept that nobody looks at, and it costs
 // nothing to be told then; one that somebody looks at is complete all the same.
 func TestRestsHeavily(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		many := &multiplied{Store: f.store}
 		g := on(t, many)
@@ -603,7 +604,7 @@ func (m *multiplied) Incidents(ctx context.Context, q store.Query) ([]*incident.
 
 // TestRestsDeaf: who looks while others cannot be heard sees what they have done.
 func TestRestsDeaf(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		deaf := &end{&wire{heard: map[*end]func([]incident.ID){}}, make(chan error)}
 		g := on(t, f.store, func(o *Options) { o.Shared = deaf })
@@ -628,7 +629,7 @@ func TestRestsDeaf(t *testing.T) {
 
 // TestReconfigured: rows are made again when the configuration is another one.
 func TestReconfigured(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		var name atomic.Value
 		name.Store("call")
 		f := newFixture(t, func(o *Options) {
@@ -652,7 +653,7 @@ func TestReconfigured(t *testing.T) {
 // TestTooMuch: when very many change they are read all at once, and those who
 // follow hear of each all the same.
 func TestTooMuch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		s := f.follow(incident.ID{}, "")
 		f.board(Query{})
@@ -701,7 +702,7 @@ func (a *away) Incidents(ctx context.Context, q store.Query) ([]*incident.Incide
 
 // TestStoreAway: an old board is better than none, and it is made up for.
 func TestStoreAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		st := &away{Store: f.store}
 		g := on(t, st)
@@ -773,7 +774,7 @@ func (e *end) Listen(ctx context.Context, listening func(), heard func([]inciden
 // TestTwoProcesses hear of each other's changes, at once while they are
 // connected and when they are again.
 func TestTwoProcesses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		f := newFixture(t)
 		shared := &wire{heard: map[*end]func([]incident.ID){}}
 		endA, endB := &end{shared, make(chan error)}, &end{shared, make(chan error)}

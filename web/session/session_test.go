@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/tocsin-gateway/tocsin/incident"
+	"github.com/tocsin-gateway/tocsin/testbubble"
 )
 
 // documents are a store in memory.
@@ -98,7 +98,7 @@ func begin(t *testing.T, s *Sessions) string {
 
 // TestCache: a page costs no reading, and use is written down now and then.
 func TestCache(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		s, st := newSessions(t)
 		id := begin(t, s)
 		for range 100 {
@@ -129,7 +129,7 @@ func TestCache(t *testing.T) {
 
 // TestEndIsAtOnce, also for a reading that was under way.
 func TestEndIsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		s, st := newSessions(t)
 		id := begin(t, s)
 		read, goOn := make(chan struct{}), make(chan struct{})
@@ -170,7 +170,7 @@ func TestEndIsAtOnce(t *testing.T) {
 
 // TestStoreAway: who was signed in goes on, others wait.
 func TestStoreAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		s, st := newSessions(t)
 		id, other := begin(t, s), begin(t, s)
 		if _, err := s.Find(t.Context(), id); err != nil {
@@ -198,7 +198,7 @@ func TestStoreAway(t *testing.T) {
 }
 
 func TestClean(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	testbubble.Test(t, func(t *testing.T) {
 		s, st := newSessions(t)
 		old := begin(t, s)
 		if _, _, err := s.BeginLogin(t.Context(), Login{}); err != nil {
