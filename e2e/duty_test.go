@@ -331,6 +331,7 @@ func (d *dutyTrial) counted(duty string) (n float64) {
 // two batches of them, and at random, over half an hour of a clock that runs fast.
 // Each duty fires once for each time at which it is due.
 func TestDutiesSurviveKills(t *testing.T) {
+	t.Parallel()
 	trials := func(t *testing.T, incidents int, outage func(), stores ...string) {
 		t.Parallel()
 		d := newDutyTrial(t, incidents, true, stores...)
@@ -359,6 +360,7 @@ func TestDutiesSurviveKills(t *testing.T) {
 // TestDutiesOfAClockThatIsOff has two gateways on Redis, one of them with a clock that
 // is ten minutes off. Duties fire by Redis's clock, and the counts of both add up.
 func TestDutiesOfAClockThatIsOff(t *testing.T) {
+	t.Parallel()
 	for _, skew := range []time.Duration{10 * time.Minute, -10 * time.Minute} {
 		t.Run(skew.String(), func(t *testing.T) {
 			t.Parallel()

@@ -122,6 +122,7 @@ maintenance:
 // and at random. Each target is told of each window, and what it is told twice has the
 // same key.
 func TestNoticesSurviveKills(t *testing.T) {
+	t.Parallel()
 	trials := func(t *testing.T, rounds int, outage func(), stores ...string) {
 		t.Parallel()
 		binary, err := failpointBinary()

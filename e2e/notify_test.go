@@ -110,6 +110,7 @@ type survival struct {
 // receiver, which fails three times out of ten, of incidents that open, grow and
 // end. The last state of each arrives, in its order.
 func TestNotificationsSurviveKills(t *testing.T) {
+	t.Parallel()
 	t.Run("a gateway with its own store", func(t *testing.T) {
 		survival{stores: []string{"file:data"}, incidents: 430, kills: 10}.run(t)
 	})

@@ -25,6 +25,7 @@ import (
 // end PromQL, /api/v1/stats and the table that the story writes by hand say the same,
 // and every expression of the shipped dashboards and rules has an answer.
 func TestWeekOfFigures(t *testing.T) {
+	t.Parallel()
 	program(t, "prometheus")
 	binary, err := failpointBinary()
 	if err != nil {
