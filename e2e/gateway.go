@@ -323,6 +323,11 @@ func (e *exitError) Unwrap() error { return e.err }
 // panic (2) or in order (0).
 func (e *exitError) hard() bool { return e.code < 0 || e.code > 2 }
 
+// unanswered reports whether it ended because its store took too long to answer.
+func (e *exitError) unanswered() bool {
+	return e.code == 1 && (strings.Contains(e.output, "has not answered for") || strings.Contains(e.output, "did not answer in time"))
+}
+
 // failure describes the end of a process; it may be called when exited is closed.
 func (p *process) failure() *exitError {
 	return &exitError{program: p.cmd.Path, output: p.output(), err: p.err, code: p.cmd.ProcessState.ExitCode()}

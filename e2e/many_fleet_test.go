@@ -77,8 +77,18 @@ func (m *member) configure(text string) error {
 	return os.Rename(m.config+".new", m.config) // at once: it may be being read
 }
 
-// start starts a process and waits until it is ready. Environment is added to ours.
+// start starts a process and waits until it is ready. Environment is added to ours. One
+// that a busy Redis kept waiting for too long is started again, as a service manager does.
 func (m *member) start(ctx context.Context, binary string, environment ...string) error {
+	for deadline := time.Now().Add(startTimeout); ; {
+		err := m.startOnce(ctx, binary, environment...)
+		if early := new(exitError); !errors.As(err, &early) || !early.unanswered() || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+func (m *member) startOnce(ctx context.Context, binary string, environment ...string) error {
 	began := time.Now()
 	p, err := startIn(filepath.Dir(m.config), binary, environment, "serve", "--store.url="+m.store, "--config.file="+m.config, "--web.listen-address=127.0.0.1:0",
 		"--log.level=warn")
