@@ -214,8 +214,8 @@ func (s *shown) happened(in *shownIncident, pods int) (late, wrong error) {
 	return late, errors.Join(wrong, s.reminders(in))
 }
 
-// reminders wants the reminders of an incident to be as far apart as configured, but for
-// what the clocks of two gateways differ by: two that both remind do so at the same time.
+// reminders wants the reminders of an incident to be as far apart as configured, but for a
+// moment, as jobs come by whole milliseconds: two that both remind do so at the same time.
 func (s *shown) reminders(in *shownIncident) (wrong error) {
 	const least = stillFiringAfter - 100*time.Millisecond
 	var last time.Time

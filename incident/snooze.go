@@ -33,7 +33,8 @@ func (i *Incident) Snoozed(now time.Time) (until time.Time, ok bool) {
 	return until, now.Before(until)
 }
 
-// Snooze hides messages until a time. A later word replaces an earlier one.
+// Snooze hides messages until a time, in whole milliseconds. A later word replaces an
+// earlier one.
 func (e *Edit) Snooze(by string, until time.Time, comment string) error {
 	i := e.Incident
 	switch {
@@ -44,6 +45,7 @@ func (e *Edit) Snooze(by string, until time.Time, comment string) error {
 	case until.After(e.now.Add(SnoozeAtMost)):
 		return &FieldError{"until", fmt.Sprintf("is more than %d days away", SnoozeAtMost/(24*time.Hour))}
 	}
+	until = until.Truncate(time.Millisecond) // as jobs come, so that the one that ends it does not come before
 	p := e.Process()
 	if p.Snooze != nil && p.Snooze.Until.Equal(until) {
 		return nil

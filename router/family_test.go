@@ -267,3 +267,28 @@ func TestSnoozeEnds(t *testing.T) {
 		t.Errorf("it ended %d times", ends)
 	}
 }
+
+// TestSnoozeEndsAtItsJob: jobs come by whole milliseconds, and the one that ends a snooze
+// is the only one, so it must not come before.
+func TestSnoozeEndsAtItsJob(t *testing.T) {
+	ctx := context.Background()
+	g := newGateway(t)
+	_, i := pair(g)
+	begins := g.st.Now().Truncate(time.Millisecond)
+	if _, err := g.Act(ctx, i.Reference, 0, func(e *incident.Edit) error {
+		return e.Snooze("ana", begins.Add(time.Hour+500*time.Microsecond), "")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	g.clock.add(begins.Add(time.Hour + 100*time.Microsecond).Sub(g.st.Now()))
+	if err := g.RunDue(ctx); err != nil {
+		t.Fatal(err)
+	}
+	g.clock.add(time.Minute)
+	if err := g.RunDue(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if g.incident(i.ID.String()).Process.Snooze != nil {
+		t.Error("it has not ended a minute after its end")
+	}
+}

@@ -1,5 +1,5 @@
 // Package testbubble runs tests on the virtual time of testing/synctest, also with the
-// race detector, which Go 1.26 lets crash there: https://go.dev/issue/78156
+// race detector, which crashes there with Go 1.26: https://go.dev/issue/78156
 package testbubble
 
 import (
